@@ -1,0 +1,87 @@
+# Lamina. `make` builds the programs, `make test` runs everything, `make demo` shows the main job; README.md says more.
+# Sources are found by folder, so a new file needs no line here. Fragments (*.mk) belong to the folder they lie in.
+
+BUILD  ?= build
+PREFIX ?= /usr
+ifeq ($(origin CC),default)
+CC = gcc
+endif
+
+WARNINGS  = -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wformat=2 -Wundef
+OPTIMISE ?= -O2 -g
+HARDEN   ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+SANITISE ?=
+DEFINES   = -D_GNU_SOURCE -DLAMINA_VERSION='"$(VERSION)"'
+VERSION   = 0.1.0
+
+CFLAGS   += -std=c11 $(WARNINGS) -Wstrict-prototypes -Wmissing-prototypes $(OPTIMISE) $(HARDEN) $(SANITISE) -I. $(DEFINES) -MMD -MP
+CXXFLAGS += -std=c++17 $(WARNINGS) $(OPTIMISE) $(HARDEN) $(SANITISE) -I. $(DEFINES) -MMD -MP
+LDFLAGS  += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITISE)
+
+DCMTK_LIBS = -ldcmnet -ldcmtls -ldcmjpls -ldcmjpeg -lijg8 -lijg12 -lijg16 -ldcmimage -ldcmimgle -ldcmdata -loflog -lofstd
+CORE_LIBS  = -lopenblas -lm -lpthread
+
+lib = $(BUILD)/liblamina-$(1).a
+obj = $(patsubst %,$(BUILD)/obj/%.o,$(1))
+
+BASE_SRC   = $(wildcard core/base/*.c)
+RNN_SRC    = $(shell find core/rnn -name '*.c')
+DICOM_SRC  = $(wildcard dicom/*.c dicom/dcmtk/*.cc)
+API_SRC    = $(wildcard api/*.c)
+IPC_SRC    = $(wildcard daemon/ipc/*.c)
+LAMINAD    = $(wildcard daemon/laminad/*.c)
+DIMSE      = $(wildcard daemon/dimse/*.c)
+WORKER     = $(wildcard daemon/worker/*.c)
+CLI        = $(wildcard daemon/cli/*.c)
+mains      = daemon/laminad/main.c daemon/dimse/main.c daemon/worker/main.c daemon/cli/main.c
+
+PROGRAMS = $(BUILD)/laminad $(BUILD)/lamina-dimse $(BUILD)/lamina-worker $(BUILD)/lamina
+
+.PHONY: all
+all: $(PROGRAMS)
+
+include tests/tests.mk
+-include $(wildcard core/*.mk models/*.mk systemd/*.mk docs/*.mk api/*.mk)
+
+# The engine alone: liblamina-core.a is base and rnn, and needs only OpenBLAS.
+$(call lib,core): $(call obj,$(BASE_SRC) $(RNN_SRC))
+$(call lib,dicom): $(call obj,$(DICOM_SRC))
+$(call lib,api): $(call obj,$(API_SRC))
+$(call lib,daemon): $(call obj,$(IPC_SRC) $(filter-out $(mains),$(LAMINAD)))
+$(call lib,worker): $(call obj,$(filter-out $(mains),$(WORKER) $(DIMSE)))
+$(call lib,cli): $(call obj,$(filter-out $(mains),$(CLI)))
+
+$(BUILD)/laminad: $(call obj,daemon/laminad/main.c) $(foreach l,daemon api core,$(call lib,$(l)))
+	$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lmicrohttpd -ljansson -linih -lsystemd -lm -lpthread
+
+$(BUILD)/lamina-dimse: $(call obj,daemon/dimse/main.c) $(foreach l,worker daemon dicom core,$(call lib,$(l)))
+	$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -lpng -lz -lm -lpthread
+
+$(BUILD)/lamina-worker: $(call obj,daemon/worker/main.c) $(foreach l,worker daemon dicom core,$(call lib,$(l)))
+	$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -lpng -lz $(CORE_LIBS)
+
+$(BUILD)/lamina: $(call obj,daemon/cli/main.c) $(foreach l,cli worker daemon dicom core,$(call lib,$(l)))
+	$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -lpng -lz -lcurl -ljansson $(CORE_LIBS)
+
+$(BUILD)/%.a:
+	@mkdir -p $(@D)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+# Kernels for one instruction set say so in their file name; the set is chosen at run time.
+$(BUILD)/obj/%_avx512.c.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -O3
+$(BUILD)/obj/%_avx2.c.o: CFLAGS += -mavx2 -mfma -O3
+
+$(BUILD)/obj/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -c -o $@ $<
+
+$(BUILD)/obj/%.cc.o: %.cc
+	@mkdir -p $(@D)
+	$(CXX) $(CXXFLAGS) -c -o $@ $<
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+.PHONY: clean
+clean:
+	rm -rf $(BUILD)

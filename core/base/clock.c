@@ -1,0 +1,38 @@
+#include "core/base/clock.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static int64_t read_us(clockid_t clock)
+{
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t lam_clock_monotonic_ms(void)
+{
+    return read_us(CLOCK_MONOTONIC) / 1000;
+}
+
+int64_t lam_clock_monotonic_us(void)
+{
+    return read_us(CLOCK_MONOTONIC);
+}
+
+int64_t lam_clock_wall_ms(void)
+{
+    return read_us(CLOCK_REALTIME) / 1000;
+}
+
+char *lam_clock_iso8601(int64_t wall_ms, char text[LAM_CLOCK_TEXT])
+{
+    int64_t milliseconds = ((wall_ms % 1000) + 1000) % 1000;
+    time_t seconds = (time_t)((wall_ms - milliseconds) / 1000);
+    struct tm utc;
+    char date[24] = "1970-01-01T00:00:00";
+    if (gmtime_r(&seconds, &utc))
+        strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text, LAM_CLOCK_TEXT, "%s.%03dZ", date, (int)milliseconds);
+    return text;
+}

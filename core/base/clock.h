@@ -1,0 +1,25 @@
+/* The two clocks. Durations and timeouts use the monotonic one; only what people read uses the wall clock,
+ * which may jump. */
+#ifndef LAMINA_BASE_CLOCK_H
+#define LAMINA_BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+int64_t lam_clock_monotonic_ms(void);
+int64_t lam_clock_monotonic_us(void);
+/* Milliseconds since 1970-01-01 UTC. */
+int64_t lam_clock_wall_ms(void);
+
+enum { LAM_CLOCK_TEXT = 32 };
+/* "2026-11-23T06:40:48.123Z" into `text` (at least LAM_CLOCK_TEXT bytes); returns text. */
+char *lam_clock_iso8601(int64_t wall_ms, char text[LAM_CLOCK_TEXT]);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

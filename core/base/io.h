@@ -1,0 +1,39 @@
+/* Whole reads and writes on descriptors, and making them durable. EINTR is retried everywhere. */
+#ifndef LAMINA_BASE_IO_H
+#define LAMINA_BASE_IO_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/buffer.h"
+#include "core/base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+lam_status lam_io_write_all(int fd, const void *bytes, size_t length, lam_error *err);
+
+/* Exactly `length` bytes from `offset`; a shorter file is LAM_E_CORRUPT. */
+lam_status lam_io_pread_all(int fd, void *bytes, size_t length, int64_t offset, lam_error *err);
+
+/* The rest of the descriptor appended to `out`; more than out->maximum is LAM_E_LIMIT. */
+lam_status lam_io_read_to_end(int fd, lam_buffer *out, lam_error *err);
+
+/* The whole of a small file (a manifest, a configuration) into `out`. */
+lam_status lam_io_read_file(const char *path, lam_buffer *out, lam_error *err);
+
+/* Data and size of `fd` are on stable storage when this returns LAM_OK (fdatasync). */
+lam_status lam_io_sync(int fd, lam_error *err);
+
+/* mkdir -p with `mode` for each level made. */
+lam_status lam_io_make_directories(const char *path, unsigned mode, lam_error *err);
+
+/* A read-only private mapping of a whole file; NULL and 0 for an empty one. Unmap with lam_io_unmap. */
+lam_status lam_io_map(int fd, size_t maximum, const void **bytes, size_t *length, lam_error *err);
+void lam_io_unmap(const void *bytes, size_t length);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
