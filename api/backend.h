@@ -1,0 +1,115 @@
+/* What the HTTP side may ask of the daemon: a table of functions that laminad fills and tests fake. api/
+ * includes this and nothing else of the daemon. Every function may be called from any HTTP thread at once;
+ * none blocks longer than stated.
+ *
+ * JSON results are jansson values given to the caller (json_decref). Their members are those of DESIGN.md
+ * section 4. */
+#ifndef LAMINA_API_BACKEND_H
+#define LAMINA_API_BACKEND_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/buffer.h"
+#include "core/base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { LAM_UID_TEXT = 65 }; /* PS3.5 section 9.1: at most 64 characters */
+
+/* One object on its way in by HTTP. */
+typedef struct lam_upload lam_upload;
+
+/* What became of it. UIDs are "" as far as they are unknown. */
+typedef struct lam_store_result {
+    lam_status status;
+    uint16_t dicom_status;  /* 0000H, or the failure reason of PS3.4 annex B / PS3.18 table 10.5.3-2 (A700H,
+                               A900H, C000H, 0110H …) */
+    uint16_t dicom_warning; /* 0, or a warning reason (B000H …) */
+    char reason[256];       /* for people; "" on success */
+    char sop_class_uid[LAM_UID_TEXT];
+    char sop_instance_uid[LAM_UID_TEXT];
+    char study_uid[LAM_UID_TEXT];
+    char series_uid[LAM_UID_TEXT];
+} lam_store_result;
+
+/* A stored object, opened for reading. */
+typedef struct lam_stored_object {
+    int fd;        /* the caller closes it */
+    int64_t bytes; /* a Part 10 file, exactly as it was received (promise 3) */
+    char sop_class_uid[LAM_UID_TEXT];
+    char sop_instance_uid[LAM_UID_TEXT];
+    char transfer_syntax_uid[LAM_UID_TEXT];
+} lam_stored_object;
+
+/* Which of a list: NULL or 0 members do not filter. */
+typedef struct lam_list_query {
+    const char *state;
+    int64_t limit; /* 1 … 1000 */
+    int64_t offset;
+} lam_list_query;
+
+typedef struct lam_backend {
+    void *context; /* first argument of every function */
+
+    /* ---- storing: open, write …, submit, wait. discard instead of submit or wait forgets it. ---- */
+
+    /* LAM_E_NO_SPACE when the reserve is reached (promise: A700H before writing). `sender` names the client
+     * for the audit. */
+    lam_status (*upload_open)(void *context, const char *sender, lam_upload **out, lam_error *err);
+    /* Appends; LAM_E_LIMIT past the largest object allowed. */
+    lam_status (*upload_write)(lam_upload *upload, const void *bytes, size_t length, lam_error *err);
+    /* Hands the object to the intake, which syncs, indexes and commits it, and does not wait. `study_uid` (or
+     * NULL) is the study it must belong to (STOW-RS /studies/{study}). */
+    void (*upload_submit)(lam_upload *upload, const char *study_uid);
+    /* Waits until it is committed or refused, then frees the upload. */
+    void (*upload_wait)(lam_upload *upload, lam_store_result *out);
+    void (*upload_discard)(lam_upload *upload);
+
+    /* ---- reading ---- */
+
+    lam_status (*studies)(void *context, const lam_list_query *query, json_t **out,
+                          lam_error *err); /* array */
+    lam_status (*study)(void *context, const char *study_uid, json_t **out, lam_error *err);
+    lam_status (*results)(void *context, const char *study_uid, json_t **out, lam_error *err);
+    lam_status (*jobs)(void *context, const lam_list_query *query, json_t **out, lam_error *err); /* array */
+    lam_status (*job)(void *context, int64_t job, json_t **out, lam_error *err);
+    lam_status (*models)(void *context, json_t **out, lam_error *err); /* array */
+    lam_status (*model)(void *context, const char *name, json_t **out,
+                        lam_error *err); /* manifest, card, hashes */
+    /* {"version","uptime_s","ae_title","dicom","http","studies":{state:n},"jobs":{state:n},"workers":[…],"disk_free_bytes"}
+     */
+    lam_status (*status)(void *context, json_t **out, lam_error *err);
+    /* Ready to take objects: database writable, children up, space left. Else LAM_E_BUSY and why. */
+    lam_status (*ready)(void *context, lam_error *err);
+    /* Prometheus text format, version 0.0.4. */
+    lam_status (*metrics)(void *context, lam_buffer *out, lam_error *err);
+
+    /* The objects of a study, of one of its series (series_uid not NULL), or one instance (sop_uid not NULL),
+     * in stored order. Gives an array of SOP instance UIDs with "series_uid"; empty is LAM_E_NOT_FOUND. */
+    lam_status (*instances)(void *context, const char *study_uid, const char *series_uid, const char *sop_uid,
+                            json_t **out, lam_error *err);
+    lam_status (*instance_open)(void *context, const char *study_uid, const char *series_uid,
+                                const char *sop_uid, lam_stored_object *out, lam_error *err);
+    /* A picture of a job's result, such as "montage"; *media_type is a constant string. */
+    lam_status (*picture_open)(void *context, int64_t job, const char *name, int *fd, int64_t *bytes,
+                               const char **media_type, lam_error *err);
+
+    /* ---- doing ---- */
+
+    /* Queues the study's series now. `model` (or NULL) limits it to one. Gives the study as `study` does. */
+    lam_status (*analyze)(void *context, const char *study_uid, const char *model, json_t **out,
+                          lam_error *err);
+    /* LAM_E_STATE, naming the state, when not legal. Both give the job as `job` does. */
+    lam_status (*job_retry)(void *context, int64_t job, json_t **out, lam_error *err);
+    lam_status (*job_cancel)(void *context, int64_t job, json_t **out, lam_error *err);
+} lam_backend;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

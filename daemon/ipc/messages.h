@@ -1,0 +1,90 @@
+/* The vocabulary of laminad and its children: one table of message types, with the JSON each carries.
+ *
+ * Optional members are marked `?`. A receiver ignores members it does not know and refuses (closes the socket
+ * on) a type it does not know. UIDs are strings. No member may carry a path: files travel as descriptors or
+ * as bare names in the spool. */
+#ifndef LAMINA_DAEMON_MESSAGES_H
+#define LAMINA_DAEMON_MESSAGES_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum lam_message_type {
+    /* ---- any child → laminad ---- */
+
+    /* The child is configured and serves. {"pid"} */
+    LAM_MESSAGE_READY = 1,
+
+    /* ---- laminad ↔ lamina-dimse ---- */
+
+    /* laminad → dimse, first message and again after a reload. fds: [listening TCP socket, spool directory]
+     * (none on reload).
+     * {"ae_title", "accept":"known|any", "peers":[{"name","ae_title","host"}], "max_associations",
+     * "max_associations_per_peer", "max_pdu", "association_timeout_ms" (ARTIM), "idle_timeout_ms",
+     * "max_object_bytes"} */
+    LAM_MESSAGE_CONFIGURE = 10,
+
+    /* dimse → laminad: a whole object lies fsynced in the spool as Part 10 file `name`; answer with
+     * STORE_REPLY, same request.
+     * {"name","sop_class_uid","sop_instance_uid","transfer_syntax_uid","bytes","association","calling_ae","address"}
+     */
+    LAM_MESSAGE_STORE,
+
+    /* laminad → dimse: the DIMSE status of the C-STORE response. 0 only after the commit (promise 1).
+       {"status","comment"?} */
+    LAM_MESSAGE_STORE_REPLY,
+
+    /* dimse → laminad, event.
+     * {"event":"accepted|rejected|released|aborted|failed","association","calling_ae","called_ae",
+     *  "address","reason"?,"stored","failed"} */
+    LAM_MESSAGE_ASSOCIATION,
+
+    /* laminad → any child: finish what runs, take nothing new, exit 0. */
+    LAM_MESSAGE_DRAIN,
+
+    /* ---- laminad ↔ lamina-worker ---- */
+
+    /* laminad → worker: parse the header of one Part 10 file. fds: [file]. Answer: INDEXED or FAILED. {} */
+    LAM_MESSAGE_INDEX = 30,
+
+    /* worker → laminad: the header as DICOM JSON (PS3.18 annex F; UTF-8; values over 1 KiB of binary VRs,
+     * pixel data and the like left out with "BulkDataURI":"bulk/<tag path>").
+     * {"transfer_syntax_uid","attributes":{…}}; SOP class, SOP instance, study and series UID are present and
+     * valid. */
+    LAM_MESSAGE_INDEXED,
+
+    /* laminad → worker: start of a job. fds: [model.json, weights.safetensors].
+     * {"job","model":{"name","version","weights_sha256"},"study_uid","series_uid","inputs" (how many files
+     * follow), "input_set" (hex hash of the sorted SOP instance
+     * UIDs),"device":{"manufacturer","model_name","serial","software"}} */
+    LAM_MESSAGE_ANALYZE_BEGIN,
+
+    /* laminad → worker, after BEGIN: up to LAM_IPC_MAX_FDS source files, any order. fds: [file …]. {} */
+    LAM_MESSAGE_ANALYZE_INPUT,
+
+    /* laminad → worker: all inputs are there; run and write. fds: one empty writable file for each of
+     * `outputs`, in order.
+     * {"outputs":["SEG","SR","montage"]}. Answer: PROGRESS any number of times, then DONE or FAILED. */
+    LAM_MESSAGE_ANALYZE_RUN,
+
+    /* worker → laminad: sign of life and how far.
+       {"stage":"read|prepare|network|measure|write","done","total"} */
+    LAM_MESSAGE_PROGRESS,
+
+    /* worker → laminad: outputs written (not synced: laminad does that).
+     * {"task","timings_ms":{stage:ms},"segments":[…]?,"classification"?,"detections"?,
+     *  "objects":[{"output" (index into outputs),"type":"SEG|SR|…","sop_class_uid","series_uid","sop_uid",
+     *              "index":{as INDEXED}}],
+     *  "pictures":[{"output","name":"montage","media_type":"image/png"}]} */
+    LAM_MESSAGE_DONE,
+
+    /* worker → laminad: answer to INDEX or to a job. `permanent`: trying again cannot help (bad input).
+     * {"status" (lam_status_name),"reason","permanent"} */
+    LAM_MESSAGE_FAILED,
+} lam_message_type;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
