@@ -1,0 +1,44 @@
+/* A model bundle in memory: manifest, network and weights, everything checked, so that running it cannot
+ * fail. Immutable after loading and shared between threads. */
+#ifndef LAMINA_RNN_BUNDLE_H
+#define LAMINA_RNN_BUNDLE_H
+
+#include "core/base/cleanup.h"
+#include "core/base/status.h"
+#include "core/rnn/manifest.h"
+#include "core/rnn/network.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lam_bundle lam_bundle;
+
+#define LAM_BUNDLE_MANIFEST "model.json"
+#define LAM_BUNDLE_WEIGHTS  "weights.safetensors"
+#define LAM_BUNDLE_CARD     "card.md"
+
+/* Loads from two descriptors (which the caller may close afterwards): for a process that is handed
+ * descriptors and sees no paths. Checks names, shapes, sizes and the SHA-256 of the weights. Errors:
+ * LAM_E_INVALID, LAM_E_CORRUPT (the hash differs), LAM_E_LIMIT, LAM_E_NO_MEMORY, LAM_E_IO; the message names
+ * the tensor or member. */
+lam_status lam_bundle_load(int manifest_fd, int weights_fd, lam_bundle **out, lam_error *err);
+
+/* The same from a bundle's directory. */
+lam_status lam_bundle_load_dir(int directory_fd, lam_bundle **out, lam_error *err);
+lam_status lam_bundle_load_path(const char *directory, lam_bundle **out, lam_error *err);
+
+void lam_bundle_free(lam_bundle *bundle);
+LAM_DEFINE_AUTO(lam_bundle, lam_bundle_free)
+
+/* Borrowed. */
+const lam_manifest *lam_bundle_manifest(const lam_bundle *bundle);
+const lam_network *lam_bundle_network(const lam_bundle *bundle);
+const lam_weights *lam_bundle_weights(const lam_bundle *bundle);
+/* SHA-256 of the weights file as it is, lower-case hexadecimal. */
+const char *lam_bundle_weights_sha256(const lam_bundle *bundle);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,160 @@
+/* A bundle's model.json as typed structs (docs/model.schema.json describes the file). Needs neither weights
+ * nor a linear algebra library, so that the part that routes studies can read it: the network is kept as JSON
+ * and is built by bundle.h.
+ *
+ * Every string and array is owned by the manifest, valid UTF-8, never NULL unless said. */
+#ifndef LAMINA_RNN_MANIFEST_H
+#define LAMINA_RNN_MANIFEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/json.h"
+#include "core/base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum lam_task {
+    LAM_TASK_CLASSIFICATION,
+    LAM_TASK_DETECTION,
+    LAM_TASK_SEGMENTATION,
+    LAM_TASK_GENERATION,
+    LAM_TASK_COUNT
+} lam_task;
+
+/* "segmentation" and so on; never NULL. */
+const char *lam_task_name(lam_task task);
+
+/* A coded concept (DICOM PS3.3 8.8). `value` is NULL when the manifest gives none. */
+typedef struct lam_model_code {
+    const char *scheme;  /* "SCT" */
+    const char *value;   /* "5366008" */
+    const char *meaning; /* "Hippocampus" */
+} lam_model_code;
+
+/* One condition on a series: the attribute with this DICOM keyword matches this POSIX extended regular
+ * expression (checked to compile). */
+typedef struct lam_model_match {
+    const char *keyword; /* "SeriesDescription" */
+    const char *pattern; /* "hippo" */
+    bool ignore_case;
+} lam_model_match;
+
+/* Which series a model wants: modality equal, all matches true, at least so many slices. */
+typedef struct lam_model_selector {
+    const char *modality;
+    const lam_model_match *matches;
+    size_t match_count;
+    int minimum_slices; /* at least 1 */
+    int maximum_slices; /* 0: no limit */
+} lam_model_selector;
+
+typedef enum lam_intensity_mask {
+    LAM_INTENSITY_ALL,     /* mean and deviation of every voxel */
+    LAM_INTENSITY_POSITIVE /* of those above 0 */
+} lam_intensity_mask;
+
+/* How pixels become the network's input. Axis triples are in memory order: z (slices), y (rows), x (columns).
+ */
+typedef struct lam_model_preprocessing {
+    char orientation[4]; /* patient direction that x, y, z grow to, as three letters of LRAPIS: "RAS". "" when
+                            the pixels are taken as they are stored */
+    double spacing_mm[3];     /* z, y, x the network was trained at; 0: any */
+    double spacing_tolerance; /* relative difference that is still taken as equal, such as 0.05 */
+    bool resample; /* whether the caller may resample to spacing_mm; if not, other spacings are refused */
+    int64_t minimum_size[3]; /* z, y, x */
+    int64_t maximum_size[3]; /* z, y, x; larger cases are refused with a reason */
+    double clip_percentile;  /* intensities above this percentile (0 … 100, linear interpolation) are cut to
+                                it; 0: no cut */
+    bool z_score;            /* (v - mean) / (deviation + 1e-6) */
+    lam_intensity_mask z_score_mask;
+    double scale; /* v × scale + offset, after the above; 1 and 0 by default */
+    double offset;
+    int64_t pad_multiple[3]; /* z, y, x: zero-padded to a multiple, half on each side (the odd one behind) */
+} lam_model_preprocessing;
+
+/* One class of a segmentation; number 0 is the background and is not listed. */
+typedef struct lam_model_segment {
+    int number;                      /* value in the label map, 1 … */
+    const char *name;                /* short, for metrics and file names: "anterior" */
+    const char *label;               /* for people: "Anterior hippocampus" */
+    const char *description;         /* may be "" */
+    lam_model_code category;         /* Segmented Property Category (PS3.3 C.8.20.2) */
+    lam_model_code type;             /* Segmented Property Type */
+    lam_model_code type_modifier;    /* value NULL: none */
+    lam_model_code anatomy;          /* Anatomic Region; value NULL: none */
+    lam_model_code anatomy_modifier; /* such as laterality; value NULL: none */
+    uint8_t colour[3];               /* sRGB */
+    bool keep_largest;               /* of the 26-connected components only the largest stays */
+    double minimum_ml;               /* components smaller than this are removed; 0: none */
+} lam_model_segment;
+
+/* One class of a classification or detection, or one category a generator draws. */
+typedef struct lam_model_class {
+    const char *name;
+    const char *label;
+    lam_model_code code; /* value NULL: none */
+} lam_model_class;
+
+typedef struct lam_model_metric {
+    const char *name;
+    double value;
+} lam_model_metric;
+
+typedef struct lam_model_provenance {
+    const char *data;    /* what it was trained on, with citation */
+    const char *licence; /* of the weights */
+    const char *split;
+    const char *date;           /* ISO 8601 */
+    const char *weights_sha256; /* 64 lower-case hexadecimal digits, or "" before training */
+    const lam_model_metric *metrics;
+    size_t metric_count;
+} lam_model_provenance;
+
+typedef struct lam_manifest {
+    const char *name;    /* [a-z0-9_-]{1,64} */
+    const char *version; /* [0-9A-Za-z.+-]{1,32} */
+    const char *title;   /* for people */
+    const char *description;
+    lam_task task;
+    lam_model_selector selector;
+    lam_model_preprocessing preprocessing;
+    double temperature; /* logits are divided by it before the softmax (calibration); 1 by default */
+    const lam_model_segment *segments; /* segmentation */
+    size_t segment_count;
+    const lam_model_class *classes; /* classification, detection, generation */
+    size_t class_count;
+    const char *unit; /* UCUM unit of the measured volume: "ml" */
+    lam_model_provenance provenance;
+    const lam_jv *network;  /* object */
+    const lam_jv *training; /* object, or NULL when the bundle has no recipe */
+    const lam_jv *root;     /* the whole document */
+    const char *text;       /* the file as it was read */
+    size_t text_length;
+} lam_manifest;
+
+enum {
+    LAM_MANIFEST_MAX_BYTES = 1 << 20,
+    LAM_MANIFEST_MAX_SEGMENTS = 255,
+    LAM_MANIFEST_MAX_CLASSES = 1000,
+    LAM_MANIFEST_MAX_MATCHES = 32,
+};
+
+/* Reads and checks everything but the network. An unknown member is an error that names it. Errors:
+ * LAM_E_INVALID (which member and what is expected), LAM_E_LIMIT, LAM_E_NO_MEMORY. The result is immutable.
+ */
+lam_status lam_manifest_parse(const char *text, size_t length, lam_manifest **out, lam_error *err);
+void lam_manifest_free(lam_manifest *manifest);
+LAM_DEFINE_AUTO(lam_manifest, lam_manifest_free)
+
+/* sRGB to DICOM's Recommended Display CIELab Value (PS3.3 C.10.7.1.1: L, a, b scaled to 16 bit, D50). */
+void lam_manifest_cielab(const uint8_t rgb[3], uint16_t lab[3]);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

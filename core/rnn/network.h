@@ -1,0 +1,128 @@
+/* The network: a small acyclic graph of layers read from model.json, its parameters, and a session that runs
+ * it.
+ *
+ * Three objects, three lifetimes. lam_network is the structure: immutable. lam_weights holds the parameters
+ * in one flat buffer plus what layers derive from them (packed matrices): immutable while anything runs.
+ * lam_session is one thread's workspace: planned for an input shape, which is the only step that allocates or
+ * fails; running it cannot fail.
+ *
+ * Names, shapes and gate orders of parameters: core/rnn/README.md. */
+#ifndef LAMINA_RNN_NETWORK_H
+#define LAMINA_RNN_NETWORK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/json.h"
+#include "core/base/status.h"
+#include "core/rnn/pool.h"
+#include "core/rnn/safetensors.h"
+#include "core/rnn/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct lam_network lam_network;
+typedef struct lam_weights lam_weights;
+typedef struct lam_session lam_session;
+
+enum {
+    LAM_MAX_LAYERS = 1024,
+    LAM_MAX_INPUTS = 8, /* of one layer */
+    LAM_MAX_NAME = 96,
+};
+
+/* ---- structure ---- */
+
+/* Builds the graph from the manifest's `network` object and checks every layer's options and channels.
+ * Errors: LAM_E_INVALID naming the layer and the member, LAM_E_UNSUPPORTED (unknown layer kind), LAM_E_LIMIT.
+ */
+lam_status lam_network_create(const lam_jv *json, lam_network **out, lam_error *err);
+void lam_network_free(lam_network *network);
+LAM_DEFINE_AUTO(lam_network, lam_network_free)
+
+/* Axes between batch and channels, and channels of the input and the output. */
+int lam_network_axes(const lam_network *network);
+int64_t lam_network_input_channels(const lam_network *network);
+int64_t lam_network_output_channels(const lam_network *network);
+
+typedef struct lam_parameter {
+    char name[LAM_MAX_NAME]; /* "blocks.0.sw.weight_hh" */
+    lam_shape shape;
+    int64_t offset; /* in floats, from the start of the flat buffer */
+    int64_t count;
+    bool decay;     /* weight decay applies: matrices and kernels, not biases and gains */
+    bool trainable; /* false for running statistics */
+    int layer;      /* index of the layer it belongs to */
+} lam_parameter;
+
+size_t lam_network_parameter_count(const lam_network *network);
+const lam_parameter *lam_network_parameter(const lam_network *network, size_t index);
+/* Floats in the flat buffer, padding included: the length of a gradient buffer. */
+int64_t lam_network_parameter_floats(const lam_network *network);
+
+/* ---- parameters ---- */
+
+/* Fresh parameters, drawn from counter-based random numbers keyed by `seed` (PyTorch's default
+ * distributions). */
+lam_status lam_weights_create(const lam_network *network, uint64_t seed, lam_weights **out, lam_error *err);
+/* From a file: exactly the parameters of the network, float32, exact shapes, finite. The error names the
+ * first tensor that is missing, superfluous or wrong. */
+lam_status lam_weights_load(const lam_network *network, const lam_safetensors *file, lam_weights **out,
+                            lam_error *err);
+void lam_weights_free(lam_weights *weights);
+LAM_DEFINE_AUTO(lam_weights, lam_weights_free)
+
+/* The flat buffer. After changing it call lam_weights_refresh before anything runs. */
+float *lam_weights_data(lam_weights *weights);
+const float *lam_weights_view(const lam_weights *weights);
+/* Packs again what layers derive from the parameters. Not while a session runs. */
+void lam_weights_refresh(lam_weights *weights);
+/* Writes all parameters as a safetensors file. `metadata` as in lam_safetensors_write. */
+lam_status lam_weights_save(const lam_weights *weights, int fd, const char *const (*metadata)[2],
+                            size_t metadata_count, lam_error *err);
+
+/* ---- running ---- */
+
+typedef enum lam_mode { LAM_MODE_INFER, LAM_MODE_TRAIN } lam_mode;
+
+/* Nothing is allocated for the network yet. `weights` and `pool` (NULL: one thread) must outlive the session.
+ */
+lam_status lam_session_create(const lam_weights *weights, lam_mode mode, lam_pool *pool, lam_session **out,
+                              lam_error *err);
+void lam_session_free(lam_session *session);
+LAM_DEFINE_AUTO(lam_session, lam_session_free)
+
+/* Plans for inputs of `input` = [batch, axes…, channels]; memory of an earlier plan is used again where it
+ * suffices. Errors: LAM_E_INVALID (a layer cannot take this size; names it), LAM_E_LIMIT, LAM_E_NO_MEMORY;
+ * then the session has no plan. */
+lam_status lam_session_plan(lam_session *session, const lam_shape *input, lam_error *err);
+
+/* Bytes held. */
+size_t lam_session_bytes(const lam_session *session);
+
+/* Where the input goes and the output comes from; borrowed, valid until the next plan. The input is preserved
+ * by a run in training only. */
+float *lam_session_input(lam_session *session);
+const float *lam_session_output(const lam_session *session);
+const lam_shape *lam_session_output_shape(const lam_session *session);
+
+/* input → output. Needs a plan; cannot fail. */
+void lam_session_run(lam_session *session);
+
+/* Training. `key` seeds what is random in this pass (dropout): the same key, the same bits. */
+void lam_session_forward(lam_session *session, uint64_t key);
+/* Gradient of the loss with respect to the output: filled by the caller before lam_session_backward. */
+float *lam_session_output_gradient(lam_session *session);
+/* Adds the gradient with respect to every parameter to `gradient` (the layout of the flat parameter buffer).
+ * Uses what lam_session_forward kept. With `want_input` also computes lam_session_input_gradient. */
+void lam_session_backward(lam_session *session, float *gradient, bool want_input);
+const float *lam_session_input_gradient(const lam_session *session);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
