@@ -1,0 +1,171 @@
+/* The configuration of laminad: one INI file, read once at start and again on SIGHUP, into typed fields. The
+ * table behind it (config_table.c) gives each key's type, default, bounds, whether a reload applies it, and
+ * the help text from which the example file and lamina.conf(5) are made. Reads files and environment; opens
+ * no socket, makes no directory.
+ *
+ * A lam_config is immutable once loaded, so threads may share it; a reload makes a new one. */
+#ifndef LAMINA_LAMINAD_CONFIG_H
+#define LAMINA_LAMINAD_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/buffer.h"
+#include "core/base/cleanup.h"
+#include "core/base/log.h"
+#include "core/base/status.h"
+#include "daemon/laminad/rule.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LAM_CONFIG_DEFAULT_FILE "/etc/lamina/lamina.conf"
+
+enum {
+    LAM_CONFIG_PATH = 256, /* bytes with the NUL, as for every text below */
+    LAM_CONFIG_NAME = 49,  /* of a peer, a rule, a model */
+    LAM_CONFIG_AE_TITLE = 17,
+    LAM_CONFIG_HOST = 128,
+    LAM_CONFIG_URL = 256,
+    LAM_CONFIG_TEXT = 512, /* longest text of one value, see lam_config_get_text */
+    LAM_CONFIG_MAX_PEERS = 256,
+    LAM_CONFIG_MAX_RULES = 256,
+};
+
+/* Where to listen or connect. `host` is a name or a literal address without brackets; "" with port 0 when the
+ * key is not given. */
+typedef struct lam_config_address {
+    char host[LAM_CONFIG_HOST];
+    int port;
+} lam_config_address;
+
+typedef enum lam_config_accept {
+    LAM_ACCEPT_KNOWN, /* only calling AE titles of [peer] sections */
+    LAM_ACCEPT_ANY
+} lam_config_accept;
+
+typedef enum lam_config_auth {
+    LAM_AUTH_NONE, /* loopback only */
+    LAM_AUTH_TOKEN
+} lam_config_auth;
+
+/* What happens to an object whose SOP Instance UID is stored already with other bytes. */
+typedef enum lam_config_duplicates {
+    LAM_DUPLICATES_REJECT,
+    LAM_DUPLICATES_REPLACE,
+    LAM_DUPLICATES_QUARANTINE /* keep-both-quarantined */
+} lam_config_duplicates;
+
+typedef enum lam_config_deliver { LAM_DELIVER_NONE, LAM_DELIVER_RESULTS } lam_config_deliver;
+typedef enum lam_config_profile {
+    LAM_PROFILE_STRICT,
+    LAM_PROFILE_OHIF,
+    LAM_PROFILE_SLICER
+} lam_config_profile;
+
+/* [peer NAME]: another DICOM node. */
+typedef struct lam_config_peer {
+    char name[LAM_CONFIG_NAME];
+    char ae_title[LAM_CONFIG_AE_TITLE];
+    lam_config_address address; /* where it listens, and the host its associations must come from; "" and 0:
+                                   from anywhere, and nothing can be sent to it */
+    bool accept;                /* may open associations */
+    lam_config_deliver deliver;
+    lam_config_profile profile;
+} lam_config_peer;
+
+/* [rule NAME]: routing beyond what each model's own selector says. */
+typedef struct lam_config_rule {
+    char name[LAM_CONFIG_NAME];
+    char model[LAM_CONFIG_NAME];
+    char when_text[LAM_RULE_MAX_TEXT + 1];
+    lam_rule *when; /* owned; never NULL */
+} lam_config_rule;
+
+typedef struct lam_config {
+    char source[LAM_CONFIG_PATH]; /* the file read, or "" for the built-in defaults */
+
+    /* [lamina] */
+    char data_dir[LAM_CONFIG_PATH];   /* absolute; spool/, store/, lamina.db lie under it */
+    char models_dir[LAM_CONFIG_PATH]; /* absolute */
+    int workers;                      /* at least 1; `auto` is resolved to the number of cores allowed */
+    lam_log_level log_level;
+
+    /* [dicom] */
+    lam_config_address dicom_listen;
+    char ae_title[LAM_CONFIG_AE_TITLE];
+    lam_config_accept accept; /* as configured; what applies is lam_config_effective_accept */
+    int max_associations;
+    int max_associations_per_peer;
+    int max_pdu;                    /* bytes */
+    int64_t association_timeout_ms; /* ARTIM (PS3.8 9.1.4) and waiting for an answer */
+    int64_t idle_timeout_ms;        /* between two requests of an association */
+
+    /* [http] */
+    lam_config_address http_listen;
+    lam_config_auth auth;
+    char public_url[LAM_CONFIG_URL]; /* without a slash at the end; "": made from http_listen */
+    int max_connections;
+    char token_file[LAM_CONFIG_PATH]; /* absolute, or "" */
+
+    /* [storage] */
+    int64_t reserve_bytes; /* space left free on the disk of data_dir; below it new objects are refused */
+    lam_config_duplicates duplicates;
+    int64_t max_object_bytes;
+
+    /* [analysis] */
+    int64_t stable_after_ms;
+    int max_attempts;
+    int64_t job_timeout_ms;
+    int64_t retry_delay_ms; /* before the second attempt */
+    int64_t worker_memory_bytes;
+
+    lam_config_peer *peers;
+    size_t peer_count;
+    lam_config_rule *rules;
+    size_t rule_count;
+} lam_config;
+
+/* Reads `path`. NULL: LAM_CONFIG_DEFAULT_FILE if it exists, else the built-in defaults with data under
+ * $XDG_STATE_HOME/lamina (or ~/.local/state/lamina). Checks every key and how they go together; the error
+ * names file and line of the first problem and how many more there are. */
+lam_status lam_config_load(const char *path, lam_config **out, lam_error *err);
+void lam_config_free(lam_config *config);
+LAM_DEFINE_AUTO(lam_config, lam_config_free)
+
+/* For --check-config: reads as lam_config_load does and appends one line for every problem found, "error: …"
+ * or "warning: …", to `report`. LAM_OK when there is no error. */
+lam_status lam_config_check(const char *path, lam_buffer *report);
+
+/* Warnings about a configuration that is legal but will surprise; lines as lam_config_check gives them. */
+void lam_config_warnings(const lam_config *config, lam_buffer *out);
+
+/* Reads the file that `old` came from again. Keys that a running daemon cannot change keep the old value in
+ * *out, and their names are appended to `restart` ("lamina.data_dir dicom.listen"). On failure `old` simply
+ * stays in use. */
+lam_status lam_config_reload(const lam_config *old, lam_config **out, lam_buffer *restart, lam_error *err);
+
+/* Which calling AE titles are taken: LAM_ACCEPT_ANY also for accept = known on a loopback address while no
+ * [peer] section exists, so that a first try on one machine needs no configuration. */
+lam_config_accept lam_config_effective_accept(const lam_config *config);
+
+/* The value of "section.key" ("dicom.ae_title", "peer.pacs.address") as it would be written in the file.
+ * False when there is no such key. */
+bool lam_config_get_text(const lam_config *config, const char *key, char text[LAM_CONFIG_TEXT]);
+
+/* The whole configuration in effect, as a file that reads back the same. */
+lam_status lam_config_write(const lam_config *config, lam_buffer *out);
+
+/* The commented example file, and the section of lamina.conf(5) (mdoc) that lists all keys. */
+lam_status lam_config_write_example(lam_buffer *out);
+lam_status lam_config_write_man(lam_buffer *out);
+
+/* Whether a host is a loopback address: 127.0.0.0/8, ::1 or "localhost". */
+bool lam_config_is_loopback(const char *host);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
