@@ -1,0 +1,94 @@
+/* The command `lamina`: finds the subcommand in one table and runs it. What a command does is in its own
+ * file. */
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/cleanup.h"
+#include "daemon/cli/cli.h"
+
+/* In the order in which `lamina help` lists them. */
+static const lam_cli_command commands[] = {
+    {"help", "[COMMAND]", "show how a command is used", "", NULL},
+};
+
+static const lam_cli_command *find_command(const char *name)
+{
+    for (size_t i = 0; i < LAM_COUNT(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+static void print_overview(FILE *to)
+{
+    fputs("usage: lamina COMMAND [ARGUMENTS]\n"
+          "       lamina help COMMAND\n"
+          "       lamina --version\n\n",
+          to);
+    for (size_t i = 0; i < LAM_COUNT(commands); i++)
+        fprintf(to, "  %-10s %s\n", commands[i].name, commands[i].summary);
+}
+
+static void print_help(const lam_cli_command *command)
+{
+    printf("usage: lamina %s %s\n\n%s.\n", command->name, command->arguments, command->summary);
+    if (*command->details)
+        printf("\n%s", command->details);
+}
+
+static int unknown_command(const char *name)
+{
+    fprintf(stderr, "lamina: there is no command '%s'; 'lamina help' lists them\n", name);
+    return LAM_CLI_USAGE;
+}
+
+static int run_help(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_overview(stdout);
+        return LAM_CLI_OK;
+    }
+    const lam_cli_command *command = find_command(argv[1]);
+    if (!command)
+        return unknown_command(argv[1]);
+    print_help(command);
+    return LAM_CLI_OK;
+}
+
+/* So that no command has to handle it: `lamina send --help` is `lamina help send`. */
+static int asks_for_help(int argc, char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return 1;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc < 2) {
+        print_overview(stderr);
+        return LAM_CLI_USAGE;
+    }
+    const char *name = argv[1];
+    if (strcmp(name, "--version") == 0) {
+        puts("lamina " LAMINA_VERSION);
+        return LAM_CLI_OK;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    const lam_cli_command *command = find_command(name);
+    if (!command)
+        return unknown_command(name);
+    if (!command->run)
+        return run_help(argc - 1, argv + 1);
+    if (asks_for_help(argc - 1, argv + 1)) {
+        print_help(command);
+        return LAM_CLI_OK;
+    }
+    int status = command->run(argc - 1, argv + 1);
+    /* A full disk or a closed pipe must not pass for success. */
+    if (fflush(stdout) != 0 && status == LAM_CLI_OK)
+        return lam_cli_fail("cannot write the output");
+    return status;
+}
