@@ -90,7 +90,9 @@ typedef struct lam_backend {
     lam_status (*metrics)(void *context, lam_buffer *out, lam_error *err);
 
     /* The objects of a study, of one of its series (series_uid not NULL), or one instance (sop_uid not NULL),
-     * in stored order. Gives an array of SOP instance UIDs with "series_uid"; empty is LAM_E_NOT_FOUND. */
+     * in stored order, from the index alone: an array of
+     * {"series_uid","sop_uid","sop_class_uid","transfer_syntax_uid","bytes"}, so that a retrieval knows its
+     * length and media type before it opens a file. Empty is LAM_E_NOT_FOUND. */
     lam_status (*instances)(void *context, const char *study_uid, const char *series_uid, const char *sop_uid,
                             json_t **out, lam_error *err);
     lam_status (*instance_open)(void *context, const char *study_uid, const char *series_uid,
