@@ -1,5 +1,6 @@
 #include "core/base/clock.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -23,6 +24,20 @@ int64_t lam_clock_monotonic_us(void)
 int64_t lam_clock_wall_ms(void)
 {
     return read_us(CLOCK_REALTIME) / 1000;
+}
+
+static int64_t steady_offset_ms;
+
+static void fix_steady_offset(void)
+{
+    steady_offset_ms = lam_clock_wall_ms() - lam_clock_monotonic_ms();
+}
+
+int64_t lam_clock_steady_ms(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, fix_steady_offset);
+    return steady_offset_ms + lam_clock_monotonic_ms();
 }
 
 char *lam_clock_iso8601(int64_t wall_ms, char text[LAM_CLOCK_TEXT])

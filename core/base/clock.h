@@ -15,6 +15,10 @@ int64_t lam_clock_monotonic_us(void);
 /* Milliseconds since 1970-01-01 UTC. */
 int64_t lam_clock_wall_ms(void);
 
+/* Wall time as it was at the first call, advanced by the monotonic clock since: comparable with stored times,
+ * yet it never jumps while the program runs. For everything that waits on times in the database. */
+int64_t lam_clock_steady_ms(void);
+
 enum { LAM_CLOCK_TEXT = 32 };
 /* "2026-11-23T06:40:48.123Z" into `text` (at least LAM_CLOCK_TEXT bytes); returns text. */
 char *lam_clock_iso8601(int64_t wall_ms, char text[LAM_CLOCK_TEXT]);

@@ -1,0 +1,212 @@
+#include "daemon/laminad/catalog.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/sha256.h"
+
+typedef struct text_of {
+    char buffer[LAM_HEADER_VALUE];
+} text_of;
+
+#define TEXT(attributes, tag) lam_header_text((attributes), (tag), (text_of){{0}}.buffer)
+
+static lam_status add_study(lam_db *db, const lam_header *header, int64_t now_ms, int64_t *id, lam_error *err)
+{
+    lam_status status =
+        lam_db_get_integer(db, id, err, "SELECT id FROM study WHERE uid = ?", "t", header->study_uid);
+    if (status != LAM_E_NOT_FOUND)
+        return status;
+    const json_t *a = header->attributes;
+    status = lam_db_run(
+        db, err,
+        "INSERT INTO study (uid, state, patient_id, patient_name, birth_date, sex, study_date, study_time,"
+        " accession_number, study_id, description, created_ms, updated_ms)"
+        " VALUES (?, 'receiving', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "ttttttttttii", header->study_uid, TEXT(a, "00100020"), TEXT(a, "00100010"), TEXT(a, "00100030"),
+        TEXT(a, "00100040"), TEXT(a, "00080020"), TEXT(a, "00080030"), TEXT(a, "00080050"),
+        TEXT(a, "00200010"), TEXT(a, "00081030"), now_ms, now_ms);
+    if (status == LAM_OK)
+        *id = lam_db_last_id(db);
+    return status;
+}
+
+static int64_t integer_of(const json_t *attributes, const char *tag)
+{
+    const json_t *values = json_object_get(json_object_get(attributes, tag), "Value");
+    return json_integer_value(json_array_get(values, 0));
+}
+
+static lam_status add_series(lam_db *db, const lam_header *header, int64_t study,
+                             const lam_catalog_file *file, int64_t now_ms, int64_t *id, lam_error *err)
+{
+    lam_status status = lam_db_get_integer(
+        db, id, err, "SELECT id FROM series WHERE study_id = ? AND uid = ?", "it", study, header->series_uid);
+    if (status != LAM_E_NOT_FOUND)
+        return status;
+    const json_t *a = header->attributes;
+    status =
+        lam_db_run(db, err,
+                   "INSERT INTO series (study_id, uid, state, modality, number, description, received_ms)"
+                   " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                   "itttiti", study, header->series_uid, file->is_result ? "result" : "receiving",
+                   TEXT(a, "00080060"), integer_of(a, "00200011"), TEXT(a, "0008103E"), now_ms);
+    if (status == LAM_OK)
+        *id = lam_db_last_id(db);
+    return status;
+}
+
+static lam_status add_metadata(lam_db *db, int64_t instance, const lam_header *header, lam_error *err)
+{
+    lam_autofree char *text = json_dumps(header->attributes, JSON_COMPACT);
+    if (!text)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for the metadata of an instance");
+    return lam_db_run(db, err, "INSERT INTO metadata (instance_id, attributes) VALUES (?, ?)", "it", instance,
+                      text);
+}
+
+/* A received object opens its series again; a result does not touch the state of what it came from. */
+static lam_status touch_series(lam_db *db, int64_t series, int64_t study, bool is_result, int64_t now_ms,
+                               lam_error *err)
+{
+    lam_status status =
+        lam_db_run(db, err,
+                   "UPDATE series SET instances = instances + 1, received_ms = ?2,"
+                   " state = CASE WHEN ?3 OR state = 'result' THEN state ELSE 'receiving' END,"
+                   " reason = CASE WHEN ?3 THEN reason ELSE NULL END WHERE id = ?1",
+                   "iii", series, now_ms, (int64_t)is_result);
+    if (status == LAM_OK && !is_result)
+        status = lam_db_run(db, err,
+                            "UPDATE study SET updated_ms = ?2, state = 'receiving' WHERE id = ?1 AND EXISTS"
+                            " (SELECT 1 FROM series WHERE id = ?3 AND state = 'receiving')",
+                            "iii", study, now_ms, series);
+    return status;
+}
+
+lam_status lam_catalog_add(lam_db *db, const lam_header *header, const lam_catalog_file *file, int64_t now_ms,
+                           int64_t *instance, lam_error *err)
+{
+    int64_t study = 0, series = 0;
+    lam_status status = add_study(db, header, now_ms, &study, err);
+    if (status == LAM_OK)
+        status = add_series(db, header, study, file, now_ms, &series, err);
+    if (status == LAM_OK)
+        status = lam_db_run(
+            db, err,
+            "INSERT INTO instance (series_id, uid, sop_class_uid, transfer_syntax_uid, number, file,"
+            " bytes, dataset_offset, sender, received_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "itttiiiiti", series, header->sop_uid, header->sop_class_uid, header->transfer_syntax_uid,
+            integer_of(header->attributes, "00200013"), file->number, file->bytes, header->dataset_offset,
+            file->sender, now_ms);
+    if (status != LAM_OK)
+        return status;
+    int64_t id = lam_db_last_id(db);
+    status = add_metadata(db, id, header, err);
+    if (status == LAM_OK)
+        status = touch_series(db, series, study, file->is_result, now_ms, err);
+    if (status == LAM_OK)
+        *instance = id;
+    return status;
+}
+
+lam_status lam_catalog_find_instance(lam_db *db, const lam_header *header, lam_catalog_instance *out,
+                                     lam_error *err)
+{
+    sqlite3_stmt *s = lam_db_prepare(db, err,
+                                     "SELECT i.id, i.file, i.bytes, i.dataset_offset,"
+                                     " s.uid = ?2 AND t.uid = ?3, i.transfer_syntax_uid = ?4"
+                                     " FROM instance i JOIN series s ON s.id = i.series_id"
+                                     " JOIN study t ON t.id = s.study_id WHERE i.uid = ?1",
+                                     "tttt", header->sop_uid, header->series_uid, header->study_uid,
+                                     header->transfer_syntax_uid);
+    bool row = false;
+    lam_status status = lam_db_step(db, s, &row, err);
+    if (status != LAM_OK)
+        return status;
+    if (!row)
+        return LAM_E_NOT_FOUND;
+    *out = (lam_catalog_instance){
+        .id = sqlite3_column_int64(s, 0),
+        .file = sqlite3_column_int64(s, 1),
+        .bytes = sqlite3_column_int64(s, 2),
+        .dataset_offset = sqlite3_column_int64(s, 3),
+        .same_place = sqlite3_column_int(s, 4) != 0,
+        .same_syntax = sqlite3_column_int(s, 5) != 0,
+    };
+    sqlite3_reset(s);
+    return LAM_OK;
+}
+
+lam_status lam_catalog_find_study(lam_db *db, const char *study_uid, int64_t *study, lam_error *err)
+{
+    lam_status status =
+        lam_db_get_integer(db, study, err, "SELECT id FROM study WHERE uid = ?", "t", study_uid);
+    if (status == LAM_E_NOT_FOUND)
+        lam_fail(err, status, "no such study is stored");
+    return status;
+}
+
+lam_status lam_catalog_last_file(lam_db *db, int64_t *number, lam_error *err)
+{
+    lam_status status = lam_db_get_integer(
+        db, number, err,
+        "SELECT max(n) FROM (SELECT max(file) AS n FROM instance UNION ALL SELECT max(file) FROM picture)",
+        "");
+    if (status == LAM_E_NOT_FOUND) {
+        *number = -1;
+        return LAM_OK;
+    }
+    return status;
+}
+
+lam_status lam_catalog_input_set(lam_db *db, int64_t series, char text[65], int64_t *instances,
+                                 lam_error *err)
+{
+    sqlite3_stmt *s =
+        lam_db_prepare(db, err, "SELECT uid FROM instance WHERE series_id = ? ORDER BY uid", "i", series);
+    lam_sha256 hash;
+    lam_sha256_init(&hash);
+    int64_t count = 0;
+    for (bool row = true; row;) {
+        lam_status status = lam_db_step(db, s, &row, err);
+        if (status != LAM_OK)
+            return status;
+        if (row) {
+            lam_sha256_update_text(&hash, lam_db_text(s, 0));
+            count++;
+        }
+    }
+    uint8_t digest[LAM_SHA256_BYTES];
+    lam_sha256_final(&hash, digest);
+    lam_sha256_hex(digest, text);
+    *instances = count;
+    return LAM_OK;
+}
+
+/* Of several jobs (or series) the state that matters most comes first. A cancelled job leaves its series
+ * failed: nothing will come of it (promise 6: cancel is final), and the reason says so. */
+lam_status lam_catalog_refresh(lam_db *db, int64_t series, int64_t now_ms, lam_error *err)
+{
+    lam_status status = lam_db_run(
+        db, err,
+        "UPDATE series SET (state, reason) = ("
+        " SELECT CASE WHEN sum(j.state = 'running') THEN 'running' WHEN sum(j.state = 'queued') THEN 'queued'"
+        "  WHEN sum(j.state IN ('failed', 'cancelled')) THEN 'failed' ELSE 'done' END,"
+        "  group_concat(CASE WHEN j.state IN ('failed', 'cancelled') THEN"
+        "   'job ' || j.id || ' (' || j.model || '): ' || coalesce(j.reason, j.state) END, '; ')"
+        " FROM job j WHERE j.series_id = series.id AND j.input_set = series.input_set)"
+        " WHERE id = ?1 AND state NOT IN ('receiving', 'result') AND EXISTS"
+        " (SELECT 1 FROM job j WHERE j.series_id = series.id AND j.input_set = series.input_set)",
+        "i", series);
+    if (status != LAM_OK)
+        return status;
+    return lam_db_run(
+        db, err,
+        "UPDATE study SET updated_ms = ?2, state = ("
+        " SELECT CASE WHEN sum(s.state = 'receiving') THEN 'receiving'"
+        "  WHEN sum(s.state = 'running') THEN 'running' WHEN sum(s.state = 'queued') THEN 'queued'"
+        "  WHEN sum(s.state = 'failed') THEN 'failed' WHEN sum(s.state = 'done') THEN 'done'"
+        "  ELSE 'no_model' END FROM series s WHERE s.study_id = study.id)"
+        " WHERE id = (SELECT study_id FROM series WHERE id = ?1)",
+        "ii", series, now_ms);
+}

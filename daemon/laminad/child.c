@@ -1,0 +1,197 @@
+#include "daemon/laminad/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/clock.h"
+#include "core/rnn/kernels/cpu.h"
+#include "daemon/ipc/ipc.h"
+
+enum { SHORT_LIFE_MS = 10000, FIRST_PAUSE_MS = 50, LONGEST_PAUSE_MS = 10000 };
+
+void lam_child_init(lam_child *child, const char *program)
+{
+    *child = (lam_child){.program = program, .pidfd = -1, .socket = -1};
+}
+
+lam_status lam_child_find(const char *program, char path[4096], lam_error *err)
+{
+    char self[PATH_MAX];
+    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (length < 0)
+        return lam_fail_errno(err, errno, "cannot find where this program lies");
+    self[length] = '\0';
+    char *slash = strrchr(self, '/');
+    if (slash)
+        *slash = '\0';
+    const char *elsewhere = getenv("LAMINA_LIBEXEC");
+    char candidates[3][4096] = {{0}};
+    if (elsewhere)
+        snprintf(candidates[0], sizeof candidates[0], "%s/%s", elsewhere, program);
+    snprintf(candidates[1], sizeof candidates[1], "%.4000s/%s", self, program);
+    snprintf(candidates[2], sizeof candidates[2], "%.4000s/../libexec/lamina/%s", self, program);
+    for (size_t i = 0; i < LAM_COUNT(candidates); i++)
+        if (candidates[i][0] && access(candidates[i], X_OK) == 0) {
+            memcpy(path, candidates[i], sizeof candidates[i]);
+            return LAM_OK;
+        }
+    return lam_fail(err, LAM_E_NOT_FOUND,
+                    "%s is neither beside laminad in %s nor in ../libexec/lamina: reinstall it", program,
+                    self);
+}
+
+/* What a child may see of our environment: locale, time zone, temporary folder, and the hooks of the test
+ * suite. */
+static char **child_environment(char *space, size_t size)
+{
+    static const char *const passed[] = {"PATH",
+                                         "LANG",
+                                         "LC_ALL",
+                                         "TZ",
+                                         "TMPDIR",
+                                         "DCMDICTPATH",
+                                         "LAMINA_TEST_HOOKS",
+                                         "LAMINA_ISA",
+                                         "ASAN_OPTIONS",
+                                         "UBSAN_OPTIONS",
+                                         "LSAN_OPTIONS"};
+    static char *environment[LAM_COUNT(passed) + 4];
+    size_t count = 0, used = 0;
+    for (size_t i = 0; i < LAM_COUNT(passed); i++) {
+        const char *value = getenv(passed[i]);
+        if (!value)
+            continue;
+        int length = snprintf(space + used, size - used, "%s=%s", passed[i], value);
+        if (length < 0 || (size_t)length >= size - used)
+            continue;
+        environment[count++] = space + used;
+        used += (size_t)length + 1;
+    }
+    static char core_type[64];
+    const char *type = lam_cpu_openblas_coretype();
+    if (type) { /* must be there before OpenBLAS is loaded */
+        snprintf(core_type, sizeof core_type, "OPENBLAS_CORETYPE=%s", type);
+        environment[count++] = core_type;
+    }
+    static char one_thread[] = "OPENBLAS_NUM_THREADS=1"; /* the engine splits work itself */
+    environment[count++] = one_thread;
+    static char no_delay[] = "TCP_NODELAY=1"; /* DCMTK leaves Nagle on otherwise */
+    environment[count++] = no_delay;
+    environment[count] = NULL;
+    return environment;
+}
+
+/* Between fork and exec: only async-signal-safe calls. */
+static void become_child(const char *path, char *program, char **environment, int socket,
+                         const lam_child_limits *limits)
+{
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    setpgid(0, 0); /* a terminal's ^C is for laminad, which drains its children */
+    struct rlimit no_core = {0, 0};
+    setrlimit(RLIMIT_CORE, &no_core);
+    if (limits->address_space > 0) {
+        struct rlimit space = {(rlim_t)limits->address_space, (rlim_t)limits->address_space};
+        setrlimit(RLIMIT_AS, &space);
+    }
+    struct rlimit files = {(rlim_t)limits->open_files, (rlim_t)limits->open_files};
+    setrlimit(RLIMIT_NOFILE, &files);
+    int null = open("/dev/null", O_RDWR);
+    dup2(null, STDIN_FILENO);
+    dup2(null, STDOUT_FILENO);
+    if (socket == LAM_IPC_CHILD_SOCKET)
+        fcntl(socket, F_SETFD, 0);
+    else
+        dup2(socket, LAM_IPC_CHILD_SOCKET);
+    syscall(SYS_close_range, LAM_IPC_CHILD_SOCKET + 1, ~0U, 0);
+    char *arguments[] = {program, NULL};
+    execve(path, arguments, environment);
+    _exit(127);
+}
+
+int64_t lam_child_wait_ms(const lam_child *child)
+{
+    int64_t left = child->retry_ms - lam_clock_monotonic_ms();
+    return left > 0 ? left : 0;
+}
+
+lam_status lam_child_start(lam_child *child, const lam_child_limits *limits, lam_error *err)
+{
+    if (child->pid > 0)
+        return LAM_OK;
+    if (lam_child_wait_ms(child) > 0)
+        return LAM_E_BUSY;
+    char path[4096], program[64], space[8192];
+    lam_status status = lam_child_find(child->program, path, err);
+    if (status != LAM_OK)
+        return status;
+    snprintf(program, sizeof program, "%s", child->program);
+    char **environment = child_environment(space, sizeof space);
+    lam_autoclose int ours = -1;
+    lam_autoclose int theirs = -1;
+    status = lam_ipc_pair(&ours, &theirs, err);
+    if (status != LAM_OK)
+        return status;
+    pid_t pid = fork();
+    if (pid < 0)
+        return lam_fail_errno(err, errno, "cannot start %s", child->program);
+    if (pid == 0)
+        become_child(path, program, environment, theirs, limits);
+    if (limits->non_blocking)
+        fcntl(ours, F_SETFL, O_NONBLOCK);
+    child->pid = pid;
+    child->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    child->socket = LAM_TAKE_FD(ours);
+    child->started_ms = lam_clock_monotonic_ms();
+    return LAM_OK;
+}
+
+static void describe_end(int wait_status, char how[64])
+{
+    if (WIFSIGNALED(wait_status))
+        snprintf(how, 64, "killed by signal %d", WTERMSIG(wait_status));
+    else
+        snprintf(how, 64, "exit status %d", WEXITSTATUS(wait_status));
+}
+
+void lam_child_stop(lam_child *child, char how[64])
+{
+    if (child->pid <= 0)
+        return;
+    int wait_status = 0;
+    bool ended_itself = waitpid(child->pid, &wait_status, WNOHANG) == child->pid;
+    if (!ended_itself) {
+        kill(child->pid, SIGKILL);
+        while (waitpid(child->pid, &wait_status, 0) < 0 && errno == EINTR)
+            ;
+    }
+    if (how)
+        describe_end(wait_status, how);
+    int64_t now = lam_clock_monotonic_ms();
+    bool short_lived = now - child->started_ms < SHORT_LIFE_MS;
+    child->failures = short_lived ? child->failures + 1 : 0;
+    int64_t pause = 0;
+    if (child->failures > 1)
+        pause = (int64_t)FIRST_PAUSE_MS << (child->failures < 9 ? child->failures : 9);
+    child->retry_ms = now + (pause < LONGEST_PAUSE_MS ? pause : LONGEST_PAUSE_MS);
+    if (child->pidfd >= 0)
+        close(child->pidfd);
+    if (child->socket >= 0)
+        close(child->socket);
+    child->pid = 0;
+    child->pidfd = child->socket = -1;
+}

@@ -1,0 +1,349 @@
+#include "daemon/laminad/db.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "daemon/laminad/migrations.h"
+
+enum { MAX_CACHED = 96, BUSY_TIMEOUT_MS = 10000 };
+
+struct lam_database {
+    char *path;
+    pthread_mutex_t
+        writer; /* held from begin to commit: writers take turns instead of polling SQLite's lock */
+    pthread_mutex_t pool_lock;
+    lam_db *idle;
+};
+
+struct lam_db {
+    lam_database *database;
+    sqlite3 *handle;
+    lam_db *next; /* in the pool */
+    size_t cached;
+    struct {
+        const char *sql;
+        sqlite3_stmt *statement;
+    } cache[MAX_CACHED];
+};
+
+static const struct {
+    int code;
+    lam_status status;
+} sqlite_map[] = {
+    {SQLITE_FULL, LAM_E_NO_SPACE},     {SQLITE_NOMEM, LAM_E_NO_MEMORY}, {SQLITE_BUSY, LAM_E_BUSY},
+    {SQLITE_LOCKED, LAM_E_BUSY},       {SQLITE_CORRUPT, LAM_E_CORRUPT}, {SQLITE_NOTADB, LAM_E_CORRUPT},
+    {SQLITE_CONSTRAINT, LAM_E_EXISTS}, {SQLITE_PERM, LAM_E_DENIED},     {SQLITE_READONLY, LAM_E_DENIED},
+};
+
+static lam_status fail_sqlite(sqlite3 *handle, int code, lam_error *err, const char *what)
+{
+    lam_status status = LAM_E_IO;
+    for (size_t i = 0; i < LAM_COUNT(sqlite_map); i++)
+        if (sqlite_map[i].code == (code & 0xff))
+            status = sqlite_map[i].status;
+    return lam_fail(err, status, "database: %s: %s", what,
+                    handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code));
+}
+
+static lam_status execute(sqlite3 *handle, const char *sql, lam_error *err)
+{
+    int code = sqlite3_exec(handle, sql, NULL, NULL, NULL);
+    return code == SQLITE_OK ? LAM_OK : fail_sqlite(handle, code, err, "cannot execute");
+}
+
+static void connection_free(lam_db *db)
+{
+    if (!db)
+        return;
+    for (size_t i = 0; i < db->cached; i++)
+        sqlite3_finalize(db->cache[i].statement);
+    sqlite3_close(db->handle);
+    free(db);
+}
+
+static lam_status connection_open(lam_database *database, lam_db **out, lam_error *err)
+{
+    lam_db *db = calloc(1, sizeof *db);
+    if (!db)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a database connection");
+    db->database = database;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+    int code = sqlite3_open_v2(database->path, &db->handle, flags, NULL);
+    lam_status status = LAM_OK;
+    if (code != SQLITE_OK)
+        status = fail_sqlite(db->handle, code, err, database->path);
+    if (status == LAM_OK) {
+        sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+        status = execute(db->handle,
+                         "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+                         "PRAGMA trusted_schema=OFF; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY;",
+                         err);
+    }
+    if (status != LAM_OK) {
+        connection_free(db);
+        return status;
+    }
+    *out = db;
+    return LAM_OK;
+}
+
+/* A copy beside the database, made by SQLite itself so that it is consistent (promise 11). */
+static lam_status back_up(lam_db *db, int before, lam_error *err)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s.before-%04d", db->database->path, before);
+    unlink(path);
+    return lam_db_run(db, err, "VACUUM INTO ?", "t", path);
+}
+
+static lam_status apply_migration(lam_db *db, const lam_migration *step, lam_error *err)
+{
+    lam_status status = lam_db_begin(db, err);
+    if (status != LAM_OK)
+        return status;
+    char version[64];
+    snprintf(version, sizeof version, "PRAGMA user_version=%d", step->number);
+    status = execute(db->handle, step->sql, err);
+    if (status == LAM_OK)
+        status = execute(db->handle, version, err);
+    if (status == LAM_OK)
+        return lam_db_commit(db, err);
+    lam_db_rollback(db);
+    lam_error_prefix(err, "migration %s", step->name);
+    return status;
+}
+
+static lam_status migrate(lam_db *db, lam_error *err)
+{
+    int64_t have = 0;
+    lam_status status = lam_db_get_integer(db, &have, err, "PRAGMA user_version", "");
+    if (status != LAM_OK)
+        return status;
+    int newest = lam_migrations[lam_migration_count - 1].number;
+    if (have > newest)
+        return lam_fail(
+            err, LAM_E_UNSUPPORTED,
+            "database %s has schema %lld, this program knows up to %d: install the newer Lamina again",
+            db->database->path, (long long)have, newest);
+    if (have > 0 && have < newest)
+        status = back_up(db, (int)have + 1, err);
+    for (size_t i = 0; status == LAM_OK && i < lam_migration_count; i++)
+        if (lam_migrations[i].number > have)
+            status = apply_migration(db, &lam_migrations[i], err);
+    return status;
+}
+
+lam_status lam_database_open(const char *path, lam_database **out, lam_error *err)
+{
+    lam_database *database = calloc(1, sizeof *database);
+    if (database)
+        database->path = strdup(path);
+    if (!database || !database->path) {
+        free(database);
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    }
+    pthread_mutex_init(&database->writer, NULL);
+    pthread_mutex_init(&database->pool_lock, NULL);
+    lam_db *db = NULL;
+    lam_status status = connection_open(database, &db, err);
+    if (status == LAM_OK)
+        status = migrate(db, err);
+    lam_db_put(db);
+    if (status != LAM_OK) {
+        lam_database_close(database);
+        return status;
+    }
+    *out = database;
+    return LAM_OK;
+}
+
+void lam_database_close(lam_database *database)
+{
+    if (!database)
+        return;
+    while (database->idle) {
+        lam_db *next = database->idle->next;
+        connection_free(database->idle);
+        database->idle = next;
+    }
+    pthread_mutex_destroy(&database->writer);
+    pthread_mutex_destroy(&database->pool_lock);
+    free(database->path);
+    free(database);
+}
+
+lam_db *lam_db_get(lam_database *database, lam_error *err)
+{
+    pthread_mutex_lock(&database->pool_lock);
+    lam_db *db = database->idle;
+    if (db)
+        database->idle = db->next;
+    pthread_mutex_unlock(&database->pool_lock);
+    if (!db && connection_open(database, &db, err) != LAM_OK)
+        return NULL;
+    return db;
+}
+
+void lam_db_put(lam_db *db)
+{
+    if (!db)
+        return;
+    for (size_t i = 0; i < db->cached; i++)
+        sqlite3_reset(db->cache[i].statement); /* an idle connection must not hold a read transaction open */
+    lam_database *database = db->database;
+    pthread_mutex_lock(&database->pool_lock);
+    db->next = database->idle;
+    database->idle = db;
+    pthread_mutex_unlock(&database->pool_lock);
+}
+
+lam_status lam_db_begin(lam_db *db, lam_error *err)
+{
+    pthread_mutex_lock(&db->database->writer);
+    lam_status status = execute(db->handle, "BEGIN IMMEDIATE", err);
+    if (status != LAM_OK)
+        pthread_mutex_unlock(&db->database->writer);
+    return status;
+}
+
+lam_status lam_db_commit(lam_db *db, lam_error *err)
+{
+    lam_status status = execute(db->handle, "COMMIT", err);
+    if (status != LAM_OK)
+        sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    pthread_mutex_unlock(&db->database->writer);
+    return status;
+}
+
+void lam_db_rollback(lam_db *db)
+{
+    sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    pthread_mutex_unlock(&db->database->writer);
+}
+
+static sqlite3_stmt *find_statement(lam_db *db, const char *sql, lam_error *err)
+{
+    for (size_t i = 0; i < db->cached; i++)
+        if (db->cache[i].sql == sql) {
+            sqlite3_reset(db->cache[i].statement);
+            sqlite3_clear_bindings(db->cache[i].statement);
+            return db->cache[i].statement;
+        }
+    if (db->cached == MAX_CACHED) {
+        sqlite3_finalize(db->cache[--db->cached].statement);
+    }
+    sqlite3_stmt *statement = NULL;
+    int code = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL);
+    if (code != SQLITE_OK) {
+        fail_sqlite(db->handle, code, err, "cannot prepare");
+        return NULL;
+    }
+    db->cache[db->cached].sql = sql;
+    db->cache[db->cached++].statement = statement;
+    return statement;
+}
+
+static sqlite3_stmt *prepare_v(lam_db *db, lam_error *err, const char *sql, const char *types,
+                               va_list arguments)
+{
+    sqlite3_stmt *statement = find_statement(db, sql, err);
+    int code = SQLITE_OK;
+    for (int i = 0; statement && types[i] && code == SQLITE_OK; i++) {
+        if (types[i] == 't')
+            code = sqlite3_bind_text(statement, i + 1, va_arg(arguments, const char *), -1, SQLITE_TRANSIENT);
+        else if (types[i] == 'i')
+            code = sqlite3_bind_int64(statement, i + 1, va_arg(arguments, int64_t));
+        else
+            code = sqlite3_bind_double(statement, i + 1, va_arg(arguments, double));
+    }
+    if (statement && code != SQLITE_OK) {
+        fail_sqlite(db->handle, code, err, "cannot bind");
+        return NULL;
+    }
+    return statement;
+}
+
+sqlite3_stmt *lam_db_prepare(lam_db *db, lam_error *err, const char *sql, const char *types, ...)
+{
+    va_list arguments;
+    va_start(arguments, types);
+    sqlite3_stmt *statement = prepare_v(db, err, sql, types, arguments);
+    va_end(arguments);
+    return statement;
+}
+
+lam_status lam_db_step(lam_db *db, sqlite3_stmt *statement, bool *row, lam_error *err)
+{
+    *row = false;
+    if (!statement)
+        return err && err->status != LAM_OK ? err->status : LAM_E_IO;
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW) {
+        *row = true;
+        return LAM_OK;
+    }
+    lam_status status = code == SQLITE_DONE ? LAM_OK : fail_sqlite(db->handle, code, err, "cannot run");
+    sqlite3_reset(statement);
+    return status;
+}
+
+static lam_status run_to_end(lam_db *db, sqlite3_stmt *statement, lam_error *err)
+{
+    bool row = true;
+    lam_status status = LAM_OK;
+    while (status == LAM_OK && row)
+        status = lam_db_step(db, statement, &row, err);
+    return status;
+}
+
+lam_status lam_db_run(lam_db *db, lam_error *err, const char *sql, const char *types, ...)
+{
+    lam_error local = {0};
+    va_list arguments;
+    va_start(arguments, types);
+    sqlite3_stmt *statement = prepare_v(db, err ? err : &local, sql, types, arguments);
+    va_end(arguments);
+    return run_to_end(db, statement, err ? err : &local);
+}
+
+lam_status lam_db_get_integer(lam_db *db, int64_t *out, lam_error *err, const char *sql, const char *types,
+                              ...)
+{
+    lam_error local = {0};
+    va_list arguments;
+    va_start(arguments, types);
+    sqlite3_stmt *statement = prepare_v(db, err ? err : &local, sql, types, arguments);
+    va_end(arguments);
+    bool row = false;
+    lam_status status = lam_db_step(db, statement, &row, err ? err : &local);
+    if (status != LAM_OK)
+        return status;
+    if (!row)
+        return LAM_E_NOT_FOUND;
+    bool null = sqlite3_column_type(statement, 0) == SQLITE_NULL;
+    int64_t value = sqlite3_column_int64(statement, 0);
+    sqlite3_reset(statement);
+    if (null)
+        return LAM_E_NOT_FOUND;
+    *out = value;
+    return LAM_OK;
+}
+
+int64_t lam_db_last_id(lam_db *db)
+{
+    return sqlite3_last_insert_rowid(db->handle);
+}
+
+int lam_db_changes(lam_db *db)
+{
+    return sqlite3_changes(db->handle);
+}
+
+const char *lam_db_text(sqlite3_stmt *statement, int column)
+{
+    return (const char *)sqlite3_column_text(statement, column);
+}

@@ -1,0 +1,92 @@
+/* The queue: jobs, their states and the only ways from one to another. A job is one model over one input set
+ * of one series. Every attempt has a lease and a row of its own; an attempt that is lost (child killed, hung,
+ * out of memory) or fails costs one of max_attempts; one that was interrupted by the end of laminad itself
+ * costs nothing until MAX_INTERRUPTIONS (promise 6). Writes happen inside the caller's transaction and keep
+ * the states of series and study in step. */
+#ifndef LAMINA_DAEMON_JOBS_H
+#define LAMINA_DAEMON_JOBS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/status.h"
+#include "daemon/laminad/db.h"
+
+typedef enum lam_job_state {
+    LAM_JOB_QUEUED,
+    LAM_JOB_RUNNING,
+    LAM_JOB_DONE,
+    LAM_JOB_FAILED,
+    LAM_JOB_CANCELLED,
+    LAM_JOB_STATES
+} lam_job_state;
+
+typedef enum lam_job_event {
+    LAM_JOB_CLAIM,     /* a worker takes it */
+    LAM_JOB_SUCCEED,   /* its result is published */
+    LAM_JOB_LOSE,      /* the attempt was lost or failed, another may help */
+    LAM_JOB_REFUSE,    /* trying again cannot help */
+    LAM_JOB_GIVE_UP,   /* no attempt is left */
+    LAM_JOB_INTERRUPT, /* laminad ended while it ran */
+    LAM_JOB_RETRY,     /* by hand */
+    LAM_JOB_CANCEL,    /* by hand, or superseded */
+    LAM_JOB_EVENTS
+} lam_job_event;
+
+/* "queued" and so on, as in the database and in JSON. */
+const char *lam_job_state_name(lam_job_state state);
+bool lam_job_state_parse(const char *name, lam_job_state *out);
+
+/* Whether `event` is legal in `state`, and where it leads. */
+bool lam_job_next(lam_job_state state, lam_job_event event, lam_job_state *next);
+
+typedef struct lam_job_limits {
+    int max_attempts;
+    int64_t retry_delay_ms; /* doubled after each lost attempt */
+    int64_t lease_ms;
+} lam_job_limits;
+
+enum { LAM_JOB_MAX_INTERRUPTIONS = 20 };
+
+/* A claimed job. */
+typedef struct lam_job {
+    int64_t id;
+    int64_t series;
+    int attempt; /* 1 … */
+    char model[65];
+    char version[33];
+    char weights_sha256[65];
+    char input_set[65];
+    char study_uid[65];
+    char series_uid[65];
+    int64_t instances;
+} lam_job;
+
+/* Queues a model for a series unless that very job exists. `queued` (or NULL) tells whether a job was added.
+ */
+lam_status lam_jobs_add(lam_db *db, int64_t series, const char *model, const char *version,
+                        const char *weights_sha256, const char *input_set, int64_t now_ms, bool *queued,
+                        lam_error *err);
+
+/* The next waiting job, now running for `owner`. LAM_E_NOT_FOUND without a message when none waits. */
+lam_status lam_jobs_claim(lam_db *db, const char *owner, const lam_job_limits *limits, int64_t now_ms,
+                          lam_job *out, lam_error *err);
+
+/* Extends the lease. LAM_E_STATE when the job is no longer running (it was cancelled). */
+lam_status lam_jobs_renew(lam_db *db, int64_t job, const lam_job_limits *limits, int64_t now_ms,
+                          lam_error *err);
+
+/* Applies an event. LOSE gives up by itself when attempts run out; LAM_E_STATE names state and event when it
+ * is not legal; LAM_E_NOT_FOUND when there is no such job. `reason` may be NULL; `timings` (JSON) too. */
+lam_status lam_jobs_apply(lam_db *db, int64_t job, lam_job_event event, const lam_job_limits *limits,
+                          const char *reason, const char *timings, int64_t now_ms, lam_error *err);
+
+/* Interrupts the running jobs that no living owner holds: those of `node` (its processes are gone when it
+ * starts) and those whose lease ran out. Owners are "node/…". Runs its own transaction. */
+lam_status lam_jobs_recover(lam_db *db, const char *node, const lam_job_limits *limits, int64_t now_ms,
+                            int *recovered, lam_error *err);
+
+/* Milliseconds from now until the next waiting job may start; -1 when none waits. */
+lam_status lam_jobs_next_start(lam_db *db, int64_t now_ms, int64_t *wait_ms, lam_error *err);
+
+#endif

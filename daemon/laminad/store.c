@@ -1,0 +1,337 @@
+#include "daemon/laminad/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/io.h"
+
+enum { FILES_PER_DIRECTORY = 1024, PATH_TEXT = 32 };
+
+struct lam_store {
+    int root; /* store/ */
+    int spool;
+    pthread_mutex_t syncing; /* taken before lock */
+    pthread_mutex_t lock;    /* next, dirty_*, directory_made */
+    int64_t next;            /* number */
+    int64_t dirty_first;     /* directories with entries not yet synced; first > last: none */
+    int64_t dirty_last;
+    int64_t directory_made; /* highest directory that exists */
+};
+
+static void directory_name(int64_t directory, char text[PATH_TEXT])
+{
+    snprintf(text, PATH_TEXT, "%05" PRIx64, (uint64_t)directory);
+}
+
+static void file_path(int64_t number, char text[PATH_TEXT])
+{
+    snprintf(text, PATH_TEXT, "%05" PRIx64 "/%08" PRIx64, (uint64_t)(number / FILES_PER_DIRECTORY),
+             (uint64_t)number);
+}
+
+static lam_status open_directory(const char *data_dir, const char *name, int *out, lam_error *err)
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", data_dir, name) >= (int)sizeof path)
+        return lam_fail(err, LAM_E_LIMIT, "data_dir is too long");
+    lam_status status = lam_io_make_directories(path, 0750, err);
+    if (status != LAM_OK)
+        return status;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return lam_fail_errno(err, errno, "cannot open directory %s", path);
+    *out = fd;
+    return LAM_OK;
+}
+
+/* Calls `visit` for each entry of a directory that is not hidden. */
+static lam_status each_entry(int directory, void (*visit)(lam_store *, int, const char *, void *),
+                             lam_store *store, void *context, lam_error *err)
+{
+    int copy = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = copy < 0 ? NULL : fdopendir(copy);
+    if (!entries) {
+        if (copy >= 0)
+            close(copy);
+        return lam_fail_errno(err, errno, "cannot list a directory of the store");
+    }
+    for (const struct dirent *entry; (entry = readdir(entries));)
+        if (entry->d_name[0] != '.')
+            visit(store, directory, entry->d_name, context);
+    closedir(entries);
+    return LAM_OK;
+}
+
+static void remove_entry(lam_store *store, int directory, const char *name, void *context)
+{
+    (void)store;
+    (void)context;
+    unlinkat(directory, name, 0);
+}
+
+lam_status lam_store_open(const char *data_dir, lam_store **out, lam_error *err)
+{
+    lam_store *store = calloc(1, sizeof *store);
+    if (!store)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    store->root = store->spool = -1;
+    store->directory_made = -1;
+    store->dirty_first = INT64_MAX;
+    store->dirty_last = -1;
+    pthread_mutex_init(&store->syncing, NULL);
+    pthread_mutex_init(&store->lock, NULL);
+    lam_status status = open_directory(data_dir, "store", &store->root, err);
+    if (status == LAM_OK)
+        status = open_directory(data_dir, "spool", &store->spool, err);
+    if (status == LAM_OK) /* what is left there was never acknowledged */
+        status = each_entry(store->spool, remove_entry, store, NULL, err);
+    if (status != LAM_OK) {
+        lam_store_close(store);
+        return status;
+    }
+    *out = store;
+    return LAM_OK;
+}
+
+void lam_store_close(lam_store *store)
+{
+    if (!store)
+        return;
+    if (store->root >= 0)
+        close(store->root);
+    if (store->spool >= 0)
+        close(store->spool);
+    pthread_mutex_destroy(&store->syncing);
+    pthread_mutex_destroy(&store->lock);
+    free(store);
+}
+
+typedef struct recovery {
+    int64_t last;
+    size_t removed;
+} recovery;
+
+static bool parse_hex(const char *name, size_t digits, int64_t *out)
+{
+    char *end = NULL;
+    if (strlen(name) < digits || strspn(name, "0123456789abcdef") != strlen(name))
+        return false;
+    *out = (int64_t)strtoull(name, &end, 16);
+    return *end == '\0' && *out >= 0;
+}
+
+static void remove_orphan(lam_store *store, int directory, const char *name, void *context)
+{
+    (void)store;
+    recovery *r = context;
+    int64_t number;
+    if (parse_hex(name, 8, &number) && number > r->last && unlinkat(directory, name, 0) == 0)
+        r->removed++;
+}
+
+static void recover_directory(lam_store *store, int root, const char *name, void *context)
+{
+    const recovery *r = context;
+    int64_t directory;
+    if (!parse_hex(name, 5, &directory))
+        return;
+    if (directory > store->directory_made)
+        store->directory_made = directory;
+    if (directory < r->last / FILES_PER_DIRECTORY)
+        return; /* full before the last commit */
+    lam_autoclose int fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd >= 0)
+        each_entry(fd, remove_orphan, store, context, NULL);
+}
+
+lam_status lam_store_recover(lam_store *store, int64_t last, size_t *removed, lam_error *err)
+{
+    recovery r = {.last = last};
+    lam_status status = each_entry(store->root, recover_directory, store, &r, err);
+    if (status != LAM_OK)
+        return status;
+    store->next = last + 1;
+    if (removed)
+        *removed = r.removed;
+    return LAM_OK;
+}
+
+int lam_store_spool_fd(const lam_store *store)
+{
+    return store->spool;
+}
+
+int64_t lam_store_free_bytes(const lam_store *store)
+{
+    struct statvfs info;
+    if (fstatvfs(store->root, &info) < 0)
+        return 0;
+    return (int64_t)info.f_bavail * (int64_t)info.f_frsize;
+}
+
+lam_status lam_store_check_space(const lam_store *store, int64_t reserve, lam_error *err)
+{
+    int64_t free_bytes = lam_store_free_bytes(store);
+    if (free_bytes >= reserve)
+        return LAM_OK;
+    return lam_fail(err, LAM_E_NO_SPACE,
+                    "only %" PRId64 " MiB are free in data_dir, [storage] reserve keeps %" PRId64
+                    " MiB: make room",
+                    free_bytes >> 20, reserve >> 20);
+}
+
+lam_status lam_spool_create(lam_store *store, char name[LAM_SPOOL_NAME], int *fd, lam_error *err)
+{
+    uint64_t random[2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return lam_fail_errno(err, errno, "cannot get random bytes");
+    char text[LAM_SPOOL_NAME];
+    snprintf(text, sizeof text, "d-%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+    int created = openat(store->spool, text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (created < 0)
+        return lam_fail_errno(err, errno, "cannot create a file in the spool");
+    memcpy(name, text, sizeof text);
+    *fd = created;
+    return LAM_OK;
+}
+
+static bool is_spool_name(const char *name)
+{
+    size_t length = strlen(name);
+    return length > 0 && length < LAM_SPOOL_NAME && name[0] != '.' &&
+           strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") == length;
+}
+
+static lam_status open_plain(int directory, const char *path, int *fd, int64_t *bytes, lam_error *err)
+{
+    lam_autoclose int opened = openat(directory, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (opened < 0)
+        return lam_fail_errno(err, errno, "cannot open %s", path);
+    struct stat info;
+    if (fstat(opened, &info) < 0)
+        return lam_fail_errno(err, errno, "cannot stat %s", path);
+    if (!S_ISREG(info.st_mode))
+        return lam_fail(err, LAM_E_INVALID, "%s is not a plain file", path);
+    *bytes = info.st_size;
+    *fd = LAM_TAKE_FD(opened);
+    return LAM_OK;
+}
+
+lam_status lam_spool_open(lam_store *store, const char *name, int *fd, int64_t *bytes, lam_error *err)
+{
+    if (!is_spool_name(name))
+        return lam_fail(err, LAM_E_INVALID, "not a name of a file in the spool");
+    return open_plain(store->spool, name, fd, bytes, err);
+}
+
+void lam_spool_remove(lam_store *store, const char *name)
+{
+    if (is_spool_name(name))
+        unlinkat(store->spool, name, 0);
+}
+
+/* Gives out the next number and makes its directory. A directory is made once, by whoever first needs it. */
+static lam_status take_number(lam_store *store, int64_t *number, lam_error *err)
+{
+    lam_status status = LAM_OK;
+    pthread_mutex_lock(&store->lock);
+    int64_t directory = store->next / FILES_PER_DIRECTORY;
+    if (directory > store->directory_made) {
+        char name[PATH_TEXT];
+        directory_name(directory, name);
+        if (mkdirat(store->root, name, 0750) < 0 && errno != EEXIST)
+            status = lam_fail_errno(err, errno, "cannot create a directory of the store");
+        else if (fsync(store->root) < 0)
+            status = lam_fail_errno(err, errno, "cannot sync the store");
+        else
+            store->directory_made = directory;
+    }
+    if (status == LAM_OK)
+        *number = store->next++;
+    pthread_mutex_unlock(&store->lock);
+    return status;
+}
+
+static void mark_dirty(lam_store *store, int64_t directory)
+{
+    if (directory < store->dirty_first)
+        store->dirty_first = directory;
+    if (directory > store->dirty_last)
+        store->dirty_last = directory;
+}
+
+lam_status lam_store_adopt(lam_store *store, const char *spool_name, int64_t *number, lam_error *err)
+{
+    int64_t taken = 0;
+    lam_status status = take_number(store, &taken, err);
+    if (status != LAM_OK)
+        return status;
+    char path[PATH_TEXT];
+    file_path(taken, path);
+    if (!is_spool_name(spool_name) || renameat(store->spool, spool_name, store->root, path) < 0)
+        return lam_fail_errno(err, errno, "cannot move a file from the spool to the store");
+    pthread_mutex_lock(&store->lock);
+    mark_dirty(store, taken / FILES_PER_DIRECTORY);
+    pthread_mutex_unlock(&store->lock);
+    *number = taken;
+    return LAM_OK;
+}
+
+static lam_status sync_directories(const lam_store *store, int64_t first, int64_t last, lam_error *err)
+{
+    for (int64_t directory = first; directory <= last; directory++) {
+        char name[PATH_TEXT];
+        directory_name(directory, name);
+        lam_autoclose int fd = openat(store->root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fsync(fd) < 0)
+            return lam_fail_errno(err, errno, "cannot sync a directory of the store");
+    }
+    return LAM_OK;
+}
+
+lam_status lam_store_sync(lam_store *store, lam_error *err)
+{
+    /* Held throughout: who finds nothing dirty must still wait for the sync that took his entry along. */
+    pthread_mutex_lock(&store->syncing);
+    pthread_mutex_lock(&store->lock);
+    int64_t first = store->dirty_first, last = store->dirty_last;
+    store->dirty_first = INT64_MAX;
+    store->dirty_last = -1;
+    pthread_mutex_unlock(&store->lock);
+    lam_status status = sync_directories(store, first, last, err);
+    if (status != LAM_OK) {
+        pthread_mutex_lock(&store->lock);
+        mark_dirty(store, first);
+        mark_dirty(store, last);
+        pthread_mutex_unlock(&store->lock);
+    }
+    pthread_mutex_unlock(&store->syncing);
+    return status;
+}
+
+lam_status lam_store_open_file(lam_store *store, int64_t number, int *fd, int64_t *bytes, lam_error *err)
+{
+    char path[PATH_TEXT];
+    file_path(number, path);
+    return open_plain(store->root, path, fd, bytes, err);
+}
+
+void lam_store_remove(lam_store *store, int64_t number)
+{
+    char path[PATH_TEXT];
+    file_path(number, path);
+    unlinkat(store->root, path, 0);
+}

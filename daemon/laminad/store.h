@@ -1,0 +1,50 @@
+/* The files of the store. An object arrives in spool/ under a random name; once its row is about to be
+ * committed it is moved to store/ under a number of its own. Names never come from outside. A number without
+ * a committed row is an orphan of a crash: nobody was told that it is stored, and recovery removes it.
+ *
+ *     data_dir/spool/…            being received or written
+ *     data_dir/store/0000f/00003e81   number 0x3e81, 1024 files a directory
+ */
+#ifndef LAMINA_DAEMON_STORE_H
+#define LAMINA_DAEMON_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/status.h"
+
+typedef struct lam_store lam_store;
+
+enum { LAM_SPOOL_NAME = 64 };
+
+/* Makes the directories where they are missing and empties the spool. */
+lam_status lam_store_open(const char *data_dir, lam_store **out, lam_error *err);
+void lam_store_close(lam_store *store);
+
+/* Removes files numbered above `last`, the highest number with a row, and continues the numbering after it.
+ * Call once, before anything is stored. `removed` may be NULL. */
+lam_status lam_store_recover(lam_store *store, int64_t last, size_t *removed, lam_error *err);
+
+/* The spool's descriptor, borrowed, for lamina-dimse. */
+int lam_store_spool_fd(const lam_store *store);
+
+/* LAM_E_NO_SPACE with the figures when less than `reserve` bytes are free. */
+lam_status lam_store_check_space(const lam_store *store, int64_t reserve, lam_error *err);
+int64_t lam_store_free_bytes(const lam_store *store);
+
+/* A new empty file in the spool, open for reading and writing. */
+lam_status lam_spool_create(lam_store *store, char name[LAM_SPOOL_NAME], int *fd, lam_error *err);
+/* Opens a file of the spool for reading. Refuses a name that is not one, a link, anything but a plain file.
+ */
+lam_status lam_spool_open(lam_store *store, const char *name, int *fd, int64_t *bytes, lam_error *err);
+void lam_spool_remove(lam_store *store, const char *name);
+
+/* Moves a synced file of the spool to the store under a new number. Durable after lam_store_sync. */
+lam_status lam_store_adopt(lam_store *store, const char *spool_name, int64_t *number, lam_error *err);
+/* Makes the directory entries of everything adopted so far durable. One caller at a time syncs; others wait.
+ */
+lam_status lam_store_sync(lam_store *store, lam_error *err);
+lam_status lam_store_open_file(lam_store *store, int64_t number, int *fd, int64_t *bytes, lam_error *err);
+void lam_store_remove(lam_store *store, int64_t number);
+
+#endif
