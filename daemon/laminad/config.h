@@ -25,11 +25,13 @@ extern "C" {
 
 enum {
     LAM_CONFIG_PATH = 256, /* bytes with the NUL, as for every text below */
-    LAM_CONFIG_NAME = 49,  /* of a peer, a rule, a model */
+    LAM_CONFIG_NAME = 41,  /* of a peer or a rule */
+    LAM_CONFIG_MODEL = 65,
     LAM_CONFIG_AE_TITLE = 17,
     LAM_CONFIG_HOST = 128,
     LAM_CONFIG_URL = 256,
-    LAM_CONFIG_TEXT = 512, /* longest text of one value, see lam_config_get_text */
+    LAM_CONFIG_TOKEN = 257,
+    LAM_CONFIG_TEXT = LAM_RULE_MAX_TEXT + 1, /* longest text of one value, see lam_config_get_text */
     LAM_CONFIG_MAX_PEERS = 256,
     LAM_CONFIG_MAX_RULES = 256,
 };
@@ -79,7 +81,7 @@ typedef struct lam_config_peer {
 /* [rule NAME]: routing beyond what each model's own selector says. */
 typedef struct lam_config_rule {
     char name[LAM_CONFIG_NAME];
-    char model[LAM_CONFIG_NAME];
+    char model[LAM_CONFIG_MODEL];
     char when_text[LAM_RULE_MAX_TEXT + 1];
     lam_rule *when; /* owned; never NULL */
 } lam_config_rule;
@@ -161,6 +163,10 @@ lam_status lam_config_write(const lam_config *config, lam_buffer *out);
 /* The commented example file, and the section of lamina.conf(5) (mdoc) that lists all keys. */
 lam_status lam_config_write_example(lam_buffer *out);
 lam_status lam_config_write_man(lam_buffer *out);
+
+/* The bearer token in the first line of token_file: 16 to 256 printable characters without blanks.
+ * LAM_E_DENIED when others than owner and group may read the file. */
+lam_status lam_config_read_token(const lam_config *config, char token[LAM_CONFIG_TOKEN], lam_error *err);
 
 /* Whether a host is a loopback address: 127.0.0.0/8, ::1 or "localhost". */
 bool lam_config_is_loopback(const char *host);

@@ -64,7 +64,7 @@ lam_status lam_rule_parse(const char *text, lam_rule **out, lam_error *err);
 typedef const char *(*lam_rule_get)(void *context, const char *keyword);
 
 /* Whether every term holds. If not, `reason` (LAM_RULE_REASON bytes, or NULL) says which term failed first
- * and what the value was: "Modality is CT, not = MR". Thread-safe on a shared rule. */
+ * and what the value was: `Modality is "CT", wanted = MR`. Thread-safe on a shared rule. */
 bool lam_rule_matches(const lam_rule *rule, lam_rule_get get, void *context, char *reason);
 
 #ifdef __cplusplus

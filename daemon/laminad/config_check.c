@@ -1,0 +1,174 @@
+/* What one key cannot say alone: how the keys of a configuration go together. Promise 10 is kept here:
+ * nothing listens beyond loopback without a way to know who asks. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "daemon/laminad/config_table.h"
+
+typedef struct findings {
+    lam_buffer *report;
+    int errors;
+} findings;
+
+static void __attribute__((format(printf, 2, 3))) add_error(findings *f, const char *format, ...)
+{
+    char message[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    lam_buffer_printf(f->report, "error: %s\n", message);
+    f->errors++;
+}
+
+static void __attribute__((format(printf, 2, 3))) add_warning(findings *f, const char *format, ...)
+{
+    char message[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, sizeof message, format, arguments);
+    va_end(arguments);
+    lam_buffer_printf(f->report, "warning: %s\n", message);
+}
+
+bool lam_config_is_loopback(const char *host)
+{
+    struct in_addr ipv4;
+    struct in6_addr ipv6;
+    if (inet_pton(AF_INET, host, &ipv4) == 1)
+        return (ntohl(ipv4.s_addr) >> 24) == 127;
+    if (inet_pton(AF_INET6, host, &ipv6) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&ipv6) || (IN6_IS_ADDR_V4MAPPED(&ipv6) && ipv6.s6_addr[12] == 127);
+    return strcmp(host, "localhost") == 0;
+}
+
+/* ---- the token ---- */
+
+static lam_status read_first_line(const char *path, char token[LAM_CONFIG_TOKEN], lam_error *err)
+{
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return lam_fail_errno(err, errno, "cannot read http.token_file %s", path);
+    char line[LAM_CONFIG_TOKEN + 2] = "";
+    if (!fgets(line, sizeof line, file))
+        line[0] = '\0';
+    fclose(file);
+    size_t length = strcspn(line, "\r\n");
+    line[length] = '\0';
+    bool printable = true;
+    for (size_t i = 0; i < length; i++)
+        printable = printable && line[i] > ' ' && line[i] <= '~';
+    if (length < 16 || length >= LAM_CONFIG_TOKEN || !printable)
+        return lam_fail(err, LAM_E_INVALID,
+                        "the first line of http.token_file %s must be 16 to %d printable characters without "
+                        "blanks; 'openssl rand -hex 32' makes a good one",
+                        path, LAM_CONFIG_TOKEN - 1);
+    memcpy(token, line, length + 1);
+    return LAM_OK;
+}
+
+lam_status lam_config_read_token(const lam_config *config, char token[LAM_CONFIG_TOKEN], lam_error *err)
+{
+    const char *path = config->token_file;
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return lam_fail_errno(err, errno, "cannot read http.token_file %s", path);
+    if (info.st_mode & S_IRWXO)
+        return lam_fail(err, LAM_E_DENIED, "everyone may use http.token_file %s; run 'chmod o= %s'", path,
+                        path);
+    return read_first_line(path, token, err);
+}
+
+/* ---- the checks ---- */
+
+static void check_http(const lam_config *c, findings *f)
+{
+    char token[LAM_CONFIG_TOKEN];
+    lam_error err;
+    if (c->auth == LAM_AUTH_NONE && !lam_config_is_loopback(c->http_listen.host))
+        add_error(f,
+                  "http.listen = %s is not a loopback address, and http.auth = none would let anyone in; set "
+                  "auth = "
+                  "token and token_file, or listen on 127.0.0.1",
+                  c->http_listen.host);
+    if (c->auth == LAM_AUTH_TOKEN && !c->token_file[0])
+        add_error(f, "http.auth = token needs http.token_file");
+    else if (c->auth == LAM_AUTH_TOKEN && lam_config_read_token(c, token, &err) != LAM_OK)
+        add_error(f, "%s", err.message);
+    explicit_bzero(token, sizeof token);
+}
+
+static void check_dicom(const lam_config *c, findings *f)
+{
+    const char *host = c->dicom_listen.host;
+    if (c->max_associations_per_peer > c->max_associations)
+        add_warning(f, "dicom.max_associations_per_peer = %d is more than dicom.max_associations = %d",
+                    c->max_associations_per_peer, c->max_associations);
+    if (lam_config_is_loopback(host))
+        return;
+    size_t known = 0;
+    for (size_t i = 0; i < c->peer_count; i++)
+        known += c->peers[i].accept && c->peers[i].address.port != 0;
+    if (c->accept == LAM_ACCEPT_ANY)
+        add_error(f,
+                  "dicom.listen = %s is not a loopback address, and dicom.accept = any would let anyone in; "
+                  "set accept "
+                  "= known and add a [peer NAME] section for each node",
+                  host);
+    else if (known == 0)
+        add_error(f,
+                  "dicom.listen = %s is not a loopback address, and no [peer NAME] with an address may "
+                  "associate; add "
+                  "one for each node, or listen on 127.0.0.1",
+                  host);
+}
+
+static void check_ports(const lam_config *c, findings *f)
+{
+    if (c->dicom_listen.port == c->http_listen.port && strcmp(c->dicom_listen.host, c->http_listen.host) == 0)
+        add_error(f, "dicom.listen and http.listen are the same; give each a port of its own");
+}
+
+static void check_peers(const lam_config *c, findings *f)
+{
+    bool open = !lam_config_is_loopback(c->dicom_listen.host);
+    for (size_t i = 0; i < c->peer_count; i++) {
+        const lam_config_peer *peer = &c->peers[i];
+        bool anywhere = peer->address.port == 0;
+        if (peer->deliver != LAM_DELIVER_NONE && anywhere)
+            add_error(f, "[peer %s] deliver = results needs an address", peer->name);
+        else if (peer->deliver != LAM_DELIVER_NONE)
+            add_warning(f, "[peer %s] deliver = results: this version does not deliver yet", peer->name);
+        if (open && peer->accept && anywhere)
+            add_warning(f, "[peer %s] has no address, so anyone who knows its AE title may send as it",
+                        peer->name);
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(c->peers[j].ae_title, peer->ae_title) == 0 &&
+                strcmp(c->peers[j].address.host, peer->address.host) == 0)
+                add_error(f, "[peer %s] and [peer %s] have the same ae_title and host", c->peers[j].name,
+                          peer->name);
+    }
+}
+
+static void check_models(const lam_config *c, findings *f)
+{
+    struct stat info;
+    if (stat(c->models_dir, &info) != 0 || !S_ISDIR(info.st_mode))
+        add_warning(f, "there is no folder lamina.models_dir = %s, so no study can be analysed",
+                    c->models_dir);
+}
+
+static void (*const checks[])(const lam_config *, findings *) = {check_http, check_dicom, check_ports,
+                                                                 check_peers, check_models};
+
+int lam_config_check_together(const lam_config *config, lam_buffer *report)
+{
+    findings f = {.report = report};
+    for (size_t i = 0; i < LAM_COUNT(checks); i++)
+        checks[i](config, &f);
+    return f.errors;
+}

@@ -1,0 +1,167 @@
+/* Every configuration key: one row says all there is to say about it. The example file and lamina.conf(5) are
+ * made from here (`make config-docs`). To add a key: a field in config.h, a row here. */
+#include "daemon/laminad/config_table.h"
+
+#define SECOND ((int64_t)1000)
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+#define KIB    ((int64_t)1024)
+#define MIB    (1024 * KIB)
+#define GIB    (1024 * MIB)
+#define TIB    (1024 * GIB)
+
+/* Where the field lies; `record` is the struct of the section. */
+#define FIELD(record, field) .offset = offsetof(record, field), .size = sizeof(((record *)0)->field)
+#define MAIN(field)          FIELD(lam_config, field)
+#define PEER(field)          FIELD(lam_config_peer, field)
+#define RULE(field)          FIELD(lam_config_rule, field)
+
+static const lam_config_key lamina_keys[] = {
+    {"data_dir", LAM_TYPE_PATH, MAIN(data_dir), .initial = "/var/lib/lamina",
+     .help =
+         "Where everything lies that Lamina keeps: the database lamina.db, the stored objects, the spool. "
+         "Without any configuration file: $XDG_STATE_HOME/lamina, or ~/.local/state/lamina."},
+    {"models_dir", LAM_TYPE_PATH, MAIN(models_dir), .example = "/usr/share/lamina/models",
+     .help =
+         "Where the model bundles lie, one folder NAME/VERSION each. Without it: $LAMINA_MODELS, else the "
+         "models that were installed or built with the program."},
+    {"workers", LAM_TYPE_WORKERS, MAIN(workers), .minimum = 1, .maximum = 256, .initial = "auto",
+     .help =
+         "How many worker processes parse and analyse at the same time. auto: one for each processor core "
+         "that the daemon may use."},
+    {"log_level", LAM_TYPE_WORD, MAIN(log_level), .words = {"error", "warning", "info", "debug"},
+     .initial = "info", .live = true, .help = "The least important kind of message that is still logged."},
+};
+
+static const lam_config_key dicom_keys[] = {
+    {"listen", LAM_TYPE_ADDRESS, MAIN(dicom_listen), .initial = "127.0.0.1:11112",
+     .help =
+         "Address and port for DICOM associations; an IPv6 address stands in brackets. Beyond loopback the "
+         "daemon starts only with accept = known and at least one [peer] with an address."},
+    {"ae_title", LAM_TYPE_AE_TITLE, MAIN(ae_title), .initial = "LAMINA", .live = true,
+     .help = "The application entity title of this node. Associations that call another title are refused."},
+    {"accept", LAM_TYPE_WORD, MAIN(accept), .words = {"known", "any"}, .initial = "known", .live = true,
+     .help =
+         "Which calling application entities may associate. known: those of the [peer] sections; while there "
+         "is no such section and the address is a loopback one, any from this machine. any: every one, "
+         "allowed on a loopback address only."},
+    {"max_associations", LAM_TYPE_INTEGER, MAIN(max_associations), .minimum = 1, .maximum = 1000,
+     .initial = "64", .live = true, .help = "Associations open at the same time. Further ones are refused."},
+    {"max_associations_per_peer", LAM_TYPE_INTEGER, MAIN(max_associations_per_peer), .minimum = 1,
+     .maximum = 1000, .initial = "16", .live = true,
+     .help = "The same for one calling application entity, so that one peer cannot take all of them."},
+    {"max_pdu", LAM_TYPE_SIZE, MAIN(max_pdu), .minimum = 4 * KIB, .maximum = 128 * KIB, .initial = "128K",
+     .live = true, .help = "Longest protocol data unit received."},
+    {"association_timeout", LAM_TYPE_DURATION, MAIN(association_timeout_ms), .minimum = SECOND,
+     .maximum = HOUR, .initial = "30s", .live = true,
+     .help =
+         "How long a peer may take to request an association after connecting (the ARTIM timer), and to send "
+         "the rest of a message it has begun."},
+    {"idle_timeout", LAM_TYPE_DURATION, MAIN(idle_timeout_ms), .minimum = SECOND, .maximum = 24 * HOUR,
+     .initial = "5m", .live = true, .help = "How long an association may stay open without a request."},
+};
+
+static const lam_config_key http_keys[] = {
+    {"listen", LAM_TYPE_ADDRESS, MAIN(http_listen), .initial = "127.0.0.1:8080",
+     .help = "Address and port for DICOMweb, the JSON interface and the web page. Beyond loopback the daemon "
+             "starts only with authentication."},
+    {"auth", LAM_TYPE_WORD, MAIN(auth), .words = {"none", "token"}, .initial = "none",
+     .help =
+         "How clients prove who they are. none: not at all, on a loopback address only. token: the bearer "
+         "token in token_file. The connection itself is not encrypted: across a network, put a reverse proxy "
+         "with TLS in front."},
+    {"token_file", LAM_TYPE_PATH, MAIN(token_file), .example = "/etc/lamina/token",
+     .help = "A file whose first line is the bearer token, 16 to 256 characters. Only owner and group may be "
+             "able to read it."},
+    {"public_url", LAM_TYPE_URL, MAIN(public_url), .example = "https://lamina.example.org", .live = true,
+     .help =
+         "How clients reach the server, where that is not http:// and the address above, as behind a reverse "
+         "proxy. It begins the URLs in answers."},
+    {"max_connections", LAM_TYPE_INTEGER, MAIN(max_connections), .minimum = 4, .maximum = 10000,
+     .initial = "128", .help = "Connections open at the same time."},
+};
+
+static const lam_config_key storage_keys[] = {
+    {"reserve", LAM_TYPE_SIZE, MAIN(reserve_bytes), .minimum = 0, .maximum = 1024 * TIB, .initial = "1G",
+     .live = true,
+     .help = "Space left free on the disk of data_dir. When less is free, new objects are refused (C-STORE "
+             "status "
+             "A700H, HTTP 507) before they are written."},
+    {"duplicates", LAM_TYPE_WORD, MAIN(duplicates), .words = {"reject", "replace", "keep-both-quarantined"},
+     .initial = "reject", .live = true,
+     .help =
+         "What to do with an object whose SOP Instance UID is stored already with other content. reject: "
+         "refuse it. replace: the new one takes its place. keep-both-quarantined: keep the stored one and "
+         "put the new one aside. An object with the same content is always accepted and kept once."},
+    {"max_object", LAM_TYPE_SIZE, MAIN(max_object_bytes), .minimum = MIB, .maximum = TIB, .initial = "4G",
+     .live = true, .help = "Largest object accepted."},
+};
+
+static const lam_config_key analysis_keys[] = {
+    {"stable_after", LAM_TYPE_DURATION, MAIN(stable_after_ms), .minimum = 0, .maximum = 24 * HOUR,
+     .initial = "5s", .live = true,
+     .help = "A series counts as complete when nothing has arrived for it for so long."},
+    {"max_attempts", LAM_TYPE_INTEGER, MAIN(max_attempts), .minimum = 1, .maximum = 100, .initial = "3",
+     .live = true,
+     .help = "How often a job is tried before it is given up as failed. It can then be retried by hand."},
+    {"job_timeout", LAM_TYPE_DURATION, MAIN(job_timeout_ms), .minimum = SECOND, .maximum = 24 * HOUR,
+     .initial = "10m", .live = true,
+     .help = "A worker that has not finished a job after so long is killed; that costs the job one attempt."},
+    {"retry_delay", LAM_TYPE_DURATION, MAIN(retry_delay_ms), .minimum = 0, .maximum = 24 * HOUR,
+     .initial = "5s", .live = true,
+     .help = "Pause before a job is tried for the second time. It doubles with each further attempt."},
+    {"worker_memory", LAM_TYPE_SIZE, MAIN(worker_memory_bytes), .minimum = 256 * MIB, .maximum = TIB,
+     .initial = "4G", .live = true,
+     .help = "Most memory (address space) of one worker process. Applies to workers started afterwards."},
+};
+
+static const lam_config_key peer_keys[] = {
+    {"ae_title", LAM_TYPE_AE_TITLE, PEER(ae_title), .required = true, .live = true, .example = "PACS",
+     .help = "The peer's application entity title."},
+    {"address", LAM_TYPE_ADDRESS, PEER(address), .live = true, .example = "10.0.0.5:104",
+     .help =
+         "Where the peer listens. Its own associations are taken from this host only; without an address, "
+         "from anywhere."},
+    {"accept", LAM_TYPE_SWITCH, PEER(accept), .initial = "yes", .live = true,
+     .help = "Whether the peer may open associations to this node."},
+    {"deliver", LAM_TYPE_WORD, PEER(deliver), .words = {"none", "results"}, .initial = "none", .live = true,
+     .help = "What is sent to the peer without being asked. results: the result objects of every study. This "
+             "version keeps results in its own store and does not deliver yet; the daemon warns."},
+    {"profile", LAM_TYPE_WORD, PEER(profile), .words = {"strict", "ohif", "slicer"}, .initial = "strict",
+     .live = true,
+     .help = "Which viewer's habits the delivered objects have to suit. Without effect as long as nothing is "
+             "delivered."},
+};
+
+static const lam_config_key rule_keys[] = {
+    {"model", LAM_TYPE_MODEL, RULE(model), .required = true, .live = true, .example = "hippocampus",
+     .help = "Name of the model."},
+    {"when", LAM_TYPE_RULE, RULE(when_text), .required = true, .live = true,
+     .example = "Modality = MR and SeriesDescription ~ /hippo/i",
+     .help =
+         "Conditions joined by `and`: a DICOM attribute keyword, one of = != < > <= >= ~, and a word, a "
+         "number, "
+         "\"quoted text\", or after ~ a POSIX extended regular expression between slashes, with i behind the "
+         "second where case does not matter. May go on over further indented lines. A semicolon after a "
+         "blank "
+         "begins a comment, also inside quotes."},
+};
+
+#define KEYS(table) .keys = (table), .key_count = LAM_COUNT(table)
+
+const lam_config_section lam_config_sections[LAM_SECTION_COUNT] = {
+    {"lamina", KEYS(lamina_keys), .help = "The daemon as a whole."},
+    {"dicom", KEYS(dicom_keys), .help = "The DICOM network (DIMSE)."},
+    {"http", KEYS(http_keys), .help = "The HTTP server."},
+    {"storage", KEYS(storage_keys), .help = "Stored objects."},
+    {"analysis", KEYS(analysis_keys), .help = "When and how studies are analysed."},
+    [LAM_SECTION_PEER] = {"peer", "NAME", KEYS(peer_keys), .example = "pacs",
+                          .help =
+                              "Another DICOM node; one section each. NAME is for this file and the logs."},
+    [LAM_SECTION_RULE] = {"rule", "NAME", KEYS(rule_keys), .example = "hippocampus",
+                          .help =
+                              "Routing beyond what each model's own selector says: a series that meets the "
+                              "conditions goes to the model. One section each."},
+};
+
+_Static_assert(LAM_COUNT(dicom_keys) <= LAM_CONFIG_MAX_KEYS, "the longest section fits");
