@@ -17,7 +17,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/json.h"
 #include "core/base/status.h"
-#include "core/rnn/pool.h"
+#include "core/rnn/kernels/pool.h"
 #include "core/rnn/safetensors.h"
 #include "core/rnn/tensor.h"
 

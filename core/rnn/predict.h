@@ -6,7 +6,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/status.h"
 #include "core/rnn/bundle.h"
-#include "core/rnn/pool.h"
+#include "core/rnn/kernels/pool.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,0 +1,64 @@
+#include "core/rnn/layer.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "core/rnn/layers/kinds.h"
+
+static const lam_layer_kind *const kinds[] = {
+    &lam_layer_dense,  &lam_layer_conv,           &lam_layer_depthwise,      &lam_layer_layer_norm,
+    &lam_layer_sweep,  &lam_layer_activation,     &lam_layer_softmax,        &lam_layer_add,
+    &lam_layer_concat, &lam_layer_depth_to_space, &lam_layer_space_to_depth,
+};
+
+const lam_layer_kind *lam_layer_find_kind(const char *name)
+{
+    for (size_t i = 0; i < LAM_COUNT(kinds); i++)
+        if (strcmp(kinds[i]->name, name) == 0)
+            return kinds[i];
+    return NULL;
+}
+
+int lam_layer_declare(lam_layer *layer, const char *name, lam_init init, double scale, int rank, ...)
+{
+    assert(layer->parameter_count < LAM_MAX_LAYER_PARAMETERS && rank <= LAM_MAX_RANK);
+    lam_parameter_spec *spec = &layer->parameters[layer->parameter_count];
+    *spec = (lam_parameter_spec){.name = name, .shape.rank = rank, .init = init, .scale = scale};
+    va_list arguments;
+    va_start(arguments, rank);
+    for (int i = 0; i < rank; i++)
+        spec->shape.dim[i] = va_arg(arguments, int64_t);
+    va_end(arguments);
+    return layer->parameter_count++;
+}
+
+int64_t lam_shape_rows(const lam_shape *shape)
+{
+    int64_t rows = 1;
+    for (int i = 0; i < shape->rank - 1; i++)
+        rows *= shape->dim[i];
+    return rows;
+}
+
+int64_t lam_shape_channels(const lam_shape *shape)
+{
+    return shape->dim[shape->rank - 1];
+}
+
+int lam_signature_axis(const lam_signature *signature, const char *name, size_t length)
+{
+    for (int i = 0; i < signature->shape.rank - 2; i++)
+        if (strlen(signature->axis[i]) == length && memcmp(signature->axis[i], name, length) == 0)
+            return i;
+    return -1;
+}
+
+lam_grid lam_grid_of(const lam_shape *shape)
+{
+    lam_grid grid = {.batch = shape->dim[0], .size = {1, 1, 1}, .channels = lam_shape_channels(shape)};
+    int axes = shape->rank - 2;
+    for (int i = 0; i < axes; i++)
+        grid.size[3 - axes + i] = shape->dim[1 + i];
+    return grid;
+}

@@ -1,0 +1,429 @@
+/* sweep: recurrent cells along chosen axes; all other axes are the batch. Along time it is the textbook
+ * recurrent layer; z+ z- y+ y- x+ x- of a volume see the whole volume. The directions' results stand side by
+ * side in the channels.
+ *
+ * Parameters, D directions in the order given, G gates of H units (PyTorch's order: LSTM i f g o, GRU r z n):
+ *   weight_ih [D, G·H, channels]   weight_hh [D, G·H, H]   bias_ih [D, G·H]   bias_hh [D, G·H]   peephole [D,
+ * 3, H] A light cell has no weight_hh and no bias_hh.
+ *
+ * The input projection of all directions is one product; the cells then read their columns of it. */
+#include <math.h>
+#include <string.h>
+
+#include "core/rnn/kernels/cell.h"
+#include "core/rnn/kernels/gemm.h"
+#include "core/rnn/layers/kinds.h"
+#include "core/rnn/options.h"
+
+enum { MAX_DIRECTIONS = 8, MAX_UNITS = 4096 };
+
+struct sweep_options {
+    lam_cell_spec spec;
+    int directions;
+    int axis[MAX_DIRECTIONS]; /* 0: the first after the batch */
+    bool reverse[MAX_DIRECTIONS];
+    bool last; /* only the last state of each line; its axis is gone from the result */
+    int weight_ih, weight_hh, bias_ih, bias_hh, peephole; /* parameter numbers, -1: none */
+};
+
+struct sweep_packed {
+    lam_dense *input;
+    lam_cell *cell[MAX_DIRECTIONS];
+    int directions;
+    float *bias; /* of the input product, all directions */
+};
+
+/* ---- options ---- */
+
+/* "z+": the axis named z, forward. */
+static lam_status read_direction(const lam_layer *layer, struct sweep_options *options, const lam_jv *value,
+                                 lam_error *err)
+{
+    const char *text = lam_jv_text(value, "");
+    size_t length = strlen(text);
+    char sign = length ? text[length - 1] : 0;
+    int axis = sign == '+' || sign == '-' ? lam_signature_axis(&layer->in[0], text, length - 1) : -1;
+    if (axis < 0)
+        return lam_fail(err, LAM_E_INVALID, "`directions`: '%.16s' is not an axis name followed by + or -",
+                        text);
+    for (int d = 0; d < options->directions; d++)
+        if (options->axis[d] == axis && options->reverse[d] == (sign == '-'))
+            return lam_fail(err, LAM_E_INVALID, "`directions` names '%s' twice", text);
+    options->axis[options->directions] = axis;
+    options->reverse[options->directions++] = sign == '-';
+    return LAM_OK;
+}
+
+static lam_status read_directions(const lam_layer *layer, struct sweep_options *options, const lam_jv *json,
+                                  lam_error *err)
+{
+    const lam_jv *list = lam_jv_get(json, "directions");
+    size_t count = lam_jv_count(list);
+    if (!list && layer->in[0].shape.rank == 3) {
+        options->directions = 1; /* along the only axis */
+        return LAM_OK;
+    }
+    if (!lam_jv_is(list, LAM_JSON_ARRAY) || count < 1 || count > MAX_DIRECTIONS)
+        return lam_fail(err, LAM_E_INVALID, "`directions` must be a list of 1 to %d, such as \"z+\", \"z-\"",
+                        MAX_DIRECTIONS);
+    for (size_t i = 0; i < count; i++) {
+        lam_status status = read_direction(layer, options, lam_jv_at(list, i), err);
+        if (status)
+            return status;
+    }
+    return LAM_OK;
+}
+
+static lam_status read_cell(const lam_layer *layer, struct sweep_options *options, const lam_jv *json,
+                            lam_error *err)
+{
+    static const char *const kinds[] = {"elman", "lstm", "gru", "light", NULL};
+    static const char *const activations[] = {"tanh", "relu", "sigmoid", "linear", NULL};
+    int kind, activation;
+    int64_t units;
+    lam_cell_spec spec = {.input = (size_t)lam_shape_channels(&layer->in[0].shape)};
+    lam_status status;
+    if ((status = lam_options_choice(json, "cell", kinds, -1, &kind, err)) ||
+        (status = lam_jv_need_integer(json, "units", 1, MAX_UNITS, &units, err)) ||
+        (status = lam_options_choice(json, "activation", activations, 0, &activation, err)) ||
+        (status = lam_options_bool(json, "reset_before", false, &spec.reset_before, err)) ||
+        (status = lam_options_bool(json, "peephole", false, &spec.peephole, err)))
+        return status;
+    spec.kind = (lam_cell_kind)kind;
+    spec.activation = (lam_cell_activation)activation;
+    spec.hidden = (size_t)units;
+    if ((spec.reset_before && spec.kind != LAM_CELL_GRU) || (spec.peephole && spec.kind != LAM_CELL_LSTM) ||
+        (spec.activation != LAM_CELL_TANH && spec.kind != LAM_CELL_ELMAN))
+        return lam_fail(err, LAM_E_INVALID,
+                        "`reset_before` is for gru, `peephole` for lstm, `activation` for elman");
+    options->spec = spec;
+    return LAM_OK;
+}
+
+/* Input weights normal with deviation 1/√channels, recurrent ones orthogonal a gate, biases 0 but 1 for the
+ * forget gate of the LSTM; the light cell's update bias is left at 0. */
+static void declare_parameters(lam_layer *layer, struct sweep_options *options)
+{
+    const lam_cell_spec *spec = &options->spec;
+    int64_t directions = options->directions, hidden = (int64_t)spec->hidden, input = (int64_t)spec->input;
+    int64_t gates = (int64_t)lam_cell_gates(spec->kind) * hidden;
+    bool recurrent = spec->kind != LAM_CELL_LIGHT;
+    options->weight_hh = options->bias_hh = options->peephole = -1;
+    options->weight_ih = lam_layer_declare(layer, "weight_ih", LAM_INIT_NORMAL, 1 / sqrt((double)input), 3,
+                                           directions, gates, input);
+    if (recurrent)
+        options->weight_hh =
+            lam_layer_declare(layer, "weight_hh", LAM_INIT_ORTHOGONAL, 1, 3, directions, gates, hidden);
+    options->bias_ih =
+        lam_layer_declare(layer, "bias_ih", spec->kind == LAM_CELL_LSTM ? LAM_INIT_FORGET : LAM_INIT_ZERO, 0,
+                          2, directions, gates);
+    if (recurrent)
+        options->bias_hh = lam_layer_declare(layer, "bias_hh", LAM_INIT_ZERO, 0, 2, directions, gates);
+    if (spec->peephole)
+        options->peephole =
+            lam_layer_declare(layer, "peephole", LAM_INIT_ZERO, 0, 3, directions, (int64_t)3, hidden);
+}
+
+/* The result without the swept axis. */
+static void drop_axis(lam_signature *out, int axis)
+{
+    for (int i = axis; i < out->shape.rank - 2; i++) {
+        out->shape.dim[i + 1] = out->shape.dim[i + 2];
+        memcpy(out->axis[i], out->axis[i + 1], LAM_AXIS_NAME);
+    }
+    out->shape.rank--;
+}
+
+static lam_status setup(lam_layer *layer, const lam_jv *json, lam_error *err)
+{
+    static const char *const returns[] = {"sequence", "last", NULL};
+    struct sweep_options *options = layer->options;
+    int result;
+    lam_status status;
+    if ((status = read_directions(layer, options, json, err)) ||
+        (status = read_cell(layer, options, json, err)) ||
+        (status = lam_options_choice(json, "return", returns, 0, &result, err)))
+        return status;
+    options->last = result == 1;
+    for (int d = 1; d < options->directions && options->last; d++)
+        if (options->axis[d] != options->axis[0])
+            return lam_fail(err, LAM_E_INVALID, "`return` \"last\" needs directions along one axis");
+    declare_parameters(layer, options);
+    layer->out.shape.dim[layer->out.shape.rank - 1] = options->directions * (int64_t)options->spec.hidden;
+    if (options->last)
+        drop_axis(&layer->out, options->axis[0]);
+    return LAM_OK;
+}
+
+static lam_status shape(const lam_layer *layer, const lam_shape *const *in, lam_shape *out, lam_error *err)
+{
+    const struct sweep_options *options = layer->options;
+    lam_signature result = {.shape = *in[0]};
+    (void)err;
+    result.shape.dim[result.shape.rank - 1] = options->directions * (int64_t)options->spec.hidden;
+    if (options->last)
+        drop_axis(&result, options->axis[0]);
+    *out = result.shape;
+    return LAM_OK;
+}
+
+/* ---- weights ---- */
+
+static size_t gate_width(const struct sweep_options *options)
+{
+    return lam_cell_gates(options->spec.kind) * options->spec.hidden;
+}
+
+static const float *slice(const float *const *parameters, int number, size_t offset)
+{
+    return number < 0 ? NULL : parameters[number] + offset;
+}
+
+static lam_cell_weights direction_weights(const struct sweep_options *options, const float *const *parameters,
+                                          int d)
+{
+    size_t rows = (size_t)d * gate_width(options);
+    return (lam_cell_weights){
+        .w_x = slice(parameters, options->weight_ih, rows * options->spec.input),
+        .w_h = slice(parameters, options->weight_hh, rows * options->spec.hidden),
+        .b_x = slice(parameters, options->bias_ih, rows),
+        .b_h = slice(parameters, options->bias_hh, rows),
+        .peephole = slice(parameters, options->peephole, (size_t)d * 3 * options->spec.hidden),
+    };
+}
+
+static void collect_bias(const struct sweep_options *options, struct sweep_packed *packed)
+{
+    size_t width = gate_width(options);
+    for (int d = 0; d < options->directions; d++)
+        memcpy(packed->bias + (size_t)d * width, lam_cell_get_input_bias(packed->cell[d]),
+               width * sizeof(float));
+}
+
+static void repack(const lam_layer *layer, const float *const *parameters, void *memory)
+{
+    const struct sweep_options *options = layer->options;
+    struct sweep_packed *packed = memory;
+    for (int d = 0; d < options->directions; d++) {
+        lam_cell_weights weights = direction_weights(options, parameters, d);
+        lam_cell_update(packed->cell[d], &weights);
+    }
+    collect_bias(options, packed);
+    lam_dense_update(packed->input, parameters[options->weight_ih], packed->bias);
+}
+
+static void discard(void *memory)
+{
+    struct sweep_packed *packed = memory;
+    lam_dense_free(packed->input);
+    for (int d = 0; d < packed->directions; d++)
+        lam_cell_free(packed->cell[d]);
+    free(packed->bias);
+    free(packed);
+}
+
+static lam_status pack(const lam_layer *layer, const float *const *parameters, void **out, lam_error *err)
+{
+    const struct sweep_options *options = layer->options;
+    size_t width = (size_t)options->directions * gate_width(options);
+    struct sweep_packed *packed = calloc(1, sizeof *packed);
+    if (!packed)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    lam_status status = LAM_OK;
+    packed->bias = calloc(width, sizeof packed->bias[0]);
+    if (!packed->bias)
+        status = lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    for (int d = 0; d < options->directions && status == LAM_OK; d++) {
+        lam_cell_weights weights = direction_weights(options, parameters, d);
+        status = lam_cell_create(&options->spec, &weights, &packed->cell[d], err);
+        packed->directions += status == LAM_OK;
+    }
+    if (status == LAM_OK) {
+        collect_bias(options, packed);
+        status = lam_dense_create(width, options->spec.input, parameters[options->weight_ih], packed->bias,
+                                  &packed->input, err);
+    }
+    if (status)
+        discard(packed);
+    else
+        *out = packed;
+    return status;
+}
+
+/* ---- running ---- */
+
+/* The lines along an axis of [batch, axes…, channels]. */
+static lam_lines lines_along(const lam_shape *shape, int axis)
+{
+    lam_lines lines = {.outer = 1, .steps = (size_t)shape->dim[axis + 1], .inner = 1};
+    for (int i = 0; i <= axis; i++)
+        lines.outer *= (size_t)shape->dim[i];
+    for (int i = axis + 2; i < shape->rank - 1; i++)
+        lines.inner *= (size_t)shape->dim[i];
+    return lines;
+}
+
+/* How the layer's memory is divided; the same for measuring and for running. All counts in floats. */
+struct sweep_layout {
+    size_t rows, lines, width; /* positions, lines of a direction, columns of the input product */
+    size_t trace;              /* saved, a direction */
+    size_t projection, states,
+        kernel; /* scratch: input product (or its gradient), last states, kernel workspace */
+};
+
+static void describe(const struct sweep_options *options, const struct sweep_packed *packed,
+                     const lam_shape *in, lam_sweep sweeps[MAX_DIRECTIONS])
+{
+    for (int d = 0; d < options->directions; d++)
+        sweeps[d] = (lam_sweep){
+            .cell = packed->cell[d],
+            .lines = lines_along(in, options->axis[d]),
+            .reverse = options->reverse[d],
+            .ldg = (size_t)options->directions * gate_width(options),
+        };
+}
+
+static size_t round_up(size_t floats)
+{
+    return (floats + 15) / 16 * 16;
+}
+
+static struct sweep_layout lay_out(const struct sweep_options *options, const lam_sweep *sweeps,
+                                   const lam_shape *in, const lam_pool *pool, bool backward)
+{
+    struct sweep_layout layout = {.rows = (size_t)lam_shape_rows(in),
+                                  .lines = sweeps[0].lines.outer * sweeps[0].lines.inner,
+                                  .width = (size_t)options->directions * gate_width(options)};
+    size_t workspace = lam_sweeps_workspace(sweeps, (size_t)options->directions, pool, backward);
+    layout.trace = round_up(layout.rows * lam_cell_trace_width(&options->spec));
+    layout.projection = round_up(layout.rows * layout.width);
+    layout.states = options->last ? round_up(layout.lines * options->spec.hidden) : 0;
+    layout.kernel = round_up((workspace + sizeof(float) - 1) / sizeof(float));
+    return layout;
+}
+
+static void measure(const lam_layer *layer, const void *packed, const lam_shape *const *in,
+                    const lam_shape *out, lam_mode mode, const lam_pool *pool, lam_layer_needs *needs)
+{
+    const struct sweep_options *options = layer->options;
+    lam_sweep sweeps[MAX_DIRECTIONS];
+    static const float given = 0; /* the kernels ask only whether g is given */
+    size_t directions = (size_t)options->directions;
+    (void)out, (void)mode;
+    describe(options, packed, in[0], sweeps);
+    for (size_t d = 0; d < directions; d++)
+        sweeps[d].g = &given;
+    struct sweep_layout fore = lay_out(options, sweeps, in[0], pool, false);
+    struct sweep_layout back = lay_out(options, sweeps, in[0], pool, true);
+    needs->saved = directions * back.trace * sizeof(float);
+    needs->forward = (fore.projection + directions * fore.states + fore.kernel) * sizeof(float);
+    needs->backward = (back.projection + directions * back.states + back.kernel) * sizeof(float);
+}
+
+/* Between the dense last states of a direction and its columns of the result. */
+static void copy_states(size_t lines, size_t hidden, float *states, float *columns, size_t stride,
+                        bool to_columns)
+{
+    for (size_t l = 0; l < lines; l++) {
+        float *state = states + l * hidden, *column = columns + l * stride;
+        memcpy(to_columns ? column : state, to_columns ? state : column, hidden * sizeof(float));
+    }
+}
+
+static void forward(const lam_layer_run *run)
+{
+    const struct sweep_options *options = run->layer->options;
+    const struct sweep_packed *packed = run->packed;
+    size_t hidden = options->spec.hidden, outputs = (size_t)lam_shape_channels(run->out_shape);
+    lam_sweep sweeps[MAX_DIRECTIONS];
+    float *projection = run->scratch;
+    describe(options, packed, run->in_shape[0], sweeps);
+    for (int d = 0; d < options->directions; d++)
+        sweeps[d].g = projection + (size_t)d * gate_width(options);
+    struct sweep_layout layout = lay_out(options, sweeps, run->in_shape[0], run->pool, run->training);
+    float *states = projection + layout.projection;
+    float *workspace = states + (size_t)options->directions * layout.states;
+    for (int d = 0; d < options->directions; d++) {
+        sweeps[d].y = options->last ? NULL : run->out + (size_t)d * hidden;
+        sweeps[d].ldy = outputs;
+        sweeps[d].h_last = options->last ? states + (size_t)d * layout.states : NULL;
+        sweeps[d].trace = run->training ? (float *)run->saved + (size_t)d * layout.trace : NULL;
+    }
+    lam_dense_forward(packed->input, layout.rows, (lam_matrix_in){run->in[0], options->spec.input}, false,
+                      LAM_DENSE_LINEAR, (lam_matrix){projection, layout.width}, run->pool);
+    lam_sweeps_forward(sweeps, (size_t)options->directions, run->pool, workspace);
+    for (int d = 0; d < options->directions && options->last; d++)
+        copy_states(layout.lines, hidden, sweeps[d].h_last, run->out + (size_t)d * hidden, outputs, true);
+}
+
+static float *gradient_slice(const lam_layer_run *run, int number, size_t offset)
+{
+    return number < 0 ? NULL : run->d_parameters[number] + offset;
+}
+
+static void aim_gradients(const lam_layer_run *run, int d, float *projection, float *states,
+                          lam_sweep_grad *grad)
+{
+    const struct sweep_options *options = run->layer->options;
+    size_t rows = (size_t)d * gate_width(options), hidden = options->spec.hidden;
+    *grad = (lam_sweep_grad){
+        .dy = options->last ? NULL : run->d_out + (size_t)d * hidden,
+        .lddy = (size_t)lam_shape_channels(run->out_shape),
+        .dh_last = options->last ? states : NULL,
+        .dg = projection + rows,
+        .lddg = (size_t)options->directions * gate_width(options),
+        .dw_h = gradient_slice(run, options->weight_hh, rows * hidden),
+        .db_x = gradient_slice(run, options->bias_ih, rows),
+        .db_h = gradient_slice(run, options->bias_hh, rows),
+        .dpeephole = gradient_slice(run, options->peephole, (size_t)d * 3 * hidden),
+    };
+}
+
+static void backward(const lam_layer_run *run)
+{
+    const struct sweep_options *options = run->layer->options;
+    size_t inputs = options->spec.input, directions = (size_t)options->directions;
+    lam_sweep sweeps[MAX_DIRECTIONS];
+    lam_sweep_grad grads[MAX_DIRECTIONS];
+    float *projection = run->scratch;
+    describe(options, run->packed, run->in_shape[0], sweeps);
+    for (size_t d = 0; d < directions; d++)
+        sweeps[d].g = projection; /* not read; says that the caller projects */
+    struct sweep_layout layout = lay_out(options, sweeps, run->in_shape[0], run->pool, true);
+    float *states = projection + layout.projection, *workspace = states + directions * layout.states;
+    for (size_t d = 0; d < directions; d++) {
+        sweeps[d].trace = (float *)run->saved + d * layout.trace;
+        aim_gradients(run, (int)d, projection, states + d * layout.states, &grads[d]);
+        if (options->last)
+            copy_states(layout.lines, options->spec.hidden, states + d * layout.states,
+                        run->d_out + d * options->spec.hidden, grads[d].lddy, false);
+    }
+    lam_sweeps_backward(sweeps, grads, directions, run->pool, workspace);
+    lam_matrix_in dg = {projection, layout.width};
+    lam_gemm_tn(layout.width, inputs, layout.rows, dg, (lam_matrix_in){run->in[0], inputs}, true,
+                (lam_matrix){run->d_parameters[options->weight_ih], inputs}, run->pool);
+    if (run->d_in[0])
+        lam_gemm_nn(layout.rows, inputs, layout.width, dg,
+                    (lam_matrix_in){run->parameters[options->weight_ih], inputs}, run->add[0],
+                    (lam_matrix){run->d_in[0], inputs}, run->pool);
+}
+
+static const char *const members[] = {"cell",         "units",    "directions", "return",
+                                      "reset_before", "peephole", "activation", NULL};
+
+const lam_layer_kind lam_layer_sweep = {
+    .name = "sweep",
+    .members = members,
+    .minimum_inputs = 1,
+    .maximum_inputs = 1,
+    .options_size = sizeof(struct sweep_options),
+    .adds = true,
+    .setup = setup,
+    .shape = shape,
+    .measure = measure,
+    .pack = pack,
+    .repack = repack,
+    .discard = discard,
+    .forward = forward,
+    .backward = backward,
+};
