@@ -225,14 +225,28 @@ static char *next_line(char *line, int size, void *stream)
     return line;
 }
 
+/* How long the value is without a comment behind it, which inih before version 56 leaves on such lines. */
+static size_t length_without_comment(const char *value)
+{
+    size_t length = strlen(value);
+    for (const char *at = value; (at = strchr(at, ';')); at++)
+        if (at > value && strchr(" \t", at[-1])) {
+            length = (size_t)(at - value);
+            break;
+        }
+    while (length > 0 && strchr(" \t", value[length - 1]))
+        length--;
+    return length;
+}
+
 static void continue_rule(reader *r, const char *value)
 {
     char *when = ((lam_config_rule *)r->record)->when_text;
-    size_t length = strlen(when);
-    if (length + 1 + strlen(value) > LAM_RULE_MAX_TEXT)
+    size_t before = strlen(when), length = length_without_comment(value);
+    if (before + 1 + length > LAM_RULE_MAX_TEXT)
         problem(r, r->line, "%s: a rule has at most %d characters", r->title, LAM_RULE_MAX_TEXT);
     else
-        snprintf(when + length, LAM_RULE_MAX_TEXT + 1 - length, " %s", value);
+        snprintf(when + before, LAM_RULE_MAX_TEXT + 1 - before, " %.*s", (int)length, value);
 }
 
 static void read_key(reader *r, const char *name, const char *value)
