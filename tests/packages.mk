@@ -1,0 +1,24 @@
+# What Debian 12 packages Lamina needs, and `make deps`, which installs what is missing and nothing else. With
+# everything there it asks no network, and no rights. What a running Lamina needs is a subset of the first list.
+
+# To build and to run: compiler, libraries. `make demo` and `make run` need no more.
+BUILD_PACKAGES = gcc g++ make pkg-config \
+	libdcmtk-dev libopenjp2-7-dev libpng-dev zlib1g-dev \
+	libopenblas-pthread-dev \
+	libsqlite3-dev libmicrohttpd-dev libjansson-dev libinih-dev libsystemd-dev libcurl4-openssl-dev
+
+# To test: cmocka, and clients and checkers that are not ours.
+TEST_PACKAGES = libcmocka-dev dcmtk dicom3tools curl sqlite3 strace \
+	python3 python3-pydicom python3-numpy
+
+# To check the source: formatting, static analysis, fuzzing.
+LINT_PACKAGES = clang clang-format clang-tidy cppcheck libclang-rt-14-dev
+
+.PHONY: deps deps-build deps-test deps-lint
+deps: deps-build deps-test deps-lint
+deps-build:
+	@tests/install-packages $(BUILD_PACKAGES)
+deps-test:
+	@tests/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES)
+deps-lint:
+	@tests/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES) $(LINT_PACKAGES)

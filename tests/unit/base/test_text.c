@@ -1,0 +1,50 @@
+/* core/base/text: copies that fit and never end inside a character. */
+#include <string.h>
+
+#include "core/base/text.h"
+#include "tests/unit/unit.h"
+
+static void what_fits_is_copied(void **state)
+{
+    (void)state;
+    char to[6];
+    assert_int_equal(lam_text_copy(to, sizeof to, "hello"), 5);
+    assert_string_equal(to, "hello");
+    assert_int_equal(lam_text_copy(to, sizeof to, ""), 0);
+    assert_string_equal(to, "");
+    assert_int_equal(lam_text_copy(to, sizeof to, NULL), 0);
+    assert_string_equal(to, "");
+}
+
+static void what_does_not_is_cut_between_characters(void **state)
+{
+    (void)state;
+    static const char text[] = "a\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80"; /* 1, 2, 3 and 4 bytes */
+    static const size_t expected[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 10};
+    for (size_t size = 1; size <= 12; size++) {
+        char to[13];
+        memset(to, 'x', sizeof to);
+        assert_int_equal(lam_text_copy(to, size, text), expected[size - 1]);
+        assert_memory_equal(to, text, expected[size - 1]);
+        assert_int_equal(to[expected[size - 1]], '\0');
+        assert_int_equal(to[size], 'x');
+    }
+}
+
+static void bytes_that_are_no_utf8_do_no_harm(void **state)
+{
+    (void)state;
+    char to[4];
+    assert_int_equal(lam_text_copy(to, sizeof to, "\x80\x80\x80\x80\x80\x80"), 0);
+    assert_string_equal(to, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_fits_is_copied),
+        cmocka_unit_test(what_does_not_is_cut_between_characters),
+        cmocka_unit_test(bytes_that_are_no_utf8_do_no_harm),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
