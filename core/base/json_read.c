@@ -233,6 +233,7 @@ static lam_status parse_value(parser *p, lam_jv **out);
 static bool has_key(const lam_jv *first, const char *key)
 {
     for (const lam_jv *v = first; v; v = v->next)
+        /* NOLINTNEXTLINE(clang-analyzer-core.NonNullParamChecker): members of objects have keys */
         if (strcmp(v->key, key) == 0)
             return true;
     return false;
@@ -249,8 +250,8 @@ enum { SMALL_OBJECT = 16 };
 static lam_status close_container(parser *p, lam_jv *container)
 {
     size_t count = container->as.children.count;
-    lam_jv **index = count ? allocate(p->document, count * sizeof *index) : NULL;
-    if (count && !index)
+    lam_jv **index = allocate(p->document, count * sizeof *index);
+    if (!index)
         return fail_at(p, LAM_E_NO_MEMORY, "out of memory");
     size_t i = 0;
     for (lam_jv *child = container->as.children.first; child; child = child->next)

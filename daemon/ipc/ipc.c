@@ -144,8 +144,9 @@ static lam_status read_memfd(int fd, size_t length, char *into, lam_error *err)
 static lam_status take_payload(const packet_header *header, const char *inline_bytes, size_t inline_length,
                                int last, lam_ipc_message *out, lam_error *err)
 {
-    bool sound = header->magic == packet_magic && header->length <= LAM_IPC_MAX_PAYLOAD &&
-                 (header->in_memfd ? inline_length == 0 && last >= 0 : inline_length == header->length);
+    bool sound =
+        header->magic == packet_magic && header->length <= LAM_IPC_MAX_PAYLOAD &&
+        (header->in_memfd ? inline_length == 0 && last >= 0 : inline_length == header->length && last < 0);
     if (!sound)
         return lam_fail(err, LAM_E_CORRUPT, "the other process sent a malformed message");
     char *payload = malloc((size_t)header->length + 1);
