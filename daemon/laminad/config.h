@@ -30,7 +30,6 @@ enum {
     LAM_CONFIG_AE_TITLE = 17,
     LAM_CONFIG_HOST = 128,
     LAM_CONFIG_URL = 256,
-    LAM_CONFIG_TOKEN = 257,
     LAM_CONFIG_TEXT = LAM_RULE_MAX_TEXT + 1, /* longest text of one value, see lam_config_get_text */
     LAM_CONFIG_MAX_PEERS = 256,
     LAM_CONFIG_MAX_RULES = 256,
@@ -163,10 +162,6 @@ lam_status lam_config_write(const lam_config *config, lam_buffer *out);
 /* The commented example file, and the section of lamina.conf(5) (mdoc) that lists all keys. */
 lam_status lam_config_write_example(lam_buffer *out);
 lam_status lam_config_write_man(lam_buffer *out);
-
-/* The bearer token in the first line of token_file: 16 to 256 printable characters without blanks.
- * LAM_E_DENIED when others than owner and group may read the file. */
-lam_status lam_config_read_token(const lam_config *config, char token[LAM_CONFIG_TOKEN], lam_error *err);
 
 /* Whether a host is a loopback address: 127.0.0.0/8, ::1 or "localhost". */
 bool lam_config_is_loopback(const char *host);

@@ -67,12 +67,13 @@ static const lam_config_key http_keys[] = {
              "starts only with authentication."},
     {"auth", LAM_TYPE_WORD, MAIN(auth), .words = {"none", "token"}, .initial = "none",
      .help =
-         "How clients prove who they are. none: not at all, on a loopback address only. token: the bearer "
-         "token in token_file. The connection itself is not encrypted: across a network, put a reverse proxy "
+         "How clients prove who they are. none: not at all, on a loopback address only. token: a bearer "
+         "token of token_file. The connection itself is not encrypted: across a network, put a reverse proxy "
          "with TLS in front."},
     {"token_file", LAM_TYPE_PATH, MAIN(token_file), .example = "/etc/lamina/token",
-     .help = "A file whose first line is the bearer token, 16 to 256 characters. Only owner and group may be "
-             "able to read it."},
+     .help = "A file with one bearer token of at least 16 characters a line; a line that begins with # is a "
+             "comment. "
+             "It must not be accessible to everyone."},
     {"public_url", LAM_TYPE_URL, MAIN(public_url), .example = "https://lamina.example.org", .live = true,
      .help =
          "How clients reach the server, where that is not http:// and the address above, as behind a reverse "

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/base/buffer.h"
+#include "core/base/text.h"
 
 typedef struct term {
     char *keyword;
@@ -333,26 +334,18 @@ static bool term_holds(const term *t, const char *values)
     return all;
 }
 
-/* At most MAX_QUOTED bytes of UTF-8 that end between two characters, because a reason becomes JSON. */
-static int quoted_length(const char *text)
-{
-    size_t length = strnlen(text, MAX_QUOTED);
-    if (text[length] != '\0')
-        while (length > 0 && ((unsigned char)text[length] & 0xC0) == 0x80)
-            length--;
-    return (int)length;
-}
-
+/* Long values are cut between two characters, because a reason becomes JSON. */
 static void explain(const term *t, const char *values, char reason[LAM_RULE_REASON])
 {
     bool absent = !values || values[strspn(values, " \\")] == '\0';
     const char *slash = is_search(t->op) ? "/" : "";
+    char found[MAX_QUOTED + 1], wanted[MAX_QUOTED + 1];
+    lam_text_copy(found, sizeof found, values);
+    lam_text_copy(wanted, sizeof wanted, t->value);
     int used = absent ? snprintf(reason, LAM_RULE_REASON, "%s is absent", t->keyword)
-                      : snprintf(reason, LAM_RULE_REASON, "%s is \"%.*s\"", t->keyword, quoted_length(values),
-                                 values);
-    snprintf(reason + used, LAM_RULE_REASON - (size_t)used, ", wanted %s %s%.*s%s%s", operator_text(t->op),
-             slash, quoted_length(t->value), t->value, slash,
-             t->op == LAM_RULE_SEARCH_IGNORE_CASE ? "i" : "");
+                      : snprintf(reason, LAM_RULE_REASON, "%s is \"%s\"", t->keyword, found);
+    snprintf(reason + used, LAM_RULE_REASON - (size_t)used, ", wanted %s %s%s%s%s", operator_text(t->op),
+             slash, wanted, slash, t->op == LAM_RULE_SEARCH_IGNORE_CASE ? "i" : "");
 }
 
 bool lam_rule_matches(const lam_rule *rule, lam_rule_get get, void *context, char *reason)
