@@ -51,45 +51,37 @@ lam_status lam_child_find(const char *program, char path[4096], lam_error *err)
                     self);
 }
 
-/* What a child may see of our environment: locale, time zone, temporary folder, and the hooks of the test
- * suite. */
-static char **child_environment(char *space, size_t size)
+/* What a child may see of our environment: locale, time zone, and the hooks of the test suite. */
+static const char *const passed_variables[] = {
+    "PATH",       "LANG",         "LC_ALL",        "TZ",           "DCMDICTPATH", "LAMINA_TEST_HOOKS",
+    "LAMINA_ISA", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
+};
+
+typedef struct child_environment {
+    char *list[LAM_COUNT(passed_variables) + 4];
+    size_t count;
+    char space[8192];
+    size_t used;
+} child_environment;
+
+static void set_variable(child_environment *e, const char *name, const char *value)
 {
-    static const char *const passed[] = {"PATH",
-                                         "LANG",
-                                         "LC_ALL",
-                                         "TZ",
-                                         "TMPDIR",
-                                         "DCMDICTPATH",
-                                         "LAMINA_TEST_HOOKS",
-                                         "LAMINA_ISA",
-                                         "ASAN_OPTIONS",
-                                         "UBSAN_OPTIONS",
-                                         "LSAN_OPTIONS"};
-    static char *environment[LAM_COUNT(passed) + 4];
-    size_t count = 0, used = 0;
-    for (size_t i = 0; i < LAM_COUNT(passed); i++) {
-        const char *value = getenv(passed[i]);
-        if (!value)
-            continue;
-        int length = snprintf(space + used, size - used, "%s=%s", passed[i], value);
-        if (length < 0 || (size_t)length >= size - used)
-            continue;
-        environment[count++] = space + used;
-        used += (size_t)length + 1;
-    }
-    static char core_type[64];
-    const char *type = lam_cpu_openblas_coretype();
-    if (type) { /* must be there before OpenBLAS is loaded */
-        snprintf(core_type, sizeof core_type, "OPENBLAS_CORETYPE=%s", type);
-        environment[count++] = core_type;
-    }
-    static char one_thread[] = "OPENBLAS_NUM_THREADS=1"; /* the engine splits work itself */
-    environment[count++] = one_thread;
-    static char no_delay[] = "TCP_NODELAY=1"; /* DCMTK leaves Nagle on otherwise */
-    environment[count++] = no_delay;
-    environment[count] = NULL;
-    return environment;
+    size_t room = sizeof e->space - e->used;
+    int length = value ? snprintf(e->space + e->used, room, "%s=%s", name, value) : -1;
+    if (length < 0 || (size_t)length >= room)
+        return;
+    e->list[e->count++] = e->space + e->used;
+    e->used += (size_t)length + 1;
+}
+
+static void make_environment(child_environment *e)
+{
+    *e = (child_environment){.count = 0};
+    for (size_t i = 0; i < LAM_COUNT(passed_variables); i++)
+        set_variable(e, passed_variables[i], getenv(passed_variables[i]));
+    set_variable(e, "OPENBLAS_CORETYPE", lam_cpu_openblas_coretype()); /* read while OpenBLAS is loaded */
+    set_variable(e, "OPENBLAS_NUM_THREADS", "1");                      /* the engine splits work itself */
+    set_variable(e, "TCP_NODELAY", "1");                               /* DCMTK leaves Nagle on otherwise */
 }
 
 /* Between fork and exec: only async-signal-safe calls. */
@@ -135,12 +127,13 @@ lam_status lam_child_start(lam_child *child, const lam_child_limits *limits, lam
         return LAM_OK;
     if (lam_child_wait_ms(child) > 0)
         return LAM_E_BUSY;
-    char path[4096], program[64], space[8192];
+    char path[4096], program[64];
     lam_status status = lam_child_find(child->program, path, err);
     if (status != LAM_OK)
         return status;
     snprintf(program, sizeof program, "%s", child->program);
-    char **environment = child_environment(space, sizeof space);
+    child_environment environment;
+    make_environment(&environment);
     lam_autoclose int ours = -1;
     lam_autoclose int theirs = -1;
     status = lam_ipc_pair(&ours, &theirs, err);
@@ -150,7 +143,7 @@ lam_status lam_child_start(lam_child *child, const lam_child_limits *limits, lam
     if (pid < 0)
         return lam_fail_errno(err, errno, "cannot start %s", child->program);
     if (pid == 0)
-        become_child(path, program, environment, theirs, limits);
+        become_child(path, program, environment.list, theirs, limits);
     if (limits->non_blocking)
         fcntl(ours, F_SETFL, O_NONBLOCK);
     child->pid = pid;

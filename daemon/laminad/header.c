@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/text.h"
 #include "dicom/uid.h"
 
 /* PS3.6: what a condition may reasonably ask of a series. */
@@ -56,15 +57,8 @@ const char *lam_header_tag(const char *keyword)
 
 static void append(char text[LAM_HEADER_VALUE], const char *value)
 {
-    size_t used = strlen(text), length = strlen(value);
-    size_t room = LAM_HEADER_VALUE - 1 - used;
-    if (length > room) {
-        length = room;
-        while (length > 0 && ((unsigned char)value[length] & 0xc0) == 0x80)
-            length--; /* do not cut inside a UTF-8 character */
-    }
-    memcpy(text + used, value, length);
-    text[used + length] = '\0';
+    size_t used = strlen(text);
+    lam_text_copy(text + used, LAM_HEADER_VALUE - used, value);
 }
 
 static void append_value(char text[LAM_HEADER_VALUE], const json_t *value)

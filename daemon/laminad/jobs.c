@@ -1,8 +1,8 @@
 #include "daemon/laminad/jobs.h"
 
-#include <stdio.h>
 #include <string.h>
 
+#include "core/base/text.h"
 #include "daemon/laminad/catalog.h"
 
 static const char *const state_names[LAM_JOB_STATES] = {
@@ -80,11 +80,6 @@ lam_status lam_jobs_add(lam_db *db, int64_t series, const char *model, const cha
     return status;
 }
 
-static void copy(char *to, size_t size, const char *from)
-{
-    snprintf(to, size, "%s", from ? from : "");
-}
-
 static lam_status read_waiting(lam_db *db, int64_t now_ms, lam_job *out, lam_error *err)
 {
     sqlite3_stmt *s = lam_db_prepare(
@@ -105,12 +100,12 @@ static lam_status read_waiting(lam_db *db, int64_t now_ms, lam_job *out, lam_err
                    .series = sqlite3_column_int64(s, 1),
                    .instances = sqlite3_column_int64(s, 8),
                    .attempt = sqlite3_column_int(s, 9)};
-    copy(job.model, sizeof job.model, lam_db_text(s, 2));
-    copy(job.version, sizeof job.version, lam_db_text(s, 3));
-    copy(job.weights_sha256, sizeof job.weights_sha256, lam_db_text(s, 4));
-    copy(job.input_set, sizeof job.input_set, lam_db_text(s, 5));
-    copy(job.study_uid, sizeof job.study_uid, lam_db_text(s, 6));
-    copy(job.series_uid, sizeof job.series_uid, lam_db_text(s, 7));
+    lam_text_copy(job.model, sizeof job.model, lam_db_text(s, 2));
+    lam_text_copy(job.version, sizeof job.version, lam_db_text(s, 3));
+    lam_text_copy(job.weights_sha256, sizeof job.weights_sha256, lam_db_text(s, 4));
+    lam_text_copy(job.input_set, sizeof job.input_set, lam_db_text(s, 5));
+    lam_text_copy(job.study_uid, sizeof job.study_uid, lam_db_text(s, 6));
+    lam_text_copy(job.series_uid, sizeof job.series_uid, lam_db_text(s, 7));
     sqlite3_reset(s);
     *out = job;
     return LAM_OK;

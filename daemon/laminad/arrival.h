@@ -1,0 +1,64 @@
+/* One object on its way from the spool into the store, and the commit of a group of them. */
+#ifndef LAMINA_DAEMON_ARRIVAL_H
+#define LAMINA_DAEMON_ARRIVAL_H
+
+#include "api/backend.h"
+#include "daemon/laminad/config.h"
+#include "daemon/laminad/db.h"
+#include "daemon/laminad/header.h"
+#include "daemon/laminad/indexer.h"
+#include "daemon/laminad/store.h"
+
+enum { LAM_SENDER_TEXT = 80 };
+
+typedef enum lam_arrival_fate {
+    LAM_ARRIVAL_REFUSED, /* result.status says why */
+    LAM_ARRIVAL_ADDED,   /* new row, file in the store */
+    LAM_ARRIVAL_SAME,    /* stored already with the same bytes: success, nothing changed */
+    LAM_ARRIVAL_REPLACED /* took the place of other bytes, as [storage] duplicates says */
+} lam_arrival_fate;
+
+typedef struct lam_arrival {
+    lam_index_request index; /* first: the indexer hands this back */
+    struct lam_arrival *next;
+
+    char name[LAM_SPOOL_NAME];
+    int64_t bytes;
+    char sender[LAM_SENDER_TEXT];
+
+    /* What was announced with it, to be held against the header; "" where nothing was. */
+    char sop_class_uid[LAM_UID_TEXT];
+    char sop_uid[LAM_UID_TEXT];
+    char transfer_syntax_uid[LAM_UID_TEXT];
+    char study_uid[LAM_UID_TEXT];
+
+    lam_header header;
+    lam_arrival_fate fate;
+    int64_t file;
+    int64_t old_file; /* REPLACED: to be removed after the commit */
+    lam_store_result result;
+
+    /* Who waits for it. */
+    uint32_t dimse_request; /* 0: an upload */
+    unsigned dimse_generation;
+    lam_upload *upload;
+} lam_arrival;
+
+/* A free-standing arrival; its file descriptor is -1. NULL when out of memory. */
+lam_arrival *lam_arrival_create(void);
+/* Closes the file and frees; what lies in the spool stays. */
+void lam_arrival_free(lam_arrival *arrival);
+
+/* Makes it refused with this reason, and the DICOM status that goes with it. */
+void lam_arrival_refuse(lam_arrival *arrival, lam_status status, const char *reason);
+
+/* Takes the payload of INDEXED and holds it against what was announced. Refuses the arrival when they differ.
+ */
+void lam_arrival_indexed(lam_arrival *arrival, const char *payload);
+
+/* Stores the group: those not refused are adopted, entered and committed in one transaction. Afterwards each
+ * has its fate and result; refused and duplicate files are gone from the spool. Never half: on a failed
+ * commit all are refused. */
+void lam_arrivals_commit(lam_arrival *first, lam_db *db, lam_store *store, lam_config_duplicates duplicates);
+
+#endif

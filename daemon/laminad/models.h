@@ -1,0 +1,53 @@
+/* The installed model bundles as laminad sees them: manifests, cards and hashes for routing and for showing.
+ * The network is built and checked by the worker that runs it. A set of models is immutable; a reload makes
+ * another. */
+#ifndef LAMINA_DAEMON_MODELS_H
+#define LAMINA_DAEMON_MODELS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/status.h"
+#include "core/rnn/manifest.h"
+#include "daemon/laminad/rule.h"
+
+typedef struct lam_model {
+    lam_manifest *manifest;
+    char weights_sha256[65]; /* of the file as it is */
+    int directory_fd;
+    char *card; /* card.md, or NULL */
+    lam_rule *selector;
+    bool newest; /* of its name: the one that new jobs use */
+} lam_model;
+
+typedef struct lam_models lam_models;
+
+/* Reads models_dir/NAME/VERSION. A bundle that cannot be read is logged and left out; a missing folder gives
+ * an empty set. The set has one reference. */
+lam_status lam_models_load(const char *models_dir, lam_models **out, lam_error *err);
+lam_models *lam_models_ref(lam_models *models);
+void lam_models_unref(lam_models *models);
+
+size_t lam_models_count(const lam_models *models);
+const lam_model *lam_models_at(const lam_models *models, size_t index);
+/* The newest version when `version` is NULL; NULL when there is none. */
+const lam_model *lam_models_find(const lam_models *models, const char *name, const char *version);
+
+/* A file of the bundle, open for reading. */
+lam_status lam_model_open_file(const lam_model *model, const char *name, int *fd, lam_error *err);
+
+/* Whether the model's own selector wants a series with these attributes (DICOM JSON) and so many slices; else
+ * why not. */
+bool lam_model_wants(const lam_model *model, const json_t *attributes, int64_t slices,
+                     char reason[LAM_RULE_REASON]);
+
+/* For lam_rule_matches over DICOM JSON: `context` is a lam_rule_source. */
+typedef struct lam_rule_source {
+    const json_t *attributes;
+    char text[256];
+} lam_rule_source;
+const char *lam_rule_source_get(void *context, const char *keyword);
+
+#endif

@@ -1,0 +1,233 @@
+#include "daemon/laminad/routing.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/buffer.h"
+#include "daemon/laminad/catalog.h"
+#include "daemon/laminad/header.h"
+#include "daemon/laminad/jobs.h"
+
+enum { MAX_REASONS = 8192 };
+
+/* The header of the series' first instance stands for the series. NULL attributes when it has none. */
+static lam_status read_attributes(lam_db *db, int64_t series, json_t **out, lam_error *err)
+{
+    sqlite3_stmt *s =
+        lam_db_prepare(db, err,
+                       "SELECT m.attributes FROM instance i JOIN metadata m ON m.instance_id = i.id"
+                       " WHERE i.series_id = ? ORDER BY i.id LIMIT 1",
+                       "i", series);
+    bool row = false;
+    lam_status status = lam_db_step(db, s, &row, err);
+    if (status != LAM_OK || !row)
+        return status;
+    *out = json_loads(lam_db_text(s, 0), 0, NULL);
+    sqlite3_reset(s);
+    return LAM_OK;
+}
+
+/* Frames of one multi-frame object count as slices. */
+static int64_t count_slices(const json_t *attributes, int64_t instances)
+{
+    char text[LAM_HEADER_VALUE];
+    const char *frames = lam_header_text(attributes, "00280008", text);
+    int64_t count = frames ? strtoll(frames, NULL, 10) : 0;
+    return instances == 1 && count > 1 ? count : instances;
+}
+
+static bool rule_wants(const lam_config *config, const char *model, const json_t *attributes)
+{
+    lam_rule_source source = {.attributes = attributes};
+    for (size_t i = 0; i < config->rule_count; i++)
+        if (strcmp(config->rules[i].model, model) == 0 &&
+            lam_rule_matches(config->rules[i].when, lam_rule_source_get, &source, NULL))
+            return true;
+    return false;
+}
+
+typedef struct settling {
+    lam_db *db;
+    int64_t series;
+    const json_t *attributes;
+    int64_t slices;
+    char input_set[65];
+    const char *only;
+    bool retry;
+    int64_t now_ms;
+    lam_buffer reasons;
+} settling;
+
+static lam_status queue_again(const settling *s, const lam_model *model, lam_error *err)
+{
+    int64_t job = 0;
+    lam_status status =
+        lam_db_get_integer(s->db, &job, err,
+                           "SELECT id FROM job WHERE series_id = ? AND model = ? AND version = ?"
+                           " AND weights_sha256 = ? AND input_set = ? AND state = 'failed'",
+                           "itttt", s->series, model->manifest->name, model->manifest->version,
+                           model->weights_sha256, s->input_set);
+    if (status == LAM_E_NOT_FOUND)
+        return LAM_OK;
+    static const lam_job_limits none = {0};
+    return status == LAM_OK ? lam_jobs_apply(s->db, job, LAM_JOB_RETRY, &none, NULL, NULL, s->now_ms, err)
+                            : status;
+}
+
+static lam_status ask_model(settling *s, const lam_model *model, const lam_config *config, lam_error *err)
+{
+    const lam_manifest *manifest = model->manifest;
+    char reason[LAM_RULE_REASON] = "";
+    if (!model->newest || (s->only && strcmp(s->only, manifest->name) != 0))
+        return LAM_OK;
+    if (!lam_model_wants(model, s->attributes, s->slices, reason) &&
+        !rule_wants(config, manifest->name, s->attributes)) {
+        lam_buffer_printf(&s->reasons, "%s%s %s: %s", s->reasons.length ? "; " : "", manifest->name,
+                          manifest->version, reason);
+        return LAM_OK;
+    }
+    bool queued = false;
+    lam_status status = lam_jobs_add(s->db, s->series, manifest->name, manifest->version,
+                                     model->weights_sha256, s->input_set, s->now_ms, &queued, err);
+    if (status == LAM_OK && !queued && s->retry)
+        status = queue_again(s, model, err);
+    return status;
+}
+
+static lam_status cancel_superseded(const settling *s, lam_error *err)
+{
+    static const lam_job_limits none = {0};
+    for (;;) {
+        int64_t job = 0;
+        lam_status status = lam_db_get_integer(
+            s->db, &job, err,
+            "SELECT id FROM job WHERE series_id = ? AND input_set <> ? AND state = 'queued' LIMIT 1", "it",
+            s->series, s->input_set);
+        if (status == LAM_E_NOT_FOUND)
+            return LAM_OK;
+        if (status == LAM_OK)
+            status = lam_jobs_apply(s->db, job, LAM_JOB_CANCEL, &none, "superseded: the series has grown",
+                                    NULL, s->now_ms, err);
+        if (status != LAM_OK)
+            return status;
+    }
+}
+
+static lam_status settle(settling *s, const lam_models *models, const lam_config *config, lam_error *err)
+{
+    for (size_t i = 0; i < lam_models_count(models); i++) {
+        lam_status status = ask_model(s, lam_models_at(models, i), config, err);
+        if (status != LAM_OK)
+            return status;
+    }
+    const char *reasons = lam_models_count(models) ? lam_buffer_text(&s->reasons) : "no model is installed";
+    lam_status status = cancel_superseded(s, err);
+    if (status == LAM_OK)
+        status = lam_db_run(s->db, err,
+                            "UPDATE series SET state = 'no_model', reason = ?, input_set = ? WHERE id = ?",
+                            "tti", reasons, s->input_set, s->series);
+    if (status == LAM_OK)
+        status = lam_catalog_refresh(s->db, s->series, s->now_ms, err);
+    return status;
+}
+
+lam_status lam_routing_settle(lam_db *db, int64_t series, const lam_models *models, const lam_config *config,
+                              const char *only, bool retry, int64_t now_ms, lam_error *err)
+{
+    settling s = {.db = db, .series = series, .only = only, .retry = retry, .now_ms = now_ms};
+    int64_t instances = 0;
+    json_t *attributes = NULL;
+    lam_status status = lam_catalog_input_set(db, series, s.input_set, &instances, err);
+    if (status == LAM_OK)
+        status = read_attributes(db, series, &attributes, err);
+    if (status != LAM_OK)
+        return status;
+    s.attributes = attributes;
+    s.slices = count_slices(attributes, instances);
+    lam_buffer_init(&s.reasons, MAX_REASONS);
+    status = settle(&s, models, config, err);
+    lam_buffer_done(&s.reasons);
+    json_decref(attributes);
+    return status;
+}
+
+static lam_status settle_one(lam_db *db, int64_t series, const lam_models *models, const lam_config *config,
+                             int64_t now_ms, lam_error *err)
+{
+    lam_status status = lam_db_begin(db, err);
+    if (status != LAM_OK)
+        return status;
+    status = lam_routing_settle(db, series, models, config, NULL, false, now_ms, err);
+    if (status == LAM_OK)
+        return lam_db_commit(db, err);
+    lam_db_rollback(db);
+    return status;
+}
+
+/* A time of receipt in the future is a clock that was set back: it counts as now, so that nothing waits for
+ * it. */
+lam_status lam_routing_settle_due(lam_db *db, const lam_models *models, const lam_config *config,
+                                  int64_t now_ms, int64_t *wait_ms, lam_error *err)
+{
+    int64_t quiet_since = now_ms - config->stable_after_ms;
+    for (;;) {
+        int64_t series = 0;
+        lam_status status =
+            lam_db_get_integer(db, &series, err,
+                               "SELECT id FROM series WHERE state = 'receiving' AND (received_ms <= ?1"
+                               " OR received_ms > ?2 + 1000) ORDER BY received_ms LIMIT 1",
+                               "ii", quiet_since, now_ms);
+        if (status == LAM_E_NOT_FOUND)
+            break;
+        if (status == LAM_OK)
+            status = settle_one(db, series, models, config, now_ms, err);
+        if (status != LAM_OK)
+            return status;
+    }
+    int64_t first = 0;
+    lam_status status = lam_db_get_integer(
+        db, &first, err, "SELECT min(received_ms) FROM series WHERE state = 'receiving'", "");
+    if (status == LAM_E_NOT_FOUND) {
+        *wait_ms = -1;
+        return LAM_OK;
+    }
+    if (status == LAM_OK)
+        *wait_ms = first > quiet_since ? first - quiet_since : 0;
+    return status;
+}
+
+static lam_status settle_study(lam_db *db, int64_t study, const lam_models *models, const lam_config *config,
+                               const char *only, int64_t now_ms, lam_error *err)
+{
+    int64_t series = 0;
+    for (;;) {
+        lam_status status = lam_db_get_integer(
+            db, &series, err,
+            "SELECT min(id) FROM series WHERE study_id = ? AND id > ? AND state <> 'result'", "ii", study,
+            series);
+        if (status == LAM_E_NOT_FOUND)
+            return LAM_OK;
+        if (status == LAM_OK)
+            status = lam_routing_settle(db, series, models, config, only, true, now_ms, err);
+        if (status != LAM_OK)
+            return status;
+    }
+}
+
+lam_status lam_routing_analyze(lam_db *db, const char *study_uid, const lam_models *models,
+                               const lam_config *config, const char *only, int64_t now_ms, lam_error *err)
+{
+    if (only && !lam_models_find(models, only, NULL))
+        return lam_fail(err, LAM_E_NOT_FOUND, "no model of that name is installed: see /api/v1/models");
+    int64_t study = 0;
+    lam_status status = lam_catalog_find_study(db, study_uid, &study, err);
+    if (status == LAM_OK)
+        status = lam_db_begin(db, err);
+    if (status != LAM_OK)
+        return status;
+    status = settle_study(db, study, models, config, only, now_ms, err);
+    if (status == LAM_OK)
+        return lam_db_commit(db, err);
+    lam_db_rollback(db);
+    return status;
+}
