@@ -1,0 +1,145 @@
+#include "core/rnn/bundle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/io.h"
+#include "core/base/sha256.h"
+
+struct lam_bundle {
+    lam_manifest *manifest;
+    lam_network *network;
+    lam_weights *weights;
+    char sha256[LAM_SHA256_TEXT];
+};
+
+void lam_bundle_free(lam_bundle *bundle)
+{
+    if (!bundle)
+        return;
+    lam_weights_free(bundle->weights);
+    lam_network_free(bundle->network);
+    lam_manifest_free(bundle->manifest);
+    free(bundle);
+}
+
+static lam_status read_manifest(int fd, lam_manifest **out, lam_error *err)
+{
+    const void *text;
+    size_t length;
+    lam_status status = lam_io_map(fd, LAM_MANIFEST_MAX_BYTES, &text, &length, err);
+    if (status) {
+        lam_error_prefix(err, LAM_BUNDLE_MANIFEST);
+        return status;
+    }
+    status = lam_manifest_parse(text, length, out, err);
+    lam_io_unmap(text, length);
+    return status;
+}
+
+static lam_status read_weights(lam_bundle *bundle, int fd, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_safetensors) *file = NULL;
+    const char *expected = bundle->manifest->provenance.weights_sha256;
+    lam_status status = lam_safetensors_map(fd, &file, err);
+    if (status == LAM_OK)
+        status = lam_weights_load(bundle->network, file, &bundle->weights, err);
+    if (status) {
+        lam_error_prefix(err, LAM_BUNDLE_WEIGHTS);
+        return status;
+    }
+    lam_safetensors_sha256(file, bundle->sha256);
+    if (*expected && strcmp(expected, bundle->sha256) != 0)
+        return lam_fail(err, LAM_E_CORRUPT, "%s: its SHA-256 %s is not the %s that %s states",
+                        LAM_BUNDLE_WEIGHTS, bundle->sha256, expected, LAM_BUNDLE_MANIFEST);
+    return LAM_OK;
+}
+
+/* A segmenter maps [1, z, y, x, 1] to [1, z, y, x, classes] for any size it accepts; planned once for the
+ * smallest. */
+static lam_status check_segmentation(const lam_bundle *bundle, lam_error *err)
+{
+    const lam_model_preprocessing *pre = &bundle->manifest->preprocessing;
+    int64_t classes = (int64_t)bundle->manifest->segment_count + 1;
+    LAM_AUTO_PTR(lam_session) *session = NULL;
+    lam_shape shape = {.rank = 5, .dim = {1, 0, 0, 0, 1}};
+    lam_status status;
+    if (lam_network_axes(bundle->network) != 3 || lam_network_input_channels(bundle->network) != 1)
+        return lam_fail(err, LAM_E_INVALID, "`network`: a segmentation takes axes z, y, x and 1 channel");
+    for (int i = 0; i < 3; i++)
+        shape.dim[1 + i] =
+            (pre->minimum_size[i] + pre->pad_multiple[i] - 1) / pre->pad_multiple[i] * pre->pad_multiple[i];
+    if ((status = lam_session_create(bundle->weights, LAM_MODE_INFER, NULL, &session, err)) ||
+        (status = lam_session_plan(session, &shape, err))) {
+        lam_error_prefix(err, "at the `minimum_size`");
+        return status;
+    }
+    shape.dim[4] = classes;
+    if (!lam_shape_equal(lam_session_output_shape(session), &shape))
+        return lam_fail(err, LAM_E_INVALID,
+                        "`network`: its result must have the size of the input and %lld channels",
+                        (long long)classes);
+    return LAM_OK;
+}
+
+lam_status lam_bundle_load(int manifest_fd, int weights_fd, lam_bundle **out, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_bundle) *bundle = calloc(1, sizeof *bundle);
+    lam_status status;
+    if (!bundle)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    if ((status = read_manifest(manifest_fd, &bundle->manifest, err)))
+        return status;
+    if ((status = lam_network_create(bundle->manifest->network, &bundle->network, err)) ||
+        (status = read_weights(bundle, weights_fd, err)) ||
+        (bundle->manifest->task == LAM_TASK_SEGMENTATION && (status = check_segmentation(bundle, err)))) {
+        lam_error_prefix(err, "model %s %s", bundle->manifest->name, bundle->manifest->version);
+        return status;
+    }
+    *out = LAM_TAKE_PTR(bundle);
+    return LAM_OK;
+}
+
+lam_status lam_bundle_load_dir(int directory_fd, lam_bundle **out, lam_error *err)
+{
+    lam_autoclose int manifest = openat(directory_fd, LAM_BUNDLE_MANIFEST, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (manifest < 0)
+        return lam_fail_errno(err, errno, LAM_BUNDLE_MANIFEST);
+    lam_autoclose int weights = openat(directory_fd, LAM_BUNDLE_WEIGHTS, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (weights < 0)
+        return lam_fail_errno(err, errno, LAM_BUNDLE_WEIGHTS);
+    return lam_bundle_load(manifest, weights, out, err);
+}
+
+lam_status lam_bundle_load_path(const char *directory, lam_bundle **out, lam_error *err)
+{
+    lam_autoclose int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return lam_fail_errno(err, errno, "%s", directory);
+    lam_status status = lam_bundle_load_dir(fd, out, err);
+    if (status)
+        lam_error_prefix(err, "%s", directory);
+    return status;
+}
+
+const lam_manifest *lam_bundle_manifest(const lam_bundle *bundle)
+{
+    return bundle->manifest;
+}
+
+const lam_network *lam_bundle_network(const lam_bundle *bundle)
+{
+    return bundle->network;
+}
+
+const lam_weights *lam_bundle_weights(const lam_bundle *bundle)
+{
+    return bundle->weights;
+}
+
+const char *lam_bundle_weights_sha256(const lam_bundle *bundle)
+{
+    return bundle->sha256;
+}

@@ -1,0 +1,178 @@
+#include "core/rnn/predict.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/clock.h"
+#include "core/rnn/components.h"
+#include "core/rnn/kernels/vecmath.h"
+#include "core/rnn/prepare.h"
+
+struct lam_predictor {
+    const lam_bundle *bundle;
+    lam_session *session;
+    float *scratch; /* two volumes: selection, and the normalised voxels */
+    int64_t scratch_count;
+};
+
+lam_status lam_predictor_create(const lam_bundle *bundle, lam_pool *pool, lam_predictor **out, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_predictor) *predictor = calloc(1, sizeof *predictor);
+    if (!predictor)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    predictor->bundle = bundle;
+    lam_status status =
+        lam_session_create(lam_bundle_weights(bundle), LAM_MODE_INFER, pool, &predictor->session, err);
+    if (status == LAM_OK)
+        *out = LAM_TAKE_PTR(predictor);
+    return status;
+}
+
+void lam_predictor_free(lam_predictor *predictor)
+{
+    if (!predictor)
+        return;
+    lam_session_free(predictor->session);
+    free(predictor->scratch);
+    free(predictor);
+}
+
+void lam_segmentation_done(lam_segmentation *segmentation)
+{
+    free(segmentation->labels);
+    free(segmentation->probabilities);
+    *segmentation = (lam_segmentation){0};
+}
+
+static lam_status check_size(const lam_manifest *manifest, const lam_volume *volume, lam_error *err)
+{
+    const lam_model_preprocessing *pre = &manifest->preprocessing;
+    for (int i = 0; i < 3; i++)
+        if (volume->size[i] < pre->minimum_size[i] || volume->size[i] > pre->maximum_size[i])
+            return lam_fail(err, LAM_E_LIMIT,
+                            "the volume is %lld × %lld × %lld voxels (z, y, x); model %s takes %lld to "
+                            "%lld along %c",
+                            (long long)volume->size[0], (long long)volume->size[1],
+                            (long long)volume->size[2], manifest->name, (long long)pre->minimum_size[i],
+                            (long long)pre->maximum_size[i], "zyx"[i]);
+    return LAM_OK;
+}
+
+/* Plans the session and fills its input. */
+static lam_status prepare(lam_predictor *predictor, const lam_volume *volume, lam_padding *padding,
+                          lam_error *err)
+{
+    const lam_manifest *manifest = lam_bundle_manifest(predictor->bundle);
+    lam_status status = check_size(manifest, volume, err);
+    if (status)
+        return status;
+    int64_t count = volume->size[0] * volume->size[1] * volume->size[2];
+    if (count > predictor->scratch_count) {
+        free(predictor->scratch);
+        predictor->scratch_count = 0;
+        predictor->scratch = malloc((size_t)count * 2 * sizeof(float));
+        if (!predictor->scratch)
+            return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+        predictor->scratch_count = count;
+    }
+    *padding = lam_prepare_padding(&manifest->preprocessing, volume->size);
+    lam_shape shape = {.rank = 5, .dim = {1, padding->size[0], padding->size[1], padding->size[2], 1}};
+    if ((status = lam_session_plan(predictor->session, &shape, err)))
+        return status;
+    float *normalised = predictor->scratch + count;
+    lam_prepare_intensities(&manifest->preprocessing, volume->voxels, count, predictor->scratch, normalised);
+    lam_prepare_pad(padding, volume->size, normalised, lam_session_input(predictor->session));
+    return LAM_OK;
+}
+
+/* Takes the volume out of the padded logits, divided by the temperature, and decides. */
+static void decide(const lam_predictor *predictor, const lam_padding *padding, lam_segmentation *out)
+{
+    const float *logits = lam_session_output(predictor->session);
+    float scale = (float)(1 / lam_bundle_manifest(predictor->bundle)->temperature);
+    size_t classes = (size_t)out->classes, row = (size_t)out->size[2] * classes;
+    int64_t lines = out->size[0] * out->size[1];
+    for (int64_t line = 0; line < lines; line++) {
+        int64_t z = line / out->size[1] + padding->before[0], y = line % out->size[1] + padding->before[1];
+        const float *from =
+            logits + (size_t)((z * padding->size[1] + y) * padding->size[2] + padding->before[2]) * classes;
+        float *to = out->probabilities + (size_t)line * row;
+        for (size_t i = 0; i < row; i++)
+            to[i] = from[i] * scale;
+        for (size_t x = 0; x < row; x += classes) {
+            size_t best = 0;
+            for (size_t c = 1; c < classes; c++)
+                best = to[x + c] > to[x + best] ? c : best;
+            out->labels[((size_t)line * row + x) / classes] = (uint8_t)best;
+        }
+        lam_softmax_rows((size_t)out->size[2], classes, (lam_matrix_in){to, classes},
+                         (lam_matrix){to, classes});
+    }
+}
+
+static lam_status clean(const lam_manifest *manifest, double voxel_ml, lam_segmentation *out, lam_error *err)
+{
+    for (size_t i = 0; i < manifest->segment_count; i++) {
+        const lam_model_segment *segment = &manifest->segments[i];
+        if (!segment->keep_largest && segment->minimum_ml <= 0)
+            continue;
+        int64_t minimum = voxel_ml > 0 ? (int64_t)ceil(segment->minimum_ml / voxel_ml) : 0;
+        lam_status status = lam_components_clean(out->labels, out->size, (uint8_t)segment->number,
+                                                 segment->keep_largest, minimum, err);
+        if (status)
+            return status;
+    }
+    return LAM_OK;
+}
+
+static void measure(double voxel_ml, lam_segmentation *out)
+{
+    int64_t count = out->size[0] * out->size[1] * out->size[2];
+    for (int64_t i = 0; i < count; i++)
+        out->voxels[out->labels[i]]++;
+    for (int c = 0; c < out->classes; c++)
+        out->volume_ml[c] = (double)out->voxels[c] * voxel_ml;
+}
+
+static lam_status finish(const lam_predictor *predictor, const lam_volume *volume, const lam_padding *padding,
+                         lam_segmentation *out, lam_error *err)
+{
+    const lam_manifest *manifest = lam_bundle_manifest(predictor->bundle);
+    size_t count = (size_t)(volume->size[0] * volume->size[1] * volume->size[2]);
+    double voxel_ml = volume->spacing_mm[0] * volume->spacing_mm[1] * volume->spacing_mm[2] / 1000;
+    memcpy(out->size, volume->size, sizeof out->size);
+    out->classes = (int)manifest->segment_count + 1;
+    out->labels = malloc(count);
+    out->probabilities = malloc(count * (size_t)out->classes * sizeof(float));
+    if (!out->labels || !out->probabilities)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    decide(predictor, padding, out);
+    lam_status status = clean(manifest, voxel_ml, out, err);
+    if (status == LAM_OK)
+        measure(voxel_ml, out);
+    return status;
+}
+
+lam_status lam_predict_segment(lam_predictor *predictor, const lam_volume *volume, lam_segmentation *out,
+                               lam_error *err)
+{
+    LAM_AUTO(lam_segmentation_done) lam_segmentation result = {0};
+    lam_padding padding;
+    lam_status status;
+    if (lam_bundle_manifest(predictor->bundle)->task != LAM_TASK_SEGMENTATION)
+        return lam_fail(err, LAM_E_UNSUPPORTED, "model %s does not segment",
+                        lam_bundle_manifest(predictor->bundle)->name);
+    int64_t start = lam_clock_monotonic_us();
+    if ((status = prepare(predictor, volume, &padding, err)))
+        return status;
+    int64_t prepared = lam_clock_monotonic_us();
+    lam_session_run(predictor->session);
+    int64_t ran = lam_clock_monotonic_us();
+    if ((status = finish(predictor, volume, &padding, &result, err)))
+        return status;
+    result.timing = (lam_timing){prepared - start, ran - prepared, lam_clock_monotonic_us() - ran};
+    *out = result;
+    result = (lam_segmentation){0};
+    return LAM_OK;
+}

@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+"""Writes layers.safetensors: small networks, their parameters, an input, and what PyTorch makes of them in double
+precision, forward and backward. test_layers.c runs each through the engine. Needs python3-torch; not part of the tests.
+
+Per case NAME: metadata NAME = the network as JSON; NAME/input, NAME/output, NAME/d_output, NAME/d_input; for every
+parameter P: NAME/p/P and NAME/g/P (its gradient). Arrays are [batch, axes..., channels]."""
+import json
+import math
+import struct
+import sys
+
+import torch
+import torch.nn.functional as F
+
+torch.manual_seed(1)
+AXES = {1: "x", 2: "yx", 3: "zyx"}
+ACTIVATIONS = {
+    "linear": lambda x: x,
+    "relu": torch.relu,
+    "leaky_relu": lambda x: F.leaky_relu(x, 0.01),
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "softmax": lambda x: torch.softmax(x, -1),
+}
+
+
+def channels_first(x):
+    return x.movedim(-1, 1)
+
+
+def channels_last(x):
+    return x.movedim(1, -1)
+
+
+def per_axis(option, axes):
+    return tuple(option) if isinstance(option, list) else (option,) * axes
+
+
+class Network:
+    """The network language, once more, on PyTorch."""
+
+    def __init__(self, network):
+        self.network = network
+        self.parameters = {}
+
+    def parameter(self, name, *shape, scale=None):
+        if name not in self.parameters:
+            fan = shape[-1] if len(shape) > 1 else 4
+            data = torch.randn(*shape, dtype=torch.float64) * (scale or 1 / math.sqrt(fan))
+            self.parameters[name] = data.float().double().requires_grad_()
+        return self.parameters[name]
+
+    def __call__(self, x):
+        values = {"input": x}
+        last = "input"
+        for layer in self.network["layers"]:
+            sources = layer.get("from", last)
+            inputs = [values[s] for s in ([sources] if isinstance(sources, str) else sources)]
+            last = layer["name"]
+            values[last] = getattr(self, layer["kind"])(layer, *inputs)
+        return values[self.network.get("output", last)]
+
+    def dense(self, o, x):
+        w = self.parameter(o["name"] + ".weight", o["units"], x.shape[-1])
+        b = self.parameter(o["name"] + ".bias", o["units"]) if o.get("bias", True) else None
+        return ACTIVATIONS[o.get("activation", "linear")](F.linear(x, w, b))
+
+    def conv(self, o, x):
+        axes = x.dim() - 2
+        kernel = per_axis(o.get("kernel", 3), axes)
+        dilation = per_axis(o.get("dilation", 1), axes)
+        w = self.parameter(o["name"] + ".weight", o["channels"], x.shape[-1], *kernel)
+        b = self.parameter(o["name"] + ".bias", o["channels"]) if o.get("bias", True) else None
+        padding = o.get("padding", 0)
+        if padding == "same":
+            padding = [d * (k - 1) // 2 for k, d in zip(kernel, dilation)]
+        conv = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
+        y = conv(channels_first(x), w, b, per_axis(o.get("stride", 1), axes), per_axis(padding, axes), dilation)
+        return ACTIVATIONS[o.get("activation", "linear")](channels_last(y))
+
+    def depthwise(self, o, x):
+        axes, channels = x.dim() - 2, x.shape[-1]
+        kernel = per_axis(o.get("kernel", 3), axes)
+        w = self.parameter(o["name"] + ".weight", channels, 1, *kernel)
+        b = self.parameter(o["name"] + ".bias", channels)
+        conv = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
+        y = channels_last(conv(channels_first(x), w, b, padding=[k // 2 for k in kernel], groups=channels))
+        return x + y if o.get("residual") else y
+
+    def layer_norm(self, o, x):
+        w = self.parameter(o["name"] + ".weight", x.shape[-1])
+        b = self.parameter(o["name"] + ".bias", x.shape[-1])
+        return F.layer_norm(x, (x.shape[-1],), w, b, o.get("epsilon", 1e-5))
+
+    def activation(self, o, x):
+        return ACTIVATIONS[o["function"]](x)
+
+    def softmax(self, o, x):
+        return torch.softmax(x, -1)
+
+    def add(self, o, *xs):
+        return sum(xs)
+
+    def concat(self, o, *xs):
+        return torch.cat(xs, -1)
+
+    def depth_to_space(self, o, x):
+        f, axes = o["factor"], x.dim() - 2
+        sizes, c = x.shape[1:-1], x.shape[-1] // f**axes
+        y = x.reshape(x.shape[0], *sizes, *(f,) * axes, c)
+        order = [0] + [d for i in range(axes) for d in (1 + i, 1 + axes + i)] + [1 + 2 * axes]
+        return y.permute(order).reshape(x.shape[0], *(s * f for s in sizes), c)
+
+    def space_to_depth(self, o, x):
+        f, axes = o["factor"], x.dim() - 2
+        parts = [d for s in x.shape[1:-1] for d in (s // f, f)]
+        y = x.reshape(x.shape[0], *parts, x.shape[-1])
+        order = [0] + [1 + 2 * i for i in range(axes)] + [2 + 2 * i for i in range(axes)] + [1 + 2 * axes]
+        return y.permute(order).reshape(x.shape[0], *(s // f for s in x.shape[1:-1]), -1)
+
+    def sweep(self, o, x):
+        gates = {"elman": 1, "lstm": 4, "gru": 3, "light": 2}[o["cell"]]
+        names = self.network["input"]["axes"]
+        directions = o.get("directions", [names[0] + "+"])
+        count, hidden, inputs = len(directions), o["units"], x.shape[-1]
+        p = {"weight_ih": self.parameter(o["name"] + ".weight_ih", count, gates * hidden, inputs)}
+        if o["cell"] != "light":
+            p["weight_hh"] = self.parameter(o["name"] + ".weight_hh", count, gates * hidden, hidden)
+        p["bias_ih"] = self.parameter(o["name"] + ".bias_ih", count, gates * hidden)
+        if o["cell"] != "light":
+            p["bias_hh"] = self.parameter(o["name"] + ".bias_hh", count, gates * hidden)
+        if o.get("peephole"):
+            p["peephole"] = self.parameter(o["name"] + ".peephole", count, 3, hidden)
+        results = []
+        for d, direction in enumerate(directions):
+            axis = 1 + names.index(direction[:-1])
+            lines = x.movedim(axis, 0)
+            if direction[-1] == "-":
+                lines = lines.flip(0)
+            y = self.run_cell(o, lines, {k: v[d] for k, v in p.items()}, hidden)
+            if o.get("return") == "last":
+                results.append(y[-1])
+                continue
+            results.append((y.flip(0) if direction[-1] == "-" else y).movedim(0, axis))
+        return torch.cat(results, -1)
+
+    def run_cell(self, o, lines, p, hidden):
+        h = torch.zeros(*lines.shape[1:-1], hidden, dtype=lines.dtype)
+        c = torch.zeros_like(h)
+        out = []
+        for x in lines:
+            gx = F.linear(x, p["weight_ih"], p["bias_ih"])
+            if o["cell"] == "light":
+                u, z = gx.chunk(2, -1)
+                h = h + torch.sigmoid(z) * (u - h)
+            elif o["cell"] == "elman":
+                h = ACTIVATIONS[o.get("activation", "tanh")](gx + F.linear(h, p["weight_hh"], p["bias_hh"]))
+            elif o["cell"] == "lstm":
+                i, f, g, q = (gx + F.linear(h, p["weight_hh"], p["bias_hh"])).chunk(4, -1)
+                pi, pf, po = p["peephole"] if o.get("peephole") else (0, 0, 0)
+                c = torch.sigmoid(f + pf * c) * c + torch.sigmoid(i + pi * c) * torch.tanh(g)
+                h = torch.sigmoid(q + po * c) * torch.tanh(c)
+            elif o.get("reset_before"):
+                w, b = p["weight_hh"].chunk(3), p["bias_hh"].chunk(3)
+                r, z, n = gx.chunk(3, -1)
+                r = torch.sigmoid(r + F.linear(h, w[0], b[0]))
+                z = torch.sigmoid(z + F.linear(h, w[1], b[1]))
+                n = torch.tanh(n + F.linear(r * h, w[2], b[2]))
+                h = (1 - z) * n + z * h
+            else:
+                r, z, n = gx.chunk(3, -1)
+                hr, hz, hn = F.linear(h, p["weight_hh"], p["bias_hh"]).chunk(3, -1)
+                z = torch.sigmoid(z + hz)
+                h = (1 - z) * torch.tanh(n + torch.sigmoid(r + hr) * hn) + z * h
+            out.append(h)
+        return torch.stack(out)
+
+
+def cases():
+    """name, input shape, layers"""
+
+    def one(name, shape, **layer):
+        return name, shape, [dict(name="layer", **layer)]
+
+    yield one("dense", (2, 3, 5), kind="dense", units=7)
+    yield one("dense_point", (3, 4), kind="dense", units=2, bias=False)
+    for activation in ACTIVATIONS:
+        yield one("dense_" + activation, (1, 33, 6), kind="dense", units=5, activation=activation)
+        if activation != "linear":
+            yield one("activation_" + activation, (2, 7, 3), kind="activation", function=activation)
+    yield one("softmax", (2, 5, 4), kind="softmax")
+    yield one("conv1", (2, 9, 3), kind="conv", channels=4, kernel=3, padding="same")
+    yield one("conv1_dilated", (1, 11, 2), kind="conv", channels=3, kernel=3, dilation=2, padding=1)
+    yield one("conv2", (2, 6, 7, 3), kind="conv", channels=5, kernel=[3, 2], stride=[1, 2], padding=[1, 0], activation="tanh")
+    yield one("conv3_stem", (1, 6, 4, 8, 1), kind="conv", channels=8, kernel=4, stride=2, padding=1)
+    yield one("conv3", (1, 3, 4, 5, 2), kind="conv", channels=3, kernel=3, padding="same", bias=False)
+    yield one("conv_point", (1, 1, 1, 1), kind="conv", channels=1, kernel=1)
+    yield one("depthwise1", (2, 9, 5), kind="depthwise", kernel=5)
+    yield one("depthwise2", (1, 4, 5, 17), kind="depthwise", kernel=[3, 1])
+    yield one("depthwise3", (2, 3, 4, 5, 16), kind="depthwise", residual=True)
+    yield one("depthwise_point", (1, 1, 1, 1, 1), kind="depthwise")
+    yield one("layer_norm", (2, 5, 19), kind="layer_norm")
+    yield one("layer_norm_rows", (3, 17, 16), kind="layer_norm", epsilon=1e-3)
+    yield one("depth_to_space1", (2, 3, 6), kind="depth_to_space", factor=3)
+    yield one("depth_to_space2", (2, 3, 2, 8), kind="depth_to_space", factor=2)
+    yield one("depth_to_space3", (1, 2, 3, 2, 24), kind="depth_to_space", factor=2)
+    yield one("space_to_depth1", (2, 6, 2), kind="space_to_depth", factor=3)
+    yield one("space_to_depth2", (2, 4, 6, 3), kind="space_to_depth", factor=2)
+    yield one("space_to_depth3", (1, 2, 4, 6, 2), kind="space_to_depth", factor=2)
+
+    both = ["x+", "x-"]
+    six = ["z+", "z-", "y+", "y-", "x+", "x-"]
+    cells = {
+        "elman": dict(cell="elman"),
+        "elman_relu": dict(cell="elman", activation="relu"),
+        "lstm": dict(cell="lstm"),
+        "lstm_peephole": dict(cell="lstm", peephole=True),
+        "gru": dict(cell="gru"),
+        "gru_before": dict(cell="gru", reset_before=True),
+        "light": dict(cell="light"),
+    }
+    for name, cell in cells.items():
+        yield one("sweep_" + name, (3, 5, 4), kind="sweep", units=6, **cell)
+        yield one("sweep_%s_both" % name, (2, 7, 3), kind="sweep", units=17, directions=both, **cell)
+        yield one("sweep_%s_last" % name, (3, 4, 5), kind="sweep", units=5, directions=both, **{"return": "last"}, **cell)
+        yield one("sweep_%s_point" % name, (1, 1, 1), kind="sweep", units=1, **cell)
+        yield one("sweep_%s_volume" % name, (1, 3, 4, 5, 3), kind="sweep", units=3, directions=six, **cell)
+    yield one("sweep_gru_wide", (9, 6, 5), kind="sweep", cell="gru", units=16, directions=both)
+    yield one("sweep_lstm_wide", (9, 4, 3), kind="sweep", cell="lstm", units=32)
+    yield one("sweep_rows_last", (2, 3, 4, 2), kind="sweep", cell="gru", units=3, directions=["y+"], **{"return": "last"})
+
+    yield "graph", (1, 4, 6, 4, 1), [
+        dict(name="stem", kind="conv", channels=8, kernel=4, stride=2, padding=1),
+        dict(name="norm1", kind="layer_norm"),
+        dict(name="local", kind="depthwise", residual=True),
+        dict(name="sweep", kind="sweep", cell="gru", units=4, directions=six),
+        dict(name="mix", kind="dense", units=8),
+        {"name": "seen", "kind": "add", "from": ["stem", "mix"]},
+        dict(name="norm2", kind="layer_norm"),
+        dict(name="widen", kind="dense", units=16, activation="relu"),
+        dict(name="narrow", kind="dense", units=8),
+        {"name": "out", "kind": "add", "from": ["seen", "narrow", "seen"]},
+        {"name": "wide", "kind": "concat", "from": ["out", "stem", "norm1"]},
+        dict(name="head", kind="dense", units=24),
+        dict(name="logits", kind="depth_to_space", factor=2),
+    ]
+
+
+def build():
+    tensors, metadata = {}, {}
+    for name, shape, layers in cases():
+        axes = len(shape) - 2
+        network = {"input": {"axes": list(AXES.get(axes, "")), "channels": shape[-1]}, "layers": layers}
+        net = Network(network)
+        x = torch.randn(*shape, dtype=torch.float64).float().double().requires_grad_()
+        y = net(x)
+        dy = torch.randn(y.shape, dtype=torch.float64).float().double()
+        y.backward(dy)
+        metadata[name] = json.dumps(network, separators=(",", ":"))
+        tensors.update({name + "/input": x, name + "/output": y, name + "/d_output": dy, name + "/d_input": x.grad})
+        for key, value in net.parameters.items():
+            tensors[name + "/p/" + key] = value
+            tensors[name + "/g/" + key] = value.grad
+    return tensors, metadata
+
+
+def write(path, tensors, metadata):
+    header, data = {"__metadata__": metadata}, b""
+    for name, value in tensors.items():
+        raw = value.detach().float().contiguous().numpy().tobytes()
+        header[name] = {"dtype": "F32", "shape": list(value.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(len(text) + 8) % 64)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + data)
+
+
+write(sys.argv[1] if len(sys.argv) > 1 else __file__.replace("make_layers.py", "layers.safetensors"), *build())
