@@ -50,6 +50,7 @@ typedef struct lam_cell_spec {
     lam_cell_activation activation; /* ELMAN only: f */
     bool reset_before;              /* GRU only */
     bool peephole;                  /* LSTM only */
+    bool trainable;                 /* also keeps what lam_sweeps_backward needs */
     bool bf16;                      /* products with weights and states rounded to bfloat16, sums in float32;
                                        inference only; float32 where the processor lacks AVX512-BF16 */
 } lam_cell_spec;

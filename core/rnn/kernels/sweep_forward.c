@@ -1,0 +1,263 @@
+/* Forward sweeps. A block of lines goes through all its time steps before the next block starts, so that its
+ * states, and where possible the weights, stay in cache. Input comes fused (one product over x and h a step),
+ * or projected for several steps at a time, which fills the registers when there are few lines. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/rnn/kernels/sweep.h"
+
+enum {
+    PROJECT_ROWS = 96,       /* rows of a projected chunk */
+    FUSED_LINES = 6,         /* from so many lines on, fuse the input product */
+    FUSED_BYTES = 768 * 1024 /* … if both weight matrices fit in a second-level cache */
+};
+
+sweep_blocks sweep_blocks_of(const lam_sweep *sweep, size_t threads)
+{
+    size_t lines = sweep->lines.outer * sweep->lines.inner;
+    size_t count = (lines + SWEEP_BLOCK_LINES - 1) / SWEEP_BLOCK_LINES;
+    count = lam_round_up(count, threads);
+    if (lines / count < FUSED_LINES)
+        count =
+            (lines + FUSED_LINES - 1) / FUSED_LINES < count ? (lines + FUSED_LINES - 1) / FUSED_LINES : count;
+    return (sweep_blocks){lines, count ? count : 1};
+}
+
+size_t sweep_tasks(const lam_sweep *sweeps, size_t count, size_t threads)
+{
+    size_t tasks = 0;
+    for (size_t i = 0; i < count; i++)
+        tasks += sweep_blocks_of(&sweeps[i], threads).count;
+    return tasks;
+}
+
+size_t sweep_of_task(const lam_sweep *sweeps, size_t count, size_t threads, size_t task, size_t *block)
+{
+    size_t i = 0;
+    for (; i + 1 < count; i++) {
+        size_t blocks = sweep_blocks_of(&sweeps[i], threads).count;
+        if (task < blocks)
+            break;
+        task -= blocks;
+    }
+    *block = task;
+    return i;
+}
+
+/* Whether the input is projected ahead of the steps, and for how many steps at a time. */
+static size_t project_steps(const lam_sweep *sweep, size_t lines)
+{
+    const lam_cell *cell = sweep->cell;
+    size_t weights = cell->gates * cell->padded * (cell->spec.input + cell->spec.hidden) * sizeof(float);
+    bool fused = lines >= FUSED_LINES && weights <= FUSED_BYTES && !cell->spec.reset_before;
+    if (sweep->g || fused)
+        return 0;
+    size_t steps = PROJECT_ROWS / lines ? PROJECT_ROWS / lines : 1;
+    return steps < sweep->lines.steps ? steps : sweep->lines.steps;
+}
+
+/* A block on its way: state of the lines and the parts of the worker's scratch. */
+typedef struct block {
+    const lam_sweep *sweep;
+    size_t first, lines, project; /* project: steps a chunk, 0 when fused or given */
+    size_t *rows, *project_rows;
+    float *h[2], *c[2], *g, *scratch;
+} block;
+
+/* Lays the block's arrays out in scratch; returns the bytes used. With `scratch` NULL only measures. */
+static size_t block_layout(block *b, const lam_sweep *sweep, size_t lines, void *scratch)
+{
+    const lam_cell *cell = sweep->cell;
+    char *at = scratch;
+    size_t states = lines * cell->padded * sizeof(float);
+    b->sweep = sweep;
+    b->lines = lines;
+    b->project = project_steps(sweep, lines);
+    b->rows = sweep_take(&at, lines * sizeof *b->rows);
+    b->project_rows = sweep_take(&at, b->project * lines * sizeof *b->project_rows);
+    for (int i = 0; i < 2; i++) {
+        b->h[i] = sweep_take(&at, states);
+        b->c[i] = sweep_take(&at, cell->spec.kind == LAM_CELL_LSTM ? states : 0);
+    }
+    b->g = sweep_take(&at, b->project * cell->gates * states);
+    b->scratch = sweep_take(&at, cell->spec.reset_before ? 3 * states : 0);
+    return (size_t)(at - (char *)scratch);
+}
+
+static void load_state(const block *b, const float *from, float *state)
+{
+    const lam_cell *cell = b->sweep->cell;
+    size_t hidden = cell->spec.hidden;
+    memset(state, 0, b->lines * cell->padded * sizeof *state);
+    for (size_t j = 0; from && j < b->lines; j++)
+        memcpy(state + j * cell->padded, from + (b->first + j) * hidden, hidden * sizeof *state);
+}
+
+static void save_state(const block *b, const float *state, float *to)
+{
+    const lam_cell *cell = b->sweep->cell;
+    size_t hidden = cell->spec.hidden;
+    for (size_t j = 0; to && j < b->lines; j++)
+        memcpy(to + (b->first + j) * hidden, state + j * cell->padded, hidden * sizeof *state);
+}
+
+/* Projects the input of steps [step, step + project) into b->g. */
+static void project(const block *b, size_t step)
+{
+    const lam_sweep *sweep = b->sweep;
+    const lam_cell *cell = sweep->cell;
+    size_t steps = sweep->lines.steps - step < b->project ? sweep->lines.steps - step : b->project;
+    for (size_t s = 0; s < steps; s++) {
+        for (size_t j = 0; j < b->lines; j++)
+            b->project_rows[s * b->lines + j] =
+                sweep_row(&sweep->lines, b->first + j, sweep_time(sweep, step + s));
+    }
+    lam_product job = {.weights = &cell->x,
+                       .rows = steps * b->lines,
+                       .a = sweep->x,
+                       .lda = sweep->ldx,
+                       .a_rows = b->project_rows,
+                       .init = cell->bias,
+                       .init_gate = cell->padded,
+                       .init_units = cell->padded,
+                       .out = b->g,
+                       .ldo = cell->gates * cell->padded,
+                       .out_gate = cell->padded,
+                       .out_units = cell->padded};
+    cell->forms->product(&job);
+}
+
+/* Lines that have ended keep their state and give 0. */
+static void hold_ended(const block *b, lam_step *s, size_t t)
+{
+    const lam_sweep *sweep = b->sweep;
+    size_t bytes = s->stride * sizeof(float);
+    for (size_t j = 0; j < b->lines; j++) {
+        if (t < sweep->lengths[b->first + j])
+            continue;
+        memcpy(s->h_next + j * s->stride, s->h + j * s->stride, bytes);
+        if (sweep->cell->spec.kind == LAM_CELL_LSTM)
+            memcpy(s->c_next + j * s->stride, s->c + j * s->stride, bytes);
+        if (sweep->cell->spec.kind == LAM_CELL_LSTM && s->trace) /* backward reads the old c there */
+            memcpy(s->trace + s->rows[j] * s->trace_width + 4 * lam_trace_unit(sweep->cell->spec.hidden),
+                   s->c + j * s->stride, bytes);
+        if (sweep->y)
+            memset(sweep->y + s->rows[j] * sweep->ldy, 0, sweep->cell->spec.hidden * sizeof(float));
+    }
+}
+
+static void (*step_of(const lam_cell *cell))(const lam_step *)
+{
+    if (cell->spec.peephole)
+        return cell->forms->step_peephole;
+    if (cell->spec.reset_before)
+        return cell->forms->step_reset_before;
+    return cell->forms->step[cell->spec.kind];
+}
+
+static lam_step block_step(const block *b)
+{
+    const lam_sweep *sweep = b->sweep;
+    const lam_cell *cell = sweep->cell;
+    lam_step s = {.cell = cell,
+                  .lines = b->lines,
+                  .rows = b->rows,
+                  .stride = cell->padded,
+                  .y = sweep->y,
+                  .ldy = sweep->ldy,
+                  .trace = sweep->trace,
+                  .trace_width = lam_cell_trace_width(&cell->spec),
+                  .scratch = b->scratch};
+    if (b->project) {
+        s.ldg = cell->gates * cell->padded;
+        s.g_gate = s.g_units = cell->padded;
+    } else if (sweep->g) {
+        s.g = sweep->g;
+        s.ldg = sweep->ldg;
+        s.g_rows = b->rows;
+        s.g_gate = s.g_units = cell->spec.hidden;
+    } else {
+        s.x = sweep->x;
+        s.ldx = sweep->ldx;
+    }
+    return s;
+}
+
+static void run_block(block *b)
+{
+    const lam_sweep *sweep = b->sweep;
+    const lam_cell *cell = sweep->cell;
+    void (*run_step)(const lam_step *) = step_of(cell);
+    bool alone = sweep->lines.outer * sweep->lines.inner == 1;
+    lam_step s = block_step(b);
+    ptrdiff_t stride = (ptrdiff_t)sweep->lines.inner * (sweep->reverse ? -1 : 1);
+    load_state(b, sweep->h0, b->h[0]);
+    if (cell->spec.kind == LAM_CELL_LSTM)
+        load_state(b, sweep->c0, b->c[0]);
+    for (size_t j = 0; j < b->lines; j++)
+        b->rows[j] = sweep_row(&sweep->lines, b->first + j, sweep_time(sweep, 0));
+    for (size_t step = 0; step < sweep->lines.steps; step++) {
+        if (b->project) {
+            if (step % b->project == 0)
+                project(b, step);
+            s.g = b->g + step % b->project * b->lines * s.ldg;
+        }
+        s.h = b->h[step % 2];
+        s.c = b->c[step % 2];
+        s.h_next = b->h[1 - step % 2];
+        s.c_next = b->c[1 - step % 2];
+        s.first = step == 0 && !sweep->h0;
+        s.downward = alone && step % 2 == 1;
+        run_step(&s);
+        if (sweep->lengths)
+            hold_ended(b, &s, sweep_time(sweep, step));
+        for (size_t j = 0; j < b->lines; j++)
+            b->rows[j] += (size_t)stride;
+    }
+    save_state(b, b->h[sweep->lines.steps % 2], sweep->h_last);
+    if (cell->spec.kind == LAM_CELL_LSTM)
+        save_state(b, b->c[sweep->lines.steps % 2], sweep->c_last);
+}
+
+typedef struct forward_job {
+    const lam_sweep *sweeps;
+    size_t count, threads, scratch_bytes;
+    char *workspace;
+} forward_job;
+
+static void forward_task(void *context, size_t task, size_t worker)
+{
+    const forward_job *job = context;
+    size_t index;
+    const lam_sweep *sweep = &job->sweeps[sweep_of_task(job->sweeps, job->count, job->threads, task, &index)];
+    sweep_blocks blocks = sweep_blocks_of(sweep, job->threads);
+    block b;
+    size_t first = sweep_block_begin(blocks, index);
+    block_layout(&b, sweep, sweep_block_begin(blocks, index + 1) - first,
+                 job->workspace + worker * job->scratch_bytes);
+    b.first = first;
+    run_block(&b);
+}
+
+size_t sweep_forward_scratch(const lam_sweep *sweeps, size_t count, size_t threads)
+{
+    size_t most = 64;
+    for (size_t i = 0; i < count; i++) {
+        sweep_blocks blocks = sweep_blocks_of(&sweeps[i], threads);
+        for (size_t k = 0; k < 2; k++) { /* the first block is the largest, the last the smallest */
+            size_t at = k ? blocks.count - 1 : 0;
+            block b;
+            size_t lines = sweep_block_begin(blocks, at + 1) - sweep_block_begin(blocks, at);
+            size_t bytes = block_layout(&b, &sweeps[i], lines, NULL);
+            most = bytes > most ? bytes : most;
+        }
+    }
+    return most;
+}
+
+void lam_sweeps_forward(const lam_sweep *sweeps, size_t count, lam_pool *pool, void *workspace)
+{
+    size_t threads = lam_pool_threads(pool);
+    forward_job job = {sweeps, count, threads, sweep_forward_scratch(sweeps, count, threads), workspace};
+    lam_pool_run(pool, sweep_tasks(sweeps, count, threads), forward_task, &job);
+}
