@@ -57,31 +57,25 @@ static lam_status read_weights(lam_bundle *bundle, int fd, lam_error *err)
     return LAM_OK;
 }
 
-/* A segmenter maps [1, z, y, x, 1] to [1, z, y, x, classes] for any size it accepts; planned once for the
- * smallest. */
+/* A segmenter maps [1, z, y, x, 1] to [1, z, y, x, classes]. Planned for the smallest sizes it accepts, so
+ * that a network that only fits some of them is found here; prediction looks again at the size it gets. */
 static lam_status check_segmentation(const lam_bundle *bundle, lam_error *err)
 {
+    enum { SIZES = 8 };
     const lam_model_preprocessing *pre = &bundle->manifest->preprocessing;
-    int64_t classes = (int64_t)bundle->manifest->segment_count + 1;
     LAM_AUTO_PTR(lam_session) *session = NULL;
-    lam_shape shape = {.rank = 5, .dim = {1, 0, 0, 0, 1}};
-    lam_status status;
     if (lam_network_axes(bundle->network) != 3 || lam_network_input_channels(bundle->network) != 1)
         return lam_fail(err, LAM_E_INVALID, "`network`: a segmentation takes axes z, y, x and 1 channel");
-    for (int i = 0; i < 3; i++)
-        shape.dim[1 + i] =
-            (pre->minimum_size[i] + pre->pad_multiple[i] - 1) / pre->pad_multiple[i] * pre->pad_multiple[i];
-    if ((status = lam_session_create(bundle->weights, LAM_MODE_INFER, NULL, &session, err)) ||
-        (status = lam_session_plan(session, &shape, err))) {
-        lam_error_prefix(err, "at the `minimum_size`");
-        return status;
+    lam_status status = lam_session_create(bundle->weights, LAM_MODE_INFER, NULL, &session, err);
+    for (int step = 0; step < SIZES && status == LAM_OK; step++) {
+        lam_shape shape = {.rank = 5, .dim = {1, 0, 0, 0, 1}};
+        for (int i = 0; i < 3; i++) {
+            int64_t multiple = pre->pad_multiple[i], least = (pre->minimum_size[i] + multiple - 1) / multiple;
+            shape.dim[1 + i] = (least + step) * multiple;
+        }
+        status = lam_bundle_plan_segmentation(bundle, session, &shape, err);
     }
-    shape.dim[4] = classes;
-    if (!lam_shape_equal(lam_session_output_shape(session), &shape))
-        return lam_fail(err, LAM_E_INVALID,
-                        "`network`: its result must have the size of the input and %lld channels",
-                        (long long)classes);
-    return LAM_OK;
+    return status;
 }
 
 lam_status lam_bundle_load(int manifest_fd, int weights_fd, lam_bundle **out, lam_error *err)
@@ -137,6 +131,23 @@ const lam_network *lam_bundle_network(const lam_bundle *bundle)
 const lam_weights *lam_bundle_weights(const lam_bundle *bundle)
 {
     return bundle->weights;
+}
+
+lam_status lam_bundle_plan_segmentation(const lam_bundle *bundle, lam_session *session,
+                                        const lam_shape *input, lam_error *err)
+{
+    char text[LAM_SHAPE_TEXT];
+    lam_shape want = *input;
+    lam_status status = lam_session_plan(session, input, err);
+    if (status)
+        return status;
+    want.dim[want.rank - 1] = (int64_t)bundle->manifest->segment_count + 1;
+    if (!lam_shape_equal(lam_session_output_shape(session), &want))
+        return lam_fail(err, LAM_E_INVALID,
+                        "`network`: for an input of %s its result has not the size of the input and "
+                        "one channel a class",
+                        lam_shape_text(input, text));
+    return LAM_OK;
 }
 
 const char *lam_bundle_weights_sha256(const lam_bundle *bundle)

@@ -66,7 +66,7 @@ int64_t lam_network_parameter_floats(const lam_network *network);
 
 /* ---- parameters ---- */
 
-/* Fresh parameters, drawn from counter-based random numbers keyed by `seed` (PyTorch's default
+/* Fresh parameters, drawn from counter-based random numbers keyed by `seed` (see layers/ for the
  * distributions). */
 lam_status lam_weights_create(const lam_network *network, uint64_t seed, lam_weights **out, lam_error *err);
 /* From a file: exactly the parameters of the network, float32, exact shapes, finite. The error names the

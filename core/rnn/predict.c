@@ -78,7 +78,7 @@ static lam_status prepare(lam_predictor *predictor, const lam_volume *volume, la
     }
     *padding = lam_prepare_padding(&manifest->preprocessing, volume->size);
     lam_shape shape = {.rank = 5, .dim = {1, padding->size[0], padding->size[1], padding->size[2], 1}};
-    if ((status = lam_session_plan(predictor->session, &shape, err)))
+    if ((status = lam_bundle_plan_segmentation(predictor->bundle, predictor->session, &shape, err)))
         return status;
     float *normalised = predictor->scratch + count;
     lam_prepare_intensities(&manifest->preprocessing, volume->voxels, count, predictor->scratch, normalised);

@@ -81,7 +81,7 @@ static lam_status read_cell(const lam_layer *layer, struct sweep_options *option
     static const char *const activations[] = {"tanh", "relu", "sigmoid", "linear", NULL};
     int kind, activation;
     int64_t units;
-    lam_cell_spec spec = {.input = (size_t)lam_shape_channels(&layer->in[0].shape)};
+    lam_cell_spec spec = {.input = (size_t)lam_shape_channels(&layer->in[0].shape), .trainable = true};
     lam_status status;
     if ((status = lam_options_choice(json, "cell", kinds, -1, &kind, err)) ||
         (status = lam_jv_need_integer(json, "units", 1, MAX_UNITS, &units, err)) ||
