@@ -1,0 +1,229 @@
+#include "api/access.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+#include "api/reply.h"
+#include "core/base/buffer.h"
+#include "core/base/cleanup.h"
+#include "core/base/io.h"
+#include "core/base/sha256.h"
+
+enum { MAX_TOKENS = 64, MIN_TOKEN = 16, MAX_TOKEN_FILE = 64 * 1024 };
+
+struct lam_access {
+    const lam_http_options *options;
+    size_t count;
+    uint8_t digests[MAX_TOKENS][LAM_SHA256_BYTES]; /* tokens themselves are not kept in memory */
+};
+
+static void digest_of(const char *text, size_t length, uint8_t digest[LAM_SHA256_BYTES])
+{
+    lam_sha256 hash;
+    lam_sha256_init(&hash);
+    lam_sha256_update(&hash, text, length);
+    lam_sha256_final(&hash, digest);
+}
+
+static lam_status add_tokens(lam_access *access, const char *text, lam_error *err)
+{
+    int line = 0;
+    for (const char *at = text; *at; line++) {
+        size_t whole = strcspn(at, "\n");
+        size_t length = whole;
+        while (length && (at[length - 1] == '\r' || at[length - 1] == ' ' || at[length - 1] == '\t'))
+            length--;
+        if (length && at[0] != '#') {
+            if (length < MIN_TOKEN)
+                return lam_fail(err, LAM_E_INVALID, "%s line %d: a token needs at least %d characters",
+                                access->options->token_file, line + 1, MIN_TOKEN);
+            if (access->count == MAX_TOKENS)
+                return lam_fail(err, LAM_E_LIMIT, "%s has more than %d tokens", access->options->token_file,
+                                MAX_TOKENS);
+            digest_of(at, length, access->digests[access->count++]);
+        }
+        at += whole + (at[whole] == '\n');
+    }
+    if (access->count == 0)
+        return lam_fail(err, LAM_E_INVALID, "%s has no token; `openssl rand -hex 32` makes one",
+                        access->options->token_file);
+    return LAM_OK;
+}
+
+static lam_status read_tokens(lam_access *access, lam_error *err)
+{
+    const char *path = access->options->token_file;
+    if (!path || !*path)
+        return lam_fail(err, LAM_E_INVALID, "auth = token needs token_file");
+    struct stat info;
+    if (stat(path, &info) == 0 && (info.st_mode & 0007))
+        return lam_fail(err, LAM_E_INVALID, "%s can be read by everybody; `chmod o= %s` closes it", path,
+                        path);
+    LAM_AUTO(lam_buffer_done) lam_buffer text;
+    lam_buffer_init(&text, MAX_TOKEN_FILE);
+    lam_status status = lam_io_read_file(path, &text, err);
+    return status == LAM_OK ? add_tokens(access, lam_buffer_text(&text), err) : status;
+}
+
+lam_status lam_access_create(const lam_http_options *options, lam_access **out, lam_error *err)
+{
+    lam_access *access = calloc(1, sizeof *access);
+    if (!access)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    access->options = options;
+    lam_status status = options->auth == LAM_HTTP_AUTH_TOKEN ? read_tokens(access, err) : LAM_OK;
+    if (status != LAM_OK) {
+        lam_access_free(access);
+        return status;
+    }
+    *out = access;
+    return LAM_OK;
+}
+
+void lam_access_free(lam_access *access)
+{
+    free(access);
+}
+
+static const char *header(const lam_request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+/* Compares with every token in constant time, so that the time tells nothing. */
+static bool token_is_known(const lam_access *access, const char *token)
+{
+    uint8_t digest[LAM_SHA256_BYTES];
+    digest_of(token, strlen(token), digest);
+    bool known = false;
+    for (size_t i = 0; i < access->count; i++) {
+        uint8_t difference = 0;
+        for (size_t b = 0; b < LAM_SHA256_BYTES; b++)
+            difference |= (uint8_t)(digest[b] ^ access->digests[i][b]);
+        known |= difference == 0;
+    }
+    return known;
+}
+
+static bool check_token(const lam_access *access, lam_request *request)
+{
+    const char *value = header(request, MHD_HTTP_HEADER_AUTHORIZATION);
+    if (value && strncasecmp(value, "Bearer ", 7) == 0 &&
+        token_is_known(access, value + 7 + strspn(value + 7, " ")))
+        return true;
+    lam_reply_problem(request, MHD_HTTP_UNAUTHORIZED,
+                      "send one of the tokens of token_file as Authorization: Bearer");
+    lam_reply_header(request, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
+                     value ? "Bearer realm=\"lamina\", error=\"invalid_token\"" : "Bearer realm=\"lamina\"");
+    return false;
+}
+
+/* "scheme://authority" of a URL: the length of that part. */
+static size_t origin_length(const char *url)
+{
+    const char *colon = strstr(url, "://");
+    return colon ? (size_t)(colon + 3 - url) + strcspn(colon + 3, "/") : 0;
+}
+
+/* The host of "host:port", without the port. */
+static size_t host_length(const char *authority)
+{
+    const char *bracket = authority[0] == '[' ? strchr(authority, ']') : NULL;
+    return bracket ? (size_t)(bracket + 1 - authority) : strcspn(authority, ":/");
+}
+
+static bool host_is(const char *authority, const char *host, size_t length)
+{
+    return host_length(authority) == length && strncasecmp(authority, host, length) == 0;
+}
+
+/* Without authentication the only protection is that we listen on loopback; a page whose name was made to
+ * resolve to loopback (DNS rebinding) still shows its own name here. */
+static bool check_host(const lam_access *access, lam_request *request)
+{
+    const char *host = header(request, MHD_HTTP_HEADER_HOST);
+    if (!host)
+        return true; /* HTTP/1.0: not a browser */
+    static const char *const loopback[] = {"localhost", "127.0.0.1", "[::1]"};
+    for (size_t i = 0; i < LAM_COUNT(loopback); i++)
+        if (host_is(host, loopback[i], strlen(loopback[i])))
+            return true;
+    const char *url = access->options->public_url;
+    const char *authority = url ? strstr(url, "://") : NULL;
+    if (authority && host_is(host, authority + 3, host_length(authority + 3)))
+        return true;
+    lam_reply_problem(
+        request, MHD_HTTP_MISDIRECTED_REQUEST,
+        "without authentication this server answers only to localhost; set public_url to the name that "
+        "clients use");
+    return false;
+}
+
+static bool origin_is_listed(const lam_access *access, const char *origin)
+{
+    const char *list = access->options->cors_origins;
+    size_t wanted = strlen(origin);
+    for (const char *at = list ? list : ""; *at;) {
+        at += strspn(at, " \t");
+        size_t length = strcspn(at, " \t");
+        if ((length == 1 && *at == '*') || (length == wanted && strncasecmp(at, origin, length) == 0))
+            return true;
+        at += length;
+    }
+    return false;
+}
+
+static bool origin_is_ours(const lam_access *access, const lam_request *request, const char *origin)
+{
+    const char *url = access->options->public_url;
+    if (url && strlen(origin) == origin_length(url) && strncasecmp(origin, url, strlen(origin)) == 0)
+        return true;
+    const char *host = header(request, MHD_HTTP_HEADER_HOST);
+    const char *authority = strstr(origin, "://");
+    return host && authority && strcasecmp(authority + 3, host) == 0;
+}
+
+/* A browser names the page that a request comes from; programs send no Origin. */
+static bool check_origin(const lam_access *access, lam_request *request)
+{
+    const char *origin = header(request, MHD_HTTP_HEADER_ORIGIN);
+    if (!origin || strcmp(request->method, "POST") != 0 || origin_is_ours(access, request, origin) ||
+        origin_is_listed(access, origin))
+        return true;
+    lam_reply_problem(request, MHD_HTTP_FORBIDDEN,
+                      "a page of another site may not do this; cors_origins lists those "
+                      "that may");
+    return false;
+}
+
+bool lam_access_check(const lam_access *access, lam_request *request, bool open)
+{
+    if (access->options->auth == LAM_HTTP_AUTH_NONE && !check_host(access, request))
+        return false;
+    if (!check_origin(access, request))
+        return false;
+    return open || access->options->auth != LAM_HTTP_AUTH_TOKEN || check_token(access, request);
+}
+
+void lam_access_add_headers(const lam_access *access, lam_request *request)
+{
+    if (!access->options->cors_origins)
+        return;
+    lam_reply_header(request, MHD_HTTP_HEADER_VARY, "Origin");
+    const char *origin = header(request, MHD_HTTP_HEADER_ORIGIN);
+    if (!origin || !origin_is_listed(access, origin))
+        return;
+    lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_EXPOSE_HEADERS,
+                     "Content-Length, Content-Range, ETag, "
+                     "Location, Warning");
+    if (strcmp(request->method, "OPTIONS") != 0)
+        return;
+    lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, OPTIONS");
+    lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_HEADERS,
+                     "Accept, Authorization, Content-Type, If-None-Match, Range");
+    lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_MAX_AGE, "600");
+}

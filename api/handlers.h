@@ -1,0 +1,46 @@
+/* The functions behind the routes, by the file they are in. Each replies exactly once. Internal to api/. */
+#ifndef LAMINA_API_HANDLERS_H
+#define LAMINA_API_HANDLERS_H
+
+#include "api/request.h"
+#include "api/routes.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* stow.c: PS3.18 section 10.5 */
+extern const lam_body_functions lam_stow_body;
+void lam_stow_handle(lam_request *request);
+
+/* wado.c: PS3.18 section 10.4 */
+void lam_wado_retrieve(lam_request *request);
+
+/* rest.c: /api/v1 and what operators ask */
+void lam_rest_studies(lam_request *request);
+void lam_rest_study(lam_request *request);
+void lam_rest_results(lam_request *request);
+void lam_rest_analyze(lam_request *request);
+void lam_rest_jobs(lam_request *request);
+void lam_rest_job(lam_request *request);
+void lam_rest_job_retry(lam_request *request);
+void lam_rest_job_cancel(lam_request *request);
+void lam_rest_picture(lam_request *request);
+void lam_rest_models(lam_request *request);
+void lam_rest_model(lam_request *request);
+void lam_rest_status(lam_request *request);
+void lam_rest_healthz(lam_request *request);
+void lam_rest_readyz(lam_request *request);
+void lam_rest_metrics(lam_request *request);
+
+/* openapi.c */
+void lam_rest_openapi(lam_request *request);
+
+/* ui.c */
+void lam_ui_page(lam_request *request);
+void lam_ui_file(lam_request *request);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

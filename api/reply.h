@@ -1,0 +1,49 @@
+/* Answers: what a handler ends with. Exactly one of these is called a request; the first one counts. They
+ * cannot fail: without memory the client gets 503. Internal to api/. */
+#ifndef LAMINA_API_REPLY_H
+#define LAMINA_API_REPLY_H
+
+#include <jansson.h>
+
+#include "api/request.h"
+#include "core/base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* RFC 9457 application/problem+json. The format makes `detail`: what is wrong and what to do. */
+void lam_reply_problem(lam_request *request, unsigned status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The same from an error of the backend; its status decides the HTTP status. */
+void lam_reply_error(lam_request *request, const lam_error *error);
+
+/* `value` is taken. */
+void lam_reply_json(lam_request *request, unsigned status, json_t *value);
+
+/* `text` is malloc'd and taken. `media_type` may be short-lived. */
+void lam_reply_text(lam_request *request, unsigned status, const char *media_type, char *text, size_t length);
+
+/* Bytes that live as long as the program. */
+void lam_reply_constant(lam_request *request, const char *media_type, const void *bytes, size_t length);
+
+/* The first `bytes` of `fd`, which is taken, sent by the kernel without a copy through this process. */
+void lam_reply_file(lam_request *request, const char *media_type, int fd, int64_t bytes);
+
+/* `length` bytes from `read`, which is called with a buffer to fill and gives back how much it wrote, or -1
+ * to break off the connection. `context` goes to `done` in the end, whatever happens. */
+typedef ssize_t (*lam_reply_reader)(void *context, uint64_t position, char *bytes, size_t size);
+void lam_reply_stream(lam_request *request, const char *media_type, int64_t length, lam_reply_reader read,
+                      void *context, void (*done)(void *context));
+
+/* 204, or another status without content. */
+void lam_reply_empty(lam_request *request, unsigned status);
+
+/* Adds a header to the answer just made. */
+void lam_reply_header(lam_request *request, const char *name, const char *value);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

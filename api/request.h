@@ -1,0 +1,65 @@
+/* One HTTP request as its handler sees it: the route, its validated parameters, headers and query. Internal
+ * to api/. */
+#ifndef LAMINA_API_REQUEST_H
+#define LAMINA_API_REQUEST_H
+
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/backend.h"
+#include "api/server.h"
+#include "core/base/buffer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { LAM_PATH_PARAMETERS = 3, LAM_PARAMETER_TEXT = 129, LAM_CLIENT_TEXT = 46 };
+
+struct lam_route;
+
+typedef struct lam_request {
+    const lam_http_options *options;
+    const lam_backend *backend;
+    struct MHD_Connection *connection;
+    const struct lam_route *route; /* NULL when nothing matched */
+    const char *method;
+    const char *path;                                         /* percent-decoded, without the query */
+    char parameters[LAM_PATH_PARAMETERS][LAM_PARAMETER_TEXT]; /* in the order of the route's template */
+    void *body;                                               /* what the route's body functions keep */
+    int64_t body_bytes;                                       /* received so far */
+    int64_t dropped_bytes;                                    /* of them, after the reply was known */
+    char client[LAM_CLIENT_TEXT];                             /* numeric address */
+
+    struct MHD_Response *reply; /* set once, by lam_reply_… */
+    unsigned status;
+    int64_t reply_bytes; /* -1 when not known beforehand */
+    bool queued;
+    int64_t started_us;
+} lam_request;
+
+/* A header's value, its lines joined by commas; NULL when absent. Borrowed from `scratch`, which the caller
+ * initialises and ends, when there are several lines. */
+const char *lam_request_header(const lam_request *request, const char *name, lam_buffer *scratch);
+
+/* A query parameter's decoded value; NULL when absent, "" when without a value. Borrowed. */
+const char *lam_request_query(const lam_request *request, const char *name);
+
+/* What the client accepts: the `accept` query parameter where given (PS3.18 section 8.3.3.1), else the
+ * header. */
+const char *lam_request_accept(const lam_request *request, lam_buffer *scratch);
+
+/* True when the request announces a body. *length is its Content-Length, -1 for a chunked one. */
+bool lam_request_has_body(const lam_request *request, int64_t *length);
+
+/* Blocking inside a handler is fine, every connection has its thread; but the idle timeout must not run
+ * meanwhile. Call begin before and end after waiting for the backend. */
+void lam_request_wait_begin(lam_request *request);
+void lam_request_wait_end(lam_request *request);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

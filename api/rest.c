@@ -1,0 +1,207 @@
+/* The JSON REST API of DESIGN.md section 4: each handler asks the backend one question and wraps the answer.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/handlers.h"
+#include "api/reply.h"
+#include "core/base/cleanup.h"
+
+enum { DEFAULT_LIMIT = 100, MAX_LIMIT = 1000, MAX_METRICS = 4 * 1024 * 1024 };
+
+static void reply_result(lam_request *request, lam_status status, json_t *value, const lam_error *error)
+{
+    if (status == LAM_OK)
+        lam_reply_json(request, request->route->success, value);
+    else
+        lam_reply_error(request, error);
+}
+
+static bool read_integer(lam_request *request, const char *name, int64_t minimum, int64_t maximum,
+                         int64_t *value)
+{
+    const char *text = lam_request_query(request, name);
+    if (!text)
+        return true;
+    char *end = NULL;
+    errno = 0;
+    long long number = strtoll(text, &end, 10);
+    if (errno || end == text || *end || number < minimum || number > maximum) {
+        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST,
+                          "query parameter %s must be a whole number from %lld to %lld", name,
+                          (long long)minimum, (long long)maximum);
+        return false;
+    }
+    *value = number;
+    return true;
+}
+
+typedef lam_status (*list_function)(void *context, const lam_list_query *query, json_t **out, lam_error *err);
+
+/* {"studies":[…],"limit":100,"offset":0}: an object, so that members can be added without breaking clients.
+ */
+static void reply_list(lam_request *request, const char *name, list_function list)
+{
+    lam_list_query query = {.state = lam_request_query(request, "state"), .limit = DEFAULT_LIMIT};
+    if (!read_integer(request, "limit", 1, MAX_LIMIT, &query.limit) ||
+        !read_integer(request, "offset", 0, INT64_MAX / 2, &query.offset))
+        return;
+    if (query.state && strspn(query.state, "abcdefghijklmnopqrstuvwxyz_") != strlen(query.state)) {
+        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "query parameter state is not the name of a state");
+        return;
+    }
+    json_t *members = NULL;
+    lam_error error = {0};
+    error.status = list(request->backend->context, &query, &members, &error);
+    json_t *object = NULL;
+    if (error.status == LAM_OK)
+        object = json_pack("{s:o, s:I, s:I}", name, members, "limit", (json_int_t)query.limit, "offset",
+                           (json_int_t)query.offset);
+    reply_result(request, error.status, object, &error);
+}
+
+void lam_rest_studies(lam_request *request)
+{
+    reply_list(request, "studies", request->backend->studies);
+}
+
+void lam_rest_jobs(lam_request *request)
+{
+    reply_list(request, "jobs", request->backend->jobs);
+}
+
+void lam_rest_models(lam_request *request)
+{
+    json_t *models = NULL;
+    lam_error error = {0};
+    lam_status status = request->backend->models(request->backend->context, &models, &error);
+    reply_result(request, status, status == LAM_OK ? json_pack("{s:o}", "models", models) : NULL, &error);
+}
+
+/* Those that take one text parameter and give one object. */
+typedef lam_status (*object_function)(void *context, const char *key, json_t **out, lam_error *err);
+
+static void reply_object(lam_request *request, object_function get)
+{
+    json_t *object = NULL;
+    lam_error error = {0};
+    lam_status status = get(request->backend->context, request->parameters[0], &object, &error);
+    reply_result(request, status, object, &error);
+}
+
+void lam_rest_study(lam_request *request)
+{
+    reply_object(request, request->backend->study);
+}
+
+void lam_rest_results(lam_request *request)
+{
+    reply_object(request, request->backend->results);
+}
+
+void lam_rest_model(lam_request *request)
+{
+    reply_object(request, request->backend->model);
+}
+
+/* Those that take a job. */
+typedef lam_status (*job_function)(void *context, int64_t job, json_t **out, lam_error *err);
+
+static int64_t job_number(const lam_request *request)
+{
+    return strtoll(request->parameters[0], NULL, 10); /* at most 18 digits: routes.c */
+}
+
+static void reply_job(lam_request *request, job_function ask)
+{
+    json_t *object = NULL;
+    lam_error error = {0};
+    lam_status status = ask(request->backend->context, job_number(request), &object, &error);
+    reply_result(request, status, object, &error);
+}
+
+void lam_rest_job(lam_request *request)
+{
+    reply_job(request, request->backend->job);
+}
+
+void lam_rest_job_retry(lam_request *request)
+{
+    reply_job(request, request->backend->job_retry);
+}
+
+void lam_rest_job_cancel(lam_request *request)
+{
+    reply_job(request, request->backend->job_cancel);
+}
+
+void lam_rest_analyze(lam_request *request)
+{
+    const char *model = lam_request_query(request, "model");
+    if (model && *model == '\0')
+        model = NULL;
+    const lam_parameter_kind *name = lam_parameter_kind_of("name", strlen("name"));
+    if (model && !name->valid(model)) {
+        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "query parameter model is not the name of a model");
+        return;
+    }
+    json_t *study = NULL;
+    lam_error error = {0};
+    lam_status status =
+        request->backend->analyze(request->backend->context, request->parameters[0], model, &study, &error);
+    reply_result(request, status, study, &error);
+}
+
+void lam_rest_picture(lam_request *request)
+{
+    int fd = -1;
+    int64_t bytes = 0;
+    const char *media_type = NULL;
+    lam_error error = {0};
+    lam_status status =
+        request->backend->picture_open(request->backend->context, job_number(request), request->parameters[1],
+                                       &fd, &bytes, &media_type, &error);
+    if (status == LAM_OK)
+        lam_reply_file(request, media_type, fd, bytes);
+    else
+        lam_reply_error(request, &error);
+}
+
+void lam_rest_status(lam_request *request)
+{
+    json_t *object = NULL;
+    lam_error error = {0};
+    lam_status status = request->backend->status(request->backend->context, &object, &error);
+    reply_result(request, status, object, &error);
+}
+
+void lam_rest_healthz(lam_request *request)
+{
+    static const char ok[] = "ok\n";
+    lam_reply_constant(request, "text/plain; charset=utf-8", ok, sizeof ok - 1);
+}
+
+void lam_rest_readyz(lam_request *request)
+{
+    lam_error error = {0};
+    if (request->backend->ready(request->backend->context, &error) == LAM_OK)
+        lam_rest_healthz(request);
+    else
+        lam_reply_problem(request, MHD_HTTP_SERVICE_UNAVAILABLE, "%s", error.message);
+}
+
+void lam_rest_metrics(lam_request *request)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer text;
+    lam_buffer_init(&text, MAX_METRICS);
+    lam_error error = {0};
+    lam_status status = request->backend->metrics(request->backend->context, &text, &error);
+    if (status != LAM_OK) {
+        lam_reply_error(request, &error);
+        return;
+    }
+    size_t length = text.length;
+    lam_reply_text(request, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", lam_buffer_take(&text),
+                   length);
+}

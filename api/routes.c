@@ -1,0 +1,206 @@
+#include "api/routes.h"
+
+#include <string.h>
+
+#include "api/handlers.h"
+#include "core/base/cleanup.h"
+
+#define JSON "application/json"
+
+static const lam_query_parameter page_of_studies[] = {
+    {"state", "string", "only studies in this state: receiving, queued, running, done, failed, no_model"},
+    {"limit", "integer", "at most so many, 1 to 1000; 100 when absent"},
+    {"offset", "integer", "after passing over so many"},
+    {0},
+};
+static const lam_query_parameter page_of_jobs[] = {
+    {"state", "string", "only jobs in this state"},
+    {"limit", "integer", "at most so many, 1 to 1000; 100 when absent"},
+    {"offset", "integer", "after passing over so many"},
+    {0},
+};
+static const lam_query_parameter one_model[] = {
+    {"model", "string", "only this model, instead of all that apply"},
+    {0},
+};
+static const lam_query_parameter accepted[] = {
+    {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)"},
+    {0},
+};
+
+enum { OPEN = LAM_ROUTE_OPEN, QUIET = LAM_ROUTE_QUIET, FREE = LAM_ROUTE_FREE_QUERY };
+
+/* clang-format off */
+const lam_route lam_routes[] = {
+    {"POST", "/dicom-web/studies", lam_stow_handle,
+     "Stores instances (STOW-RS, PS3.18 section 10.5)", NULL, "StoreResponse", 200, accepted, &lam_stow_body, FREE},
+    {"POST", "/dicom-web/studies/{study}", lam_stow_handle,
+     "Stores instances of this study", NULL, "StoreResponse", 200, accepted, &lam_stow_body, FREE},
+    {"GET", "/dicom-web/studies/{study}", lam_wado_retrieve,
+     "Retrieves a study (WADO-RS, PS3.18 section 10.4)", NULL, NULL, 200, accepted, NULL, FREE},
+    {"GET", "/dicom-web/studies/{study}/series/{series}", lam_wado_retrieve,
+     "Retrieves a series", NULL, NULL, 200, accepted, NULL, FREE},
+    {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}", lam_wado_retrieve,
+     "Retrieves an instance, byte for byte as it was stored", NULL, NULL, 200, accepted, NULL, FREE},
+
+    {"GET", "/api/v1/studies", lam_rest_studies,
+     "Lists studies, the newest first", JSON, "Studies", 200, page_of_studies, NULL, QUIET},
+    {"GET", "/api/v1/studies/{study}", lam_rest_study,
+     "A study, its series and jobs", JSON, "Study", 200, NULL, NULL, 0},
+    {"GET", "/api/v1/studies/{study}/results", lam_rest_results,
+     "What the models found in a study", JSON, "Results", 200, NULL, NULL, 0},
+    {"POST", "/api/v1/studies/{study}/analyze", lam_rest_analyze,
+     "Queues the study's series now, without waiting for quiet", JSON, "Study", 202, one_model, NULL, 0},
+    {"GET", "/api/v1/jobs", lam_rest_jobs,
+     "Lists jobs, the newest first", JSON, "Jobs", 200, page_of_jobs, NULL, QUIET},
+    {"GET", "/api/v1/jobs/{job}", lam_rest_job,
+     "A job with its attempts, timings and reason", JSON, "Job", 200, NULL, NULL, 0},
+    {"POST", "/api/v1/jobs/{job}/retry", lam_rest_job_retry,
+     "Queues a failed job again", JSON, "Job", 202, NULL, NULL, 0},
+    {"POST", "/api/v1/jobs/{job}/cancel", lam_rest_job_cancel,
+     "Cancels a job; final", JSON, "Job", 202, NULL, NULL, 0},
+    {"GET", "/api/v1/jobs/{job}/pictures/{name}", lam_rest_picture,
+     "A picture of a job's result, such as montage", "image/png", NULL, 200, NULL, NULL, 0},
+    {"GET", "/api/v1/models", lam_rest_models,
+     "Lists the installed models", JSON, "Models", 200, NULL, NULL, 0},
+    {"GET", "/api/v1/models/{name}", lam_rest_model,
+     "A model's manifest, card and hashes", JSON, "Model", 200, NULL, NULL, 0},
+    {"GET", "/api/v1/status", lam_rest_status,
+     "The state of the daemon", JSON, "Status", 200, NULL, NULL, QUIET},
+    {"GET", "/api/v1/openapi.json", lam_rest_openapi,
+     "This document", JSON, "OpenAPI", 200, NULL, NULL, OPEN},
+
+    {"GET", "/healthz", lam_rest_healthz,
+     "200 while the process answers", "text/plain", NULL, 200, NULL, NULL, OPEN | QUIET},
+    {"GET", "/readyz", lam_rest_readyz,
+     "200 when objects can be taken, else 503 and why", "text/plain", NULL, 200, NULL, NULL, OPEN | QUIET},
+    {"GET", "/metrics", lam_rest_metrics,
+     "Metrics in the Prometheus text format", "text/plain", NULL, 200, NULL, NULL, QUIET},
+
+    {"GET", "/", lam_ui_page, "The web page", "text/html", NULL, 200, NULL, NULL, OPEN | QUIET | FREE},
+    {"GET", "/ui/{name}", lam_ui_file, "A part of the web page", NULL, NULL, 200, NULL, NULL, OPEN | QUIET | FREE},
+};
+/* clang-format on */
+const size_t lam_route_count = LAM_COUNT(lam_routes);
+
+bool lam_uid_is_valid(const char *uid)
+{
+    size_t length = strlen(uid);
+    if (length == 0 || length > 64 || strspn(uid, "0123456789.") != length)
+        return false;
+    return uid[0] != '.' && uid[length - 1] != '.' && !strstr(uid, "..");
+}
+
+static bool is_job(const char *value)
+{
+    size_t length = strlen(value);
+    return length >= 1 && length <= 18 && strspn(value, "0123456789") == length;
+}
+
+static bool is_name(const char *value)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+    size_t length = strlen(value);
+    return length >= 1 && length <= 64 && value[0] != '.' && strspn(value, allowed) == length;
+}
+
+#define UID_PATTERN "^[0-9]+([.][0-9]+)*$"
+
+static const lam_parameter_kind parameter_kinds[] = {
+    {"study", "Study Instance UID", "string", UID_PATTERN, lam_uid_is_valid},
+    {"series", "Series Instance UID", "string", UID_PATTERN, lam_uid_is_valid},
+    {"instance", "SOP Instance UID", "string", UID_PATTERN, lam_uid_is_valid},
+    {"job", "number of the job", "integer", NULL, is_job},
+    {"name", "name", "string", "^[A-Za-z0-9_-][A-Za-z0-9._-]*$", is_name},
+};
+
+const lam_parameter_kind *lam_parameter_kind_of(const char *name, size_t length)
+{
+    for (size_t i = 0; i < LAM_COUNT(parameter_kinds); i++)
+        if (strlen(parameter_kinds[i].name) == length && memcmp(parameter_kinds[i].name, name, length) == 0)
+            return &parameter_kinds[i];
+    return NULL;
+}
+
+typedef struct segment {
+    const char *text;
+    size_t length;
+} segment;
+
+static segment next_segment(const char **path)
+{
+    const char *from = **path == '/' ? *path + 1 : *path;
+    size_t length = strcspn(from, "/");
+    *path = from + length;
+    return (segment){from, length};
+}
+
+static bool template_fits(const char *template, const char *path)
+{
+    while (*template && *path) {
+        segment wanted = next_segment(&template);
+        segment given = next_segment(&path);
+        bool parameter = wanted.length && wanted.text[0] == '{';
+        if (parameter ? given.length == 0
+                      : wanted.length != given.length || memcmp(wanted.text, given.text, given.length) != 0)
+            return false;
+    }
+    return *template == '\0' && (*path == '\0' || strcmp(path, "/") == 0);
+}
+
+static bool method_fits(const lam_route *route, const char *method)
+{
+    return strcmp(route->method, method) == 0 ||
+           (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
+}
+
+static lam_status take_parameters(const char *template, const char *path,
+                                  char parameters[LAM_PATH_PARAMETERS][LAM_PARAMETER_TEXT], lam_error *err)
+{
+    for (int count = 0; *template;) {
+        segment wanted = next_segment(&template);
+        segment given = next_segment(&path);
+        if (wanted.length == 0 || wanted.text[0] != '{')
+            continue;
+        const lam_parameter_kind *kind = lam_parameter_kind_of(wanted.text + 1, wanted.length - 2);
+        char *value = parameters[count++];
+        if (given.length >= LAM_PARAMETER_TEXT)
+            return lam_fail(err, LAM_E_INVALID, "the %s in the URL is too long", kind->summary);
+        memcpy(value, given.text, given.length);
+        value[given.length] = '\0';
+        if (!kind->valid(value))
+            return lam_fail(err, LAM_E_INVALID, "\"%.80s\" in the URL is not a valid %s", value,
+                            kind->summary);
+    }
+    return LAM_OK;
+}
+
+static void add_method(lam_buffer *allow, const char *method)
+{
+    if (strstr(lam_buffer_text(allow), method))
+        return;
+    lam_buffer_printf(allow, "%s%s", allow->length ? ", " : "", method);
+    if (strcmp(method, "GET") == 0)
+        lam_buffer_append_text(allow, ", HEAD");
+}
+
+lam_status lam_route_find(const char *method, const char *path, const lam_route **route,
+                          char parameters[LAM_PATH_PARAMETERS][LAM_PARAMETER_TEXT], lam_buffer *allow,
+                          lam_error *err)
+{
+    for (size_t i = 0; i < lam_route_count; i++) {
+        if (!template_fits(lam_routes[i].path, path))
+            continue;
+        if (!method_fits(&lam_routes[i], method)) {
+            add_method(allow, lam_routes[i].method);
+            continue;
+        }
+        *route = &lam_routes[i];
+        return take_parameters(lam_routes[i].path, path, parameters, err);
+    }
+    if (allow->length == 0)
+        return lam_fail(err, LAM_E_NOT_FOUND, "nothing is here; /api/v1/openapi.json lists what is");
+    lam_buffer_append_text(allow, ", OPTIONS");
+    return lam_fail(err, LAM_E_STATE, "%.16s is not possible here; allowed: %s", method,
+                    lam_buffer_text(allow));
+}

@@ -1,0 +1,57 @@
+/* The web page: a few files embedded in the program, plain HTML, CSS and JavaScript. It shows nothing by
+ * itself; its script asks /api/v1 as any other client, so it needs no authentication of its own. */
+#include <string.h>
+
+#include "api/embed.h"
+#include "api/handlers.h"
+#include "api/reply.h"
+#include "core/base/cleanup.h"
+
+LAM_EMBED(lam_ui_index, "api/ui/index.html");
+LAM_EMBED(lam_ui_style, "api/ui/style.css");
+LAM_EMBED(lam_ui_script, "api/ui/app.js");
+LAM_EMBED(lam_ui_icon, "api/ui/icon.svg");
+
+static const struct {
+    const char *name;
+    const char *media_type;
+    const char *bytes;
+    const char *end;
+} files[] = {
+    {"index.html", "text/html; charset=utf-8", lam_ui_index, lam_ui_index_end},
+    {"style.css", "text/css; charset=utf-8", lam_ui_style, lam_ui_style_end},
+    {"app.js", "text/javascript; charset=utf-8", lam_ui_script, lam_ui_script_end},
+    {"icon.svg", "image/svg+xml", lam_ui_icon, lam_ui_icon_end},
+};
+
+/* Nothing from elsewhere, nothing inline; blob: is how the script shows pictures that it fetched with a
+ * token. */
+static const char policy[] =
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; connect-src "
+    "'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+static void reply_file(lam_request *request, const char *name)
+{
+    for (size_t i = 0; i < LAM_COUNT(files); i++) {
+        if (strcmp(files[i].name, name) != 0)
+            continue;
+        lam_reply_constant(request, files[i].media_type, files[i].bytes,
+                           (size_t)(files[i].end - files[i].bytes));
+        lam_reply_header(request, "Content-Security-Policy", policy);
+        lam_reply_header(request, "Referrer-Policy", "no-referrer");
+        lam_reply_header(request, "X-Frame-Options", "DENY");
+        lam_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
+        return;
+    }
+    lam_reply_problem(request, MHD_HTTP_NOT_FOUND, "the web page has no such part");
+}
+
+void lam_ui_page(lam_request *request)
+{
+    reply_file(request, "index.html");
+}
+
+void lam_ui_file(lam_request *request)
+{
+    reply_file(request, request->parameters[0]);
+}
