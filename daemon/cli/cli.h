@@ -1,6 +1,5 @@
 /* What the subcommands of `lamina` share: the form of a command, exit statuses, and printing. Each command is
- * one function in a file of its own and one row in the table of main.c; it parses its own options with
- * getopt_long, and knows nothing of the other commands. */
+ * one function and one row in the table of main.c; it parses its own options with getopt_long. */
 #ifndef LAMINA_CLI_CLI_H
 #define LAMINA_CLI_CLI_H
 

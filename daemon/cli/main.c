@@ -1,5 +1,6 @@
 /* The command `lamina`: finds the subcommand in one table and runs it. What a command does is in its own
  * file. */
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -7,7 +8,31 @@
 #include "daemon/cli/cli.h"
 
 /* In the order in which `lamina help` lists them. */
+#define REMOTE                                                                                               \
+    "  --url URL     root of the server; default: $LAMINA_URL, else http://127.0.0.1:8080\n"                 \
+    "  --json        print the answer of the server as JSON\n"                                               \
+    "\nA bearer token is taken from $LAMINA_TOKEN.\n"
+#define LISTED                                                                                               \
+    "  --state S     only those in this state\n"                                                             \
+    "  --limit N     at most so many, the newest first; default: 100\n"
+
 static const lam_cli_command commands[] = {
+    {"status", "[--json]", "show what the daemon is doing", REMOTE, lam_cli_status},
+    {"studies", "[--state S] [--limit N] [--json]", "list studies", LISTED REMOTE, lam_cli_studies},
+    {"results", "[--wait [SECONDS]] [--save DIR] [--json] STUDY", "show what was found in a study",
+     "STUDY is a Study Instance UID. The exit status is 1 for a study that failed or that no model wants.\n\n"
+     "  --wait [N]    wait until the study is done, failed or without a model, at most N seconds; default: "
+     "600\n"
+     "  --save DIR    write the result objects, the picture and results.json into this folder\n" REMOTE,
+     lam_cli_results},
+    {"analyze", "[--model NAME] [--json] STUDY", "analyse a study now",
+     "  --model NAME  only this model, instead of all that apply\n" REMOTE, lam_cli_analyze},
+    {"jobs", "[--state S] [--limit N] [--json]", "list jobs", LISTED REMOTE, lam_cli_jobs},
+    {"job", "[--json] ID", "show a job and its attempts", REMOTE, lam_cli_job},
+    {"retry", "[--json] ID", "queue a failed job again", REMOTE, lam_cli_retry},
+    {"cancel", "[--json] ID", "cancel a job for good", REMOTE, lam_cli_cancel},
+    {"models", "[--json] [NAME]", "list the installed models, or show one with its card", REMOTE,
+     lam_cli_models},
     {"help", "[COMMAND]", "show how a command is used", "", NULL},
 };
 
@@ -31,7 +56,8 @@ static void print_overview(FILE *to)
 
 static void print_help(const lam_cli_command *command)
 {
-    printf("usage: lamina %s %s\n\n%s.\n", command->name, command->arguments, command->summary);
+    printf("usage: lamina %s %s\n\n%c%s.\n", command->name, command->arguments,
+           toupper((unsigned char)command->summary[0]), command->summary + 1);
     if (*command->details)
         printf("\n%s", command->details);
 }

@@ -72,8 +72,7 @@ static const lam_config_key http_keys[] = {
          "with TLS in front."},
     {"token_file", LAM_TYPE_PATH, MAIN(token_file), .example = "/etc/lamina/token",
      .help = "A file with one bearer token of at least 16 characters a line; a line that begins with # is a "
-             "comment. "
-             "It must not be accessible to everyone."},
+             "comment. It must not be accessible to everyone."},
     {"public_url", LAM_TYPE_URL, MAIN(public_url), .example = "https://lamina.example.org", .live = true,
      .help =
          "How clients reach the server, where that is not http:// and the address above, as behind a reverse "
