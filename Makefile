@@ -21,6 +21,12 @@ LDFLAGS  += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITISE)
 DCMTK_LIBS = -ldcmnet -ldcmtls -ldcmjpls -ldcmjpeg -lijg8 -lijg12 -lijg16 -ldcmimage -ldcmimgle -ldcmdata -loflog -lofstd
 CORE_LIBS  = -lopenblas -lm -lpthread
 
+# One short line a step; V=1 shows whole commands.
+ifneq ($(V),1)
+Q   = @
+say = @echo "  $(1) $(patsubst $(BUILD)/%,%,$@)";
+endif
+
 lib = $(BUILD)/liblamina-$(1).a
 obj = $(patsubst %,$(BUILD)/obj/%.o,$(1))
 
@@ -43,30 +49,37 @@ all: $(PROGRAMS)
 include tests/tests.mk
 -include $(wildcard core/*.mk models/*.mk systemd/*.mk docs/*.mk api/*.mk)
 
+include migrations/migrations.mk
+
 # The engine alone: liblamina-core.a is base and rnn, and needs only OpenBLAS.
 $(call lib,core): $(call obj,$(BASE_SRC) $(RNN_SRC))
 $(call lib,dicom): $(call obj,$(DICOM_SRC))
 $(call lib,api): $(call obj,$(API_SRC))
-$(call lib,daemon): $(call obj,$(IPC_SRC) $(filter-out $(mains),$(LAMINAD)))
+$(call lib,daemon): $(call obj,$(IPC_SRC) $(filter-out $(mains),$(LAMINAD))) $(BUILD)/obj/gen/migrations.o
 $(call lib,worker): $(call obj,$(filter-out $(mains),$(WORKER) $(DIMSE)))
 $(call lib,cli): $(call obj,$(filter-out $(mains),$(CLI)))
 
-$(BUILD)/laminad: $(call obj,daemon/laminad/main.c) $(foreach l,daemon api core,$(call lib,$(l)))
-	$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lmicrohttpd -ljansson -linih -lsystemd -lm -lpthread
+$(BUILD)/laminad: $(call obj,daemon/laminad/main.c) $(foreach l,daemon api dicom core,$(call lib,$(l)))
+	$(call say,LD )
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lmicrohttpd -ljansson -linih -lsystemd -lm -lpthread
 
 $(BUILD)/lamina-dimse: $(call obj,daemon/dimse/main.c) $(foreach l,worker daemon dicom core,$(call lib,$(l)))
-	$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -lpng -lz -lm -lpthread
+	$(call say,LD )
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -lpng -lz -lm -lpthread
 
 $(BUILD)/lamina-worker: $(call obj,daemon/worker/main.c) $(foreach l,worker daemon dicom core,$(call lib,$(l)))
-	$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -lpng -lz $(CORE_LIBS)
+	$(call say,LD )
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -lpng -lz $(CORE_LIBS)
 
 $(BUILD)/lamina: $(call obj,daemon/cli/main.c) $(foreach l,cli worker daemon dicom core,$(call lib,$(l)))
-	$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -lpng -lz -lcurl -ljansson $(CORE_LIBS)
+	$(call say,LD )
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -lpng -lz -lcurl -ljansson $(CORE_LIBS)
 
 $(BUILD)/%.a:
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR )
+	$(Q)$(AR) rcs $@ $^
 
 # Kernels for one instruction set say so in their file name; the set is chosen at run time.
 $(BUILD)/obj/%_avx512.c.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -O3
@@ -74,11 +87,13 @@ $(BUILD)/obj/%_avx2.c.o: CFLAGS += -mavx2 -mfma -O3
 
 $(BUILD)/obj/%.c.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	$(call say,CC )
+	$(Q)$(CC) $(CFLAGS) -c -o $@ $<
 
 $(BUILD)/obj/%.cc.o: %.cc
 	@mkdir -p $(@D)
-	$(CXX) $(CXXFLAGS) -c -o $@ $<
+	$(call say,CXX)
+	$(Q)$(CXX) $(CXXFLAGS) -c -o $@ $<
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 

@@ -14,12 +14,11 @@
 
 #include "core/base/buffer.h"
 #include "core/base/status.h"
+#include "core/base/uid.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-enum { LAM_UID_TEXT = 65 }; /* PS3.5 section 9.1: at most 64 characters */
 
 /* One object on its way in by HTTP. */
 typedef struct lam_upload lam_upload;

@@ -83,14 +83,6 @@ const lam_route lam_routes[] = {
 /* clang-format on */
 const size_t lam_route_count = LAM_COUNT(lam_routes);
 
-bool lam_uid_is_valid(const char *uid)
-{
-    size_t length = strlen(uid);
-    if (length == 0 || length > 64 || strspn(uid, "0123456789.") != length)
-        return false;
-    return uid[0] != '.' && uid[length - 1] != '.' && !strstr(uid, "..");
-}
-
 static bool is_job(const char *value)
 {
     size_t length = strlen(value);

@@ -70,10 +70,6 @@ lam_status lam_route_find(const char *method, const char *path, const lam_route 
                           char parameters[LAM_PATH_PARAMETERS][LAM_PARAMETER_TEXT], lam_buffer *allow,
                           lam_error *err);
 
-/* At most 64 digits and dots, no empty component (PS3.5 section 9.1). A zero at the front of a component is
- * let through, since devices write such UIDs. */
-bool lam_uid_is_valid(const char *uid);
-
 #ifdef __cplusplus
 }
 #endif

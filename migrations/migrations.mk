@@ -16,4 +16,5 @@ $(MIGRATIONS): $(MIGRATIONS_SRC) migrations/migrations.mk
 
 $(BUILD)/obj/gen/migrations.o: $(MIGRATIONS)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -c -o $@ $<
+	$(call say,CC )
+	$(Q)$(CC) $(CFLAGS) -c -o $@ $<

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/base/text.h"
-#include "dicom/uid.h"
+#include "core/base/uid.h"
 
 /* PS3.6: what a condition may reasonably ask of a series. */
 static const struct {

@@ -476,6 +476,11 @@ void lam_intake_reload(lam_intake *intake, const lam_config *config)
     wake_up(intake);
 }
 
+bool lam_intake_alive(const lam_intake *intake)
+{
+    return !intake->ended;
+}
+
 bool lam_intake_ready(const lam_intake *intake)
 {
     return intake->ready;

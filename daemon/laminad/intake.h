@@ -32,6 +32,9 @@ void lam_intake_stop(lam_intake *intake, int64_t grace_ms);
 /* Peers and AE titles of a new configuration, for new associations. */
 void lam_intake_reload(lam_intake *intake, const lam_config *config);
 
+/* Whether its thread still runs, for the watchdog. */
+bool lam_intake_alive(const lam_intake *intake);
+
 /* Whether lamina-dimse serves. */
 bool lam_intake_ready(const lam_intake *intake);
 

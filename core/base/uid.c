@@ -1,4 +1,4 @@
-#include "dicom/uid.h"
+#include "core/base/uid.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +17,7 @@ bool lam_uid_is_valid(const char *uid)
     return before != '.';
 }
 
-void lam_uid_derive(const char *const *texts, size_t count, char uid[LAM_DICOM_UID_TEXT])
+void lam_uid_derive(const char *const *texts, size_t count, char uid[LAM_UID_TEXT])
 {
     lam_sha256 hash;
     uint8_t digest[LAM_SHA256_BYTES];
@@ -38,5 +38,5 @@ void lam_uid_derive(const char *const *texts, size_t count, char uid[LAM_DICOM_U
         digits[--at] = (char)('0' + (int)(number % 10));
         number /= 10;
     } while (number);
-    snprintf(uid, LAM_DICOM_UID_TEXT, "2.25.%s", digits + at);
+    snprintf(uid, LAM_UID_TEXT, "2.25.%s", digits + at);
 }

@@ -1,7 +1,7 @@
 /* dicom/uid: what is a UID, and that derived ones are the same everywhere (promise 5). */
 #include <string.h>
 
-#include "dicom/uid.h"
+#include "core/base/uid.h"
 #include "tests/unit/unit.h"
 
 static void valid_uids(void **state)
@@ -53,7 +53,7 @@ static void derivation_is_fixed_for_all_time(void **state)
 {
     (void)state;
     static const char *const texts[] = {"1.2.3", "hippocampus", "1.0.0"};
-    char uid[LAM_DICOM_UID_TEXT];
+    char uid[LAM_UID_TEXT];
     lam_uid_derive(texts, 3, uid);
     assert_string_equal(uid, "2.25.217977333588454583524234985686817838309");
     lam_uid_derive(texts, 0, uid);
@@ -63,11 +63,11 @@ static void derivation_is_fixed_for_all_time(void **state)
 static void derived_uids_are_valid_and_differ(void **state)
 {
     (void)state;
-    char before[LAM_DICOM_UID_TEXT] = "";
+    char before[LAM_UID_TEXT] = "";
     for (int i = 0; i < 1000; i++) {
         char number[2] = {(char)(1 + i % 255), '\0'};
         const char *texts[] = {number, before};
-        char uid[LAM_DICOM_UID_TEXT];
+        char uid[LAM_UID_TEXT];
         lam_uid_derive(texts, 2, uid);
         assert_true(lam_uid_is_valid(uid));
         assert_memory_equal(uid, "2.25.", 5);
@@ -81,7 +81,7 @@ static void texts_do_not_run_together(void **state)
 {
     (void)state;
     static const char *const one[] = {"ab", "c"}, *const other[] = {"a", "bc"};
-    char a[LAM_DICOM_UID_TEXT], b[LAM_DICOM_UID_TEXT];
+    char a[LAM_UID_TEXT], b[LAM_UID_TEXT];
     lam_uid_derive(one, 2, a);
     lam_uid_derive(other, 2, b);
     assert_string_not_equal(a, b);

@@ -1,0 +1,35 @@
+/* laminad's side of api/backend.h: questions of the HTTP side answered from the index and the store. Each
+ * call takes a database connection from the pool, so HTTP threads do not wait for each other. */
+#ifndef LAMINA_DAEMON_BACKEND_H
+#define LAMINA_DAEMON_BACKEND_H
+
+#include <pthread.h>
+
+#include "api/backend.h"
+#include "daemon/laminad/config.h"
+#include "daemon/laminad/db.h"
+#include "daemon/laminad/intake.h"
+#include "daemon/laminad/models.h"
+#include "daemon/laminad/scheduler.h"
+#include "daemon/laminad/store.h"
+
+/* What the daemon is made of. The context of the backend. */
+typedef struct lam_daemon {
+    lam_database *database;
+    lam_store *store;
+    lam_intake *intake;
+    lam_scheduler *scheduler;
+    int64_t started_ms;   /* monotonic */
+    pthread_mutex_t lock; /* config, models: a reload replaces them */
+    const lam_config *config;
+    lam_models *models;
+} lam_daemon;
+
+/* A reference to the models in effect. */
+lam_models *lam_daemon_models(lam_daemon *daemon);
+const lam_config *lam_daemon_config(lam_daemon *daemon);
+
+/* Fills the table. `daemon` must outlive its use. */
+void lam_backend_init(lam_backend *backend, lam_daemon *daemon);
+
+#endif

@@ -1,0 +1,375 @@
+/* laminad: reads the configuration, opens what the daemon is made of in order, waits for signals, closes it
+ * in reverse. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+
+#include "api/server.h"
+#include "core/base/clock.h"
+#include "core/base/io.h"
+#include "core/base/log.h"
+#include "daemon/laminad/backend.h"
+#include "daemon/laminad/catalog.h"
+#include "daemon/laminad/listen.h"
+
+enum { GRACE_MS = 20000, MAX_RELOADS = 1024 };
+
+typedef struct laminad {
+    lam_daemon daemon;
+    lam_backend backend;
+    lam_http_server *http;
+    int lock_fd;
+    int dicom_socket, http_socket;
+    int signals;
+    /* Threads hold on to a configuration for as long as they like, so replaced ones are kept until the end.
+     */
+    lam_config *configs[MAX_RELOADS + 1];
+    size_t config_count;
+} laminad;
+
+static lam_config *config_of(const laminad *d)
+{
+    return d->configs[d->config_count - 1];
+}
+
+/* ---- start ---- */
+
+/* One daemon a data_dir: two would hand out the same file numbers. */
+static lam_status lock_data(laminad *d, lam_error *err)
+{
+    char path[4096];
+    const char *data_dir = config_of(d)->data_dir;
+    lam_status status = lam_io_make_directories(data_dir, 0750, err);
+    if (status != LAM_OK)
+        return status;
+    snprintf(path, sizeof path, "%s/lock", data_dir);
+    d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (d->lock_fd < 0)
+        return lam_fail_errno(err, errno, "cannot open %s", path);
+    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return lam_fail(err, LAM_E_BUSY, "another laminad uses data_dir %s: stop it or choose another folder",
+                        data_dir);
+    return LAM_OK;
+}
+
+static lam_status open_storage(laminad *d, lam_error *err)
+{
+    const lam_config *config = config_of(d);
+    char path[4096];
+    int64_t last = -1;
+    size_t removed = 0;
+    snprintf(path, sizeof path, "%s/lamina.db", config->data_dir);
+    lam_status status = lam_database_open(path, &d->daemon.database, err);
+    if (status == LAM_OK)
+        status = lam_store_open(config->data_dir, &d->daemon.store, err);
+    if (status == LAM_OK) {
+        LAM_AUTO_DB *db = lam_db_get(d->daemon.database, err);
+        status = db ? lam_catalog_last_file(db, &last, err) : err->status;
+    }
+    if (status == LAM_OK)
+        status = lam_store_recover(d->daemon.store, last, &removed, err);
+    if (status == LAM_OK && removed)
+        lam_log(LAM_LOG_INFO, "orphans_removed", "count=%zu", removed);
+    return status;
+}
+
+static void on_stored(void *context)
+{
+    const laminad *d = context;
+    lam_scheduler_notice_objects(d->daemon.scheduler);
+}
+
+static lam_status start_analysis(laminad *d, lam_error *err)
+{
+    const lam_config *config = config_of(d);
+    lam_status status = lam_models_load(config->models_dir, &d->daemon.models, err);
+    if (status != LAM_OK)
+        return status;
+    if (lam_models_count(d->daemon.models) == 0)
+        lam_log(LAM_LOG_WARNING, "no_models", "models_dir=%s", LAM_QUOTE(config->models_dir));
+    const lam_scheduler_options options = {.config = config,
+                                           .models = d->daemon.models,
+                                           .database = d->daemon.database,
+                                           .store = d->daemon.store};
+    return lam_scheduler_start(&options, &d->daemon.scheduler, err);
+}
+
+static lam_status start_intake(laminad *d, lam_error *err)
+{
+    const lam_intake_options options = {.config = config_of(d),
+                                        .database = d->daemon.database,
+                                        .store = d->daemon.store,
+                                        .dicom_socket = d->dicom_socket,
+                                        .stored = on_stored,
+                                        .context = d};
+    return lam_intake_start(&options, &d->daemon.intake, err);
+}
+
+static lam_status start_http(laminad *d, lam_error *err)
+{
+    const lam_config *config = config_of(d);
+    lam_http_options options = lam_http_options_default();
+    options.address = config->http_listen.host;
+    options.listen_fd = d->http_socket;
+    options.public_url = config->public_url[0] ? config->public_url : NULL;
+    options.auth = config->auth == LAM_AUTH_TOKEN ? LAM_HTTP_AUTH_TOKEN : LAM_HTTP_AUTH_NONE;
+    options.token_file = config->token_file[0] ? config->token_file : NULL;
+    options.max_connections = (unsigned)config->max_connections;
+    lam_backend_init(&d->backend, &d->daemon);
+    lam_status status = lam_http_server_create(&options, &d->backend, &d->http, err);
+    if (status == LAM_OK)
+        d->http_socket = -1; /* the server's now */
+    return status;
+}
+
+static lam_status start_all(laminad *d, lam_error *err)
+{
+    const lam_config *config = config_of(d);
+    lam_status status = lock_data(d, err);
+    if (status == LAM_OK)
+        status = lam_listen(&config->dicom_listen, "[dicom] listen", &d->dicom_socket, err);
+    if (status == LAM_OK)
+        status = lam_listen(&config->http_listen, "[http] listen", &d->http_socket, err);
+    if (status == LAM_OK)
+        status = open_storage(d, err);
+    if (status == LAM_OK)
+        status = start_analysis(d, err);
+    if (status == LAM_OK)
+        status = start_intake(d, err);
+    if (status == LAM_OK)
+        status = start_http(d, err);
+    return status;
+}
+
+/* In reverse: no new requests, then no new objects, then no new jobs, then the files. */
+static void stop_all(laminad *d)
+{
+    lam_http_server_free(d->http);
+    lam_intake_stop(d->daemon.intake, GRACE_MS);
+    lam_scheduler_stop(d->daemon.scheduler, GRACE_MS);
+    lam_models_unref(d->daemon.models);
+    lam_store_close(d->daemon.store);
+    lam_database_close(d->daemon.database);
+    const int fds[] = {d->dicom_socket, d->http_socket, d->signals, d->lock_fd};
+    for (size_t i = 0; i < LAM_COUNT(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    for (size_t i = 0; i < d->config_count; i++)
+        lam_config_free(d->configs[i]);
+    pthread_mutex_destroy(&d->daemon.lock);
+}
+
+/* ---- run ---- */
+
+static void reload(laminad *d)
+{
+    lam_error err = {0};
+    lam_config *config = NULL;
+    lam_models *models = NULL;
+    lam_buffer restart;
+    lam_buffer_init(&restart, 8192);
+    sd_notify(0, "RELOADING=1");
+    lam_status status = LAM_OK;
+    if (d->config_count > MAX_RELOADS)
+        status = lam_fail(&err, LAM_E_LIMIT, "reloaded %d times: restart the daemon", MAX_RELOADS);
+    if (status == LAM_OK)
+        status = lam_config_reload(config_of(d), &config, &restart, &err);
+    if (status == LAM_OK)
+        status = lam_models_load(config->models_dir, &models, &err);
+    if (status != LAM_OK) {
+        lam_config_free(config);
+        lam_log(LAM_LOG_ERROR, "reload_failed", "reason=%s", LAM_QUOTE(err.message));
+    } else {
+        d->configs[d->config_count++] = config;
+        pthread_mutex_lock(&d->daemon.lock);
+        lam_models *old = d->daemon.models;
+        d->daemon.config = config;
+        d->daemon.models = models;
+        pthread_mutex_unlock(&d->daemon.lock);
+        lam_intake_reload(d->daemon.intake, config);
+        lam_scheduler_reload(d->daemon.scheduler, config, models);
+        lam_models_unref(old);
+        lam_log(LAM_LOG_INFO, "reloaded", "models=%zu needs_restart=%s", lam_models_count(models),
+                LAM_QUOTE(lam_buffer_text(&restart)));
+    }
+    lam_buffer_done(&restart);
+    sd_notify(0, "READY=1");
+}
+
+static void announce(const laminad *d)
+{
+    const lam_config *config = config_of(d);
+    int dicom_port = lam_listen_port(d->dicom_socket);
+    unsigned http_port = lam_http_server_port(d->http);
+    char url[LAM_CONFIG_HOST + 32];
+    bool bracket = strchr(config->http_listen.host, ':') != NULL;
+    snprintf(url, sizeof url, "http://%s%s%s:%u", bracket ? "[" : "", config->http_listen.host,
+             bracket ? "]" : "", http_port);
+    printf("Lamina %s\n  AE title   %s\n  DICOM      %s port %d\n  DICOMweb   %s/dicom-web\n  REST       "
+           "%s/api/v1\n"
+           "  Web page   %s/\n  Data       %s\n  Research software, not a medical device.\n",
+           LAMINA_VERSION, config->ae_title, config->dicom_listen.host, dicom_port, url, url, url,
+           config->data_dir);
+    fflush(stdout);
+    lam_log(LAM_LOG_INFO, "serving",
+            "version=%s ae_title=%s dicom_port=%d http_port=%u models=%zu workers=%d", LAMINA_VERSION,
+            LAM_QUOTE(config->ae_title), dicom_port, http_port, lam_models_count(d->daemon.models),
+            config->workers);
+    sd_notifyf(0, "READY=1\nSTATUS=Serving %s on DICOM port %d, HTTP port %u", config->ae_title, dicom_port,
+               http_port);
+}
+
+static void run(laminad *d)
+{
+    uint64_t watchdog_us = 0;
+    bool watched = sd_watchdog_enabled(0, &watchdog_us) > 0;
+    int period_ms = watched ? (int)(watchdog_us / 2000) : -1;
+    for (;;) {
+        struct pollfd poller = {.fd = d->signals, .events = POLLIN};
+        int got = poll(&poller, 1, period_ms);
+        if (watched && lam_intake_alive(d->daemon.intake) && lam_scheduler_alive(d->daemon.scheduler))
+            sd_notify(0, "WATCHDOG=1");
+        struct signalfd_siginfo signal;
+        if (got <= 0 || read(d->signals, &signal, sizeof signal) != (ssize_t)sizeof signal)
+            continue;
+        if (signal.ssi_signo != SIGHUP)
+            return;
+        reload(d);
+    }
+}
+
+static lam_status take_signals(laminad *d, lam_error *err)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    sigprocmask(SIG_BLOCK, &set, NULL); /* before any thread, so that all inherit it */
+    signal(SIGPIPE, SIG_IGN);
+    d->signals = signalfd(-1, &set, SFD_CLOEXEC);
+    return d->signals < 0 ? lam_fail_errno(err, errno, "cannot take signals") : LAM_OK;
+}
+
+static int serve(lam_config *config)
+{
+    static laminad d;
+    lam_error err = {0};
+    d.lock_fd = d.dicom_socket = d.http_socket = d.signals = -1;
+    d.configs[d.config_count++] = config;
+    pthread_mutex_init(&d.daemon.lock, NULL);
+    d.daemon.config = config;
+    d.daemon.started_ms = lam_clock_monotonic_ms();
+    lam_log_open("laminad", config->log_level, getenv("JOURNAL_STREAM") != NULL);
+    lam_status status = take_signals(&d, &err);
+    if (status == LAM_OK)
+        status = start_all(&d, &err);
+    if (status == LAM_OK) {
+        announce(&d);
+        run(&d);
+        sd_notify(0, "STOPPING=1");
+        lam_log(LAM_LOG_INFO, "stopping", "uptime_s=%lld",
+                (long long)((lam_clock_monotonic_ms() - d.daemon.started_ms) / 1000));
+    } else {
+        fprintf(stderr, "laminad: %s\n", err.message);
+        sd_notifyf(0, "STATUS=%s", err.message);
+    }
+    stop_all(&d);
+    return status == LAM_OK ? 0 : 1;
+}
+
+/* ---- command line ---- */
+
+static int check_config(const char *path)
+{
+    lam_buffer report;
+    lam_buffer_init(&report, 1 << 20);
+    lam_status status = lam_config_check(path, &report);
+    fputs(lam_buffer_text(&report), status == LAM_OK ? stdout : stderr);
+    if (status == LAM_OK)
+        puts("configuration is good");
+    lam_buffer_done(&report);
+    return status == LAM_OK ? 0 : 1;
+}
+
+static int print_with(lam_status (*write)(lam_buffer *))
+{
+    lam_buffer text;
+    lam_buffer_init(&text, 1 << 20);
+    lam_status status = write(&text);
+    fputs(lam_buffer_text(&text), stdout);
+    lam_buffer_done(&text);
+    return status == LAM_OK ? 0 : 1;
+}
+
+static void usage(FILE *out)
+{
+    fputs("usage: laminad [--config FILE] [--check-config]\n"
+          "       laminad --print-config-example | --print-config-man | --version | --help\n\n"
+          "Runs the Lamina daemon in the foreground. Without --config it reads " LAM_CONFIG_DEFAULT_FILE ",\n"
+          "or uses built-in defaults when that is not there. SIGTERM drains and ends it, SIGHUP reloads\n"
+          "configuration and models. See laminad(8) and lamina.conf(5).\n",
+          out);
+}
+
+int main(int argc, char **argv)
+{
+    enum { CONFIG = 'c', CHECK = 'k', EXAMPLE = 'e', MAN = 'm', VERSION = 'V', HELP = 'h' };
+    static const struct option options[] = {
+        {"config", required_argument, NULL, CONFIG},
+        {"check-config", no_argument, NULL, CHECK},
+        {"print-config-example", no_argument, NULL, EXAMPLE},
+        {"print-config-man", no_argument, NULL, MAN},
+        {"version", no_argument, NULL, VERSION},
+        {"help", no_argument, NULL, HELP},
+        {NULL, 0, NULL, 0},
+    };
+    const char *path = NULL;
+    bool check = false;
+    for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
+        switch (option) {
+        case CONFIG:
+            path = optarg;
+            break;
+        case CHECK:
+            check = true;
+            break;
+        case EXAMPLE:
+            return print_with(lam_config_write_example);
+        case MAN:
+            return print_with(lam_config_write_man);
+        case VERSION:
+            puts("laminad " LAMINA_VERSION);
+            return 0;
+        case HELP:
+            usage(stdout);
+            return 0;
+        default:
+            usage(stderr);
+            return 2;
+        }
+    }
+    if (optind < argc) {
+        usage(stderr);
+        return 2;
+    }
+    if (check)
+        return check_config(path);
+    lam_error err = {0};
+    lam_config *config = NULL;
+    if (lam_config_load(path, &config, &err) != LAM_OK) {
+        fprintf(stderr, "laminad: %s\n", err.message);
+        return 1;
+    }
+    prctl(PR_SET_DUMPABLE, 0); /* holds patients' data in memory */
+    return serve(config);
+}

@@ -1,0 +1,208 @@
+#include "daemon/laminad/publish.h"
+
+#include <jansson.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/base/io.h"
+#include "daemon/laminad/catalog.h"
+#include "daemon/laminad/header.h"
+
+enum { MAX_PUBLISHED = 32 };
+
+/* One file of the result on its way. */
+typedef struct published {
+    int64_t file; /* in the store; -1 until adopted */
+    int64_t bytes;
+    bool wanted; /* a row names it */
+} published;
+
+typedef struct publication {
+    lam_db *db;
+    lam_store *store;
+    const lam_job *job;
+    json_t *done;
+    lam_output *outputs;
+    size_t output_count;
+    published files[MAX_PUBLISHED];
+    int64_t now_ms;
+} publication;
+
+static void remove_files(publication *p, bool all)
+{
+    for (size_t i = 0; i < p->output_count; i++)
+        if (p->files[i].file >= 0 && (all || !p->files[i].wanted))
+            lam_store_remove(p->store, p->files[i].file);
+}
+
+/* The files are durable before any row names them (promise 1). */
+static lam_status adopt_files(publication *p, lam_error *err)
+{
+    for (size_t i = 0; i < p->output_count; i++)
+        p->files[i] = (published){.file = -1};
+    for (size_t i = 0; i < p->output_count; i++) {
+        struct stat info;
+        lam_status status = lam_io_sync(p->outputs[i].fd, err);
+        if (status == LAM_OK && fstat(p->outputs[i].fd, &info) < 0)
+            status = lam_fail(err, LAM_E_IO, "cannot stat a result file");
+        if (status == LAM_OK && info.st_size > 0) {
+            p->files[i].bytes = info.st_size;
+            status = lam_store_adopt(p->store, p->outputs[i].name, &p->files[i].file, err);
+        }
+        if (status != LAM_OK)
+            return status;
+    }
+    return lam_store_sync(p->store, err);
+}
+
+static lam_status find_file(publication *p, const json_t *entry, published **out, lam_error *err)
+{
+    const json_t *index = json_object_get(entry, "output");
+    json_int_t i = json_is_integer(index) ? json_integer_value(index) : -1;
+    if (i < 0 || (size_t)i >= p->output_count || p->files[i].file < 0 || p->files[i].wanted)
+        return lam_fail(err, LAM_E_CORRUPT, "the worker names an output that it did not write");
+    *out = &p->files[i];
+    return LAM_OK;
+}
+
+/* An instance with this UID that a result of Lamina holds may stay; anything else under it is a clash. */
+static lam_status find_published(publication *p, const lam_header *header, int64_t *instance, lam_error *err)
+{
+    int64_t is_result = 0;
+    lam_status status = lam_db_get_integer(p->db, instance, err, "SELECT id FROM instance WHERE uid = ?", "t",
+                                           header->sop_uid);
+    if (status != LAM_OK)
+        return status;
+    status =
+        lam_db_get_integer(p->db, &is_result, err,
+                           "SELECT s.state = 'result' FROM instance i JOIN series s ON s.id = i.series_id"
+                           " WHERE i.id = ?",
+                           "i", *instance);
+    if (status == LAM_OK && !is_result)
+        return lam_fail(err, LAM_E_EXISTS, "a received object has the UID of this result");
+    return status;
+}
+
+static lam_status publish_object(publication *p, const json_t *object, size_t position, lam_error *err)
+{
+    const char *type = json_string_value(json_object_get(object, "type"));
+    published *file = NULL;
+    lam_header header = {0};
+    lam_status status = find_file(p, object, &file, err);
+    if (status == LAM_OK && !type)
+        status = lam_fail(err, LAM_E_CORRUPT, "the worker gives an object without a type");
+    if (status == LAM_OK)
+        status = lam_header_from_json(json_object_get(object, "index"), &header, err);
+    if (status != LAM_OK)
+        return status;
+    int64_t instance = 0;
+    if (strcmp(header.study_uid, p->job->study_uid) != 0 ||
+        strcmp(header.series_uid, p->job->series_uid) == 0) {
+        status = lam_fail(err, LAM_E_CORRUPT,
+                          "the worker's %s does not belong into a series of its own in the study", type);
+    } else {
+        status = find_published(p, &header, &instance, err);
+        if (status == LAM_E_NOT_FOUND) {
+            const lam_catalog_file row = {.number = file->file, .bytes = file->bytes, .is_result = true};
+            file->wanted = true;
+            status = lam_catalog_add(p->db, &header, &row, p->now_ms, &instance, err);
+        }
+    }
+    if (status == LAM_OK)
+        status = lam_db_run(p->db, err,
+                            "INSERT OR REPLACE INTO result_object (job_id, position, type, instance_id)"
+                            " VALUES (?, ?, ?, ?)",
+                            "iiti", p->job->id, (int64_t)position, type, instance);
+    lam_header_done(&header);
+    return status;
+}
+
+static lam_status publish_picture(publication *p, const json_t *picture, lam_error *err)
+{
+    const char *name = json_string_value(json_object_get(picture, "name"));
+    const char *media_type = json_string_value(json_object_get(picture, "media_type"));
+    if (!name || !media_type || strcmp(media_type, "image/png") != 0)
+        return lam_fail(err, LAM_E_CORRUPT, "the worker gives a picture that is no PNG or has no name");
+    published *file = NULL;
+    lam_status status = find_file(p, picture, &file, err);
+    int64_t known = 0;
+    if (status == LAM_OK)
+        status = lam_db_get_integer(p->db, &known, err, "SELECT 1 FROM picture WHERE job_id = ? AND name = ?",
+                                    "it", p->job->id, name);
+    if (status != LAM_E_NOT_FOUND)
+        return status;
+    file->wanted = true;
+    return lam_db_run(p->db, err,
+                      "INSERT INTO picture (job_id, name, media_type, file, bytes) VALUES (?, ?, ?, ?, ?)",
+                      "ittii", p->job->id, name, media_type, file->file, file->bytes);
+}
+
+/* What RESULT has of the worker's answer. */
+static lam_status publish_findings(publication *p, lam_error *err)
+{
+    static const char *const members[] = {"task", "timings_ms", "classification", "detections", "segments"};
+    json_t *findings = json_object();
+    for (size_t i = 0; i < LAM_COUNT(members); i++) {
+        json_t *value = json_object_get(p->done, members[i]);
+        if (value)
+            json_object_set(findings, members[i], value);
+    }
+    lam_autofree char *text = json_dumps(findings, JSON_COMPACT);
+    json_decref(findings);
+    if (!text)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    return lam_db_run(p->db, err,
+                      "INSERT INTO result (job_id, findings, created_ms) VALUES (?1, ?2, ?3)"
+                      " ON CONFLICT DO UPDATE SET findings = ?2",
+                      "iti", p->job->id, text, p->now_ms);
+}
+
+static lam_status write_rows(publication *p, const lam_job_limits *limits, lam_error *err)
+{
+    const json_t *objects = json_object_get(p->done, "objects"),
+                 *pictures = json_object_get(p->done, "pictures");
+    lam_status status = LAM_OK;
+    for (size_t i = 0; status == LAM_OK && i < json_array_size(objects); i++)
+        status = publish_object(p, json_array_get(objects, i), i, err);
+    for (size_t i = 0; status == LAM_OK && i < json_array_size(pictures); i++)
+        status = publish_picture(p, json_array_get(pictures, i), err);
+    if (status == LAM_OK)
+        status = publish_findings(p, err);
+    lam_autofree char *timings = json_dumps(json_object_get(p->done, "timings_ms"), JSON_COMPACT);
+    if (status == LAM_OK)
+        status = lam_jobs_apply(p->db, p->job->id, LAM_JOB_SUCCEED, limits, NULL, timings, p->now_ms, err);
+    return status;
+}
+
+static lam_status publish_transaction(publication *p, const lam_job_limits *limits, lam_error *err)
+{
+    lam_status status = lam_db_begin(p->db, err);
+    if (status != LAM_OK)
+        return status;
+    status = write_rows(p, limits, err);
+    if (status == LAM_OK)
+        return lam_db_commit(p->db, err);
+    lam_db_rollback(p->db);
+    return status;
+}
+
+lam_status lam_publish(lam_db *db, lam_store *store, const lam_job *job, const char *payload,
+                       lam_output *outputs, size_t output_count, const lam_job_limits *limits, int64_t now_ms,
+                       lam_error *err)
+{
+    publication p = {.db = db,
+                     .store = store,
+                     .job = job,
+                     .outputs = outputs,
+                     .output_count = output_count < MAX_PUBLISHED ? output_count : MAX_PUBLISHED,
+                     .now_ms = now_ms};
+    p.done = json_loads(payload, 0, NULL);
+    if (!p.done)
+        return lam_fail(err, LAM_E_CORRUPT, "the worker's result is not JSON");
+    lam_status status = adopt_files(&p, err);
+    if (status == LAM_OK)
+        status = publish_transaction(&p, limits, err);
+    remove_files(&p, status != LAM_OK);
+    json_decref(p.done);
+    return status;
+}

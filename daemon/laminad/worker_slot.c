@@ -1,0 +1,180 @@
+#include "daemon/laminad/worker_slot.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/clock.h"
+#include "core/base/json.h"
+#include "core/base/text.h"
+#include "core/rnn/bundle.h"
+#include "daemon/ipc/messages.h"
+
+enum { FILES_PER_MESSAGE = 16 }; /* few, so that descriptors in flight stay bounded */
+
+static const char *const output_kinds[LAM_SLOT_OUTPUTS] = {"SEG", "SR", "montage"};
+
+void lam_slot_init(lam_worker_slot *slot)
+{
+    *slot = (lam_worker_slot){.state = LAM_SLOT_IDLE};
+    lam_child_init(&slot->child, "lamina-worker");
+    for (int i = 0; i < LAM_SLOT_OUTPUTS; i++)
+        slot->outputs[i] = (lam_output){.kind = output_kinds[i], .fd = -1};
+}
+
+void lam_slot_release(lam_worker_slot *slot, lam_store *store)
+{
+    for (int i = 0; i < LAM_SLOT_OUTPUTS; i++) {
+        if (slot->outputs[i].fd < 0)
+            continue;
+        close(slot->outputs[i].fd);
+        lam_spool_remove(store, slot->outputs[i].name);
+        slot->outputs[i].fd = -1;
+    }
+    free(slot->inputs);
+    slot->inputs = NULL;
+    slot->input_count = slot->inputs_sent = 0;
+    slot->state = LAM_SLOT_IDLE;
+    slot->stage[0] = '\0';
+    slot->done = slot->total = 0;
+    slot->blocked = false;
+}
+
+static void write_begin(lam_buffer *text, const lam_worker_slot *slot)
+{
+    const lam_job *job = &slot->job;
+    lam_json_writer w = lam_json_write_to(text);
+    lam_jw_object(&w, NULL);
+    lam_jw_integer(&w, "job", job->id);
+    lam_jw_object(&w, "model");
+    lam_jw_text(&w, "name", job->model);
+    lam_jw_text(&w, "version", job->version);
+    lam_jw_text(&w, "weights_sha256", job->weights_sha256);
+    lam_jw_end(&w);
+    lam_jw_text(&w, "study_uid", job->study_uid);
+    lam_jw_text(&w, "series_uid", job->series_uid);
+    lam_jw_integer(&w, "inputs", (int64_t)slot->input_count);
+    lam_jw_text(&w, "input_set", job->input_set);
+    lam_jw_object(&w, "device");
+    lam_jw_text(&w, "manufacturer", "Lamina");
+    lam_jw_text(&w, "model_name", job->model);
+    lam_jw_text(&w, "serial", job->weights_sha256);
+    lam_jw_text(&w, "software", LAMINA_VERSION);
+    lam_jw_end(&w);
+    lam_jw_end(&w);
+}
+
+static uint32_t request_of(const lam_worker_slot *slot)
+{
+    return (uint32_t)slot->job.id;
+}
+
+static lam_status send_begin(lam_worker_slot *slot, const lam_model *model, lam_error *err)
+{
+    lam_autoclose int manifest = -1;
+    lam_autoclose int weights = -1;
+    lam_status status = lam_model_open_file(model, LAM_BUNDLE_MANIFEST, &manifest, err);
+    if (status == LAM_OK)
+        status = lam_model_open_file(model, LAM_BUNDLE_WEIGHTS, &weights, err);
+    if (status != LAM_OK)
+        return status;
+    lam_buffer text;
+    lam_buffer_init(&text, 16384);
+    write_begin(&text, slot);
+    const int fds[2] = {manifest, weights};
+    status = lam_ipc_send(slot->child.socket, LAM_MESSAGE_ANALYZE_BEGIN, request_of(slot),
+                          lam_buffer_text(&text), fds, 2, err);
+    lam_buffer_done(&text);
+    return status;
+}
+
+lam_status lam_slot_begin(lam_worker_slot *slot, const lam_job *job, const lam_model *model, int64_t *inputs,
+                          size_t input_count, lam_store *store, int64_t timeout_ms, lam_error *err)
+{
+    slot->job = *job;
+    slot->inputs = inputs;
+    slot->input_count = input_count;
+    slot->inputs_sent = 0;
+    lam_status status = LAM_OK;
+    for (int i = 0; status == LAM_OK && i < LAM_SLOT_OUTPUTS; i++)
+        status = lam_spool_create(store, slot->outputs[i].name, &slot->outputs[i].fd, err);
+    if (status == LAM_OK)
+        status = send_begin(slot, model, err);
+    if (status != LAM_OK) {
+        lam_slot_release(slot, store);
+        return status;
+    }
+    slot->state = LAM_SLOT_FEEDING;
+    slot->deadline_ms = lam_clock_monotonic_ms() + timeout_ms;
+    lam_text_copy(slot->stage, sizeof slot->stage, "read");
+    return LAM_OK;
+}
+
+static lam_status send_inputs(lam_worker_slot *slot, lam_store *store, lam_error *err)
+{
+    int fds[FILES_PER_MESSAGE];
+    size_t count = 0;
+    lam_status status = LAM_OK;
+    while (status == LAM_OK && count < FILES_PER_MESSAGE && slot->inputs_sent + count < slot->input_count) {
+        int64_t bytes = 0;
+        status =
+            lam_store_open_file(store, slot->inputs[slot->inputs_sent + count], &fds[count], &bytes, err);
+        if (status == LAM_OK)
+            count++;
+    }
+    if (status == LAM_OK)
+        status = lam_ipc_send(slot->child.socket, LAM_MESSAGE_ANALYZE_INPUT, request_of(slot), "{}", fds,
+                              count, err);
+    for (size_t i = 0; i < count; i++)
+        close(fds[i]);
+    if (status == LAM_OK)
+        slot->inputs_sent += count;
+    return status;
+}
+
+static lam_status send_run(lam_worker_slot *slot, lam_error *err)
+{
+    int fds[LAM_SLOT_OUTPUTS];
+    lam_buffer text;
+    lam_buffer_init(&text, 1024);
+    lam_json_writer w = lam_json_write_to(&text);
+    lam_jw_object(&w, NULL);
+    lam_jw_array(&w, "outputs");
+    for (int i = 0; i < LAM_SLOT_OUTPUTS; i++) {
+        fds[i] = slot->outputs[i].fd;
+        lam_jw_text(&w, NULL, slot->outputs[i].kind);
+    }
+    lam_jw_end(&w);
+    lam_jw_end(&w);
+    lam_status status = lam_ipc_send(slot->child.socket, LAM_MESSAGE_ANALYZE_RUN, request_of(slot),
+                                     lam_buffer_text(&text), fds, LAM_SLOT_OUTPUTS, err);
+    lam_buffer_done(&text);
+    return status;
+}
+
+lam_status lam_slot_feed(lam_worker_slot *slot, lam_store *store, lam_error *err)
+{
+    while (slot->state == LAM_SLOT_FEEDING) {
+        bool last = slot->inputs_sent == slot->input_count;
+        lam_status status = last ? send_run(slot, err) : send_inputs(slot, store, err);
+        slot->blocked = status == LAM_E_BUSY;
+        if (slot->blocked)
+            return LAM_OK;
+        if (status != LAM_OK)
+            return status;
+        if (last)
+            slot->state = LAM_SLOT_RUNNING;
+    }
+    return LAM_OK;
+}
+
+void lam_slot_progress(lam_worker_slot *slot, const lam_ipc_message *message)
+{
+    LAM_AUTO_PTR(lam_json) *json = NULL;
+    if (lam_json_parse(message->payload, message->length, &json, NULL) != LAM_OK)
+        return;
+    const lam_jv *root = lam_json_root(json);
+    lam_text_copy(slot->stage, sizeof slot->stage, lam_jv_text(lam_jv_get(root, "stage"), slot->stage));
+    slot->done = lam_jv_integer(lam_jv_get(root, "done"), 0);
+    slot->total = lam_jv_integer(lam_jv_get(root, "total"), 0);
+}
