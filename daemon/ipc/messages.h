@@ -22,11 +22,12 @@ typedef enum lam_message_type {
      * (none on reload).
      * {"ae_title", "accept":"known|any", "peers":[{"name","ae_title","host"}], "max_associations",
      * "max_associations_per_peer", "max_pdu", "association_timeout_ms" (ARTIM), "idle_timeout_ms",
-     * "max_object_bytes"} */
+     * "max_object_bytes", "reserve_bytes" (free space below which objects are refused), "private_classes"?
+     * (take SOP classes outside the standard too; default false)} */
     LAM_MESSAGE_CONFIGURE = 10,
 
     /* dimse → laminad: a whole object lies fsynced in the spool as Part 10 file `name`; answer with
-     * STORE_REPLY, same request.
+     * STORE_REPLY, same request. From here on the file is laminad's to keep or remove.
      * {"name","sop_class_uid","sop_instance_uid","transfer_syntax_uid","bytes","association","calling_ae","address"}
      */
     LAM_MESSAGE_STORE,

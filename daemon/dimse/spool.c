@@ -1,0 +1,102 @@
+#include "daemon/dimse/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/statvfs.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "core/base/io.h"
+
+void lam_scp_spool_init(lam_scp_spool *spool, int directory)
+{
+    spool->directory = directory;
+    spool->fd = -1;
+    spool->name[0] = '\0';
+    spool->written = 0;
+    spool->buffered = 0;
+}
+
+lam_status lam_scp_spool_check(const lam_scp_spool *spool, uint64_t reserve, lam_error *err)
+{
+    struct statvfs info;
+    if (fstatvfs(spool->directory, &info) < 0)
+        return lam_fail_errno(err, errno, "cannot find out how full the disk is");
+    uint64_t available = (uint64_t)info.f_bavail * info.f_frsize;
+    if (available < reserve)
+        return lam_fail(err, LAM_E_NO_SPACE, "the disk is nearly full");
+    return LAM_OK;
+}
+
+lam_status lam_scp_spool_begin(lam_scp_spool *spool, lam_error *err)
+{
+    uint64_t random[2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return lam_fail_errno(err, errno, "cannot get random bytes");
+    snprintf(spool->name, sizeof spool->name, "c-%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+    spool->fd = openat(spool->directory, spool->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (spool->fd < 0)
+        return lam_fail_errno(err, errno, "cannot create a file in the spool");
+    spool->written = 0;
+    spool->buffered = 0;
+    return LAM_OK;
+}
+
+/* Writes what is buffered and `length` bytes more, in one call where the kernel takes all. */
+static lam_status flush_with(lam_scp_spool *spool, const void *bytes, size_t length, lam_error *err)
+{
+    struct iovec parts[2] = {{spool->buffer, spool->buffered}, {(void *)(uintptr_t)bytes, length}};
+    size_t total = spool->buffered + length;
+    ssize_t written;
+    while ((written = writev(spool->fd, parts, 2)) < 0)
+        if (errno != EINTR)
+            return lam_fail_errno(err, errno, "cannot write %zu bytes to the spool", total);
+    size_t done = (size_t)written;
+    lam_status status = LAM_OK;
+    if (done < spool->buffered) {
+        status = lam_io_write_all(spool->fd, spool->buffer + done, spool->buffered - done, err);
+        done = spool->buffered;
+    }
+    size_t of_bytes = done - spool->buffered;
+    if (status == LAM_OK && of_bytes < length)
+        status = lam_io_write_all(spool->fd, (const char *)bytes + of_bytes, length - of_bytes, err);
+    spool->buffered = 0;
+    return status;
+}
+
+lam_status lam_scp_spool_append(lam_scp_spool *spool, const void *bytes, size_t length, lam_error *err)
+{
+    spool->written += length;
+    if (length > sizeof spool->buffer - spool->buffered)
+        return flush_with(spool, bytes, length, err);
+    memcpy(spool->buffer + spool->buffered, bytes, length);
+    spool->buffered += length;
+    return LAM_OK;
+}
+
+lam_status lam_scp_spool_finish(lam_scp_spool *spool, lam_error *err)
+{
+    lam_status status = flush_with(spool, NULL, 0, err);
+    if (status == LAM_OK)
+        status = lam_io_sync(spool->fd, err);
+    if (status != LAM_OK) {
+        lam_scp_spool_discard(spool);
+        return status;
+    }
+    close(spool->fd);
+    spool->fd = -1;
+    return LAM_OK;
+}
+
+void lam_scp_spool_discard(lam_scp_spool *spool)
+{
+    if (spool->fd < 0)
+        return;
+    close(spool->fd);
+    spool->fd = -1;
+    unlinkat(spool->directory, spool->name, 0);
+}

@@ -1,0 +1,128 @@
+/* The asking end of net.h. */
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include "dcmtk/config/osconfig.h"
+
+#include "dcmtk/dcmnet/cond.h"
+#include "dcmtk/dcmnet/dul.h"
+
+#include "dicom/dcmtk/guard.h"
+#include "dicom/dcmtk/net_association.h"
+
+namespace lamina
+{
+namespace
+{
+
+/* DCMTK 3.6.7 takes "node:port" of at most 63 characters and splits it at the first colon, so it gets a
+ * numeric IPv4 address and we do the look-up. */
+lam_status resolve(const lam_net_peer &peer, char *out, size_t size, lam_error *err)
+{
+    addrinfo hints = {}, *found = nullptr;
+    hints.ai_family = AF_INET;
+    hints.ai_socktype = SOCK_STREAM;
+    int failed = getaddrinfo(peer.host, nullptr, &hints, &found);
+    if (failed)
+        return lam_fail(err, LAM_E_NOT_FOUND, "cannot find host %s: %s", peer.host, gai_strerror(failed));
+    char address[INET_ADDRSTRLEN];
+    const sockaddr_in *first = reinterpret_cast<const sockaddr_in *>(found->ai_addr);
+    inet_ntop(AF_INET, &first->sin_addr, address, sizeof address);
+    freeaddrinfo(found);
+    snprintf(out, size, "%s:%u", address, peer.port);
+    return LAM_OK;
+}
+
+OFCondition propose(T_ASC_Parameters *parameters, const lam_net_context *contexts, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *transfer_syntax = contexts[i].transfer_syntax;
+        OFCondition condition =
+            ASC_addPresentationContext(parameters, static_cast<T_ASC_PresentationContextID>(2 * i + 1),
+                                       contexts[i].abstract_syntax, &transfer_syntax, 1);
+        if (condition.bad())
+            return condition;
+    }
+    return EC_Normal;
+}
+
+lam_status fail_request(lam_error *err, lam_association *association, const OFCondition &condition,
+                        const lam_net_peer &peer, T_ASC_Parameters *parameters)
+{
+    if (condition == DUL_ASSOCIATIONREJECTED) {
+        T_ASC_RejectParameters rejected;
+        ASC_getRejectParameters(parameters, &rejected);
+        lam_rejection rejection = {static_cast<uint8_t>(rejected.result),
+                                   static_cast<uint8_t>(rejected.source),
+                                   static_cast<uint8_t>(rejected.reason & 0xff)};
+        return lam_fail(err, LAM_E_PEER, "%s:%u (%s) rejected the association%s: %s", peer.host, peer.port,
+                        peer.called_ae, rejection.result == 2 ? " for now" : "",
+                        lam_rejection_text(rejection));
+    }
+    char doing[160];
+    snprintf(doing, sizeof doing, "asking %.100s:%u for an association", peer.host, peer.port);
+    if (condition.code() == DULC_TCPINITERROR || condition.code() == DULC_REQUESTASSOCIATIONFAILED)
+        return lam_fail(err, strstr(condition.text(), "Timeout") ? LAM_E_TIMEOUT : LAM_E_PEER,
+                        "cannot connect to %s:%u: %s", peer.host, peer.port, condition.text());
+    return fail_condition(err, association, condition, doing);
+}
+
+struct DestroyParameters {
+    void operator()(T_ASC_Parameters *parameters) const
+    {
+        ASC_destroyAssociationParameters(&parameters);
+    }
+};
+
+lam_status request(const lam_net_peer &peer, const lam_net_context *contexts, size_t count,
+                   lam_association **out, lam_error *err)
+{
+    char address[64];
+    lam_status status = resolve(peer, address, sizeof address, err);
+    if (status != LAM_OK)
+        return status;
+    T_ASC_Parameters *raw = nullptr;
+    OFCondition condition = ASC_createAssociationParameters(&raw, LAM_NET_MAX_PDU);
+    if (condition.bad())
+        return fail_condition(err, nullptr, condition, "preparing an association");
+    std::unique_ptr<T_ASC_Parameters, DestroyParameters> parameters(raw);
+    ASC_setAPTitles(raw, peer.calling_ae, peer.called_ae, nullptr);
+    ASC_setPresentationAddresses(raw, "localhost", address);
+    say_who_we_are(raw);
+    condition = propose(raw, contexts, count);
+    if (condition.bad())
+        return fail_condition(err, nullptr, condition, "preparing an association");
+
+    LAM_AUTO_PTR(lam_association) *association = new lam_association;
+    dcmConnectionTimeout.set(std::max(1, peer.connect_timeout_ms / 1000));
+    Making making = {-1, nullptr, 0, peer.response_timeout_ms, &association->timed_out};
+    Scope scope(making);
+    condition = ASC_requestAssociation(network, raw, &association->asc);
+    if (association->asc)
+        parameters.release(); /* they belong to the association now */
+    if (condition.bad())
+        return fail_request(err, association, condition, peer, raw);
+    collect_contexts(*association);
+    *out = LAM_TAKE_PTR(association);
+    return LAM_OK;
+}
+
+} // namespace
+} // namespace lamina
+
+using namespace lamina;
+
+extern "C" lam_status lam_net_request(const lam_net_peer *peer, const lam_net_context *contexts, size_t count,
+                                      lam_association **out, lam_error *err)
+{
+    if (!count || count > LAM_ASSOCIATE_MAX_CONTEXTS)
+        return lam_fail(err, LAM_E_LIMIT, "an association takes 1 to %d presentation contexts, not %zu",
+                        LAM_ASSOCIATE_MAX_CONTEXTS, count);
+    return lam_guard(err, [&] { return request(*peer, contexts, count, out, err); });
+}

@@ -1,0 +1,48 @@
+/* Plays laminad for one lamina-dimse: starts the real program with a socket pair, a listening socket and a
+ * spool, answers its STOREs and remembers what it says. */
+#ifndef LAMINA_TESTS_DIMSE_HARNESS_H
+#define LAMINA_TESTS_DIMSE_HARNESS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/base/buffer.h"
+
+typedef struct dimse_harness {
+    pid_t pid;
+    int socket, listener, spool_fd;
+    uint16_t port;
+    char spool[256];
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    lam_buffer events; /* payloads of ASSOCIATION, one a line */
+    bool ready;
+
+    /* set by the test at any time */
+    atomic_int status;  /* for STORE_REPLY */
+    atomic_bool mute;   /* do not answer */
+    atomic_bool keep;   /* leave stored files in the spool; else they are removed */
+    atomic_int stored;  /* STOREs seen */
+    char last_name[64]; /* of the last STORE */
+} dimse_harness;
+
+/* Starts and waits for READY. `extra` replaces members of the default configuration: "\"accept\":\"any\"", or
+ * NULL. The defaults: AE title LAMINA, known peer PEER, limits that no test meets by accident. */
+void dimse_harness_start(dimse_harness *harness, const char *extra);
+void dimse_harness_configure(dimse_harness *harness, const char *extra, bool first);
+void dimse_harness_send(dimse_harness *harness, uint32_t type);
+/* Closes our end if it is open, waits for the program to end and cleans up; returns its exit status, or 256
+ * and the signal. */
+int dimse_harness_stop(dimse_harness *harness);
+/* Waits up to 5 s for an event line that contains `text`. */
+bool dimse_harness_saw(dimse_harness *harness, const char *text);
+/* Files in the spool. */
+int dimse_harness_files(const dimse_harness *harness);
+/* A TCP connection to it. */
+int dimse_harness_connect(const dimse_harness *harness);
+
+#endif
