@@ -1,0 +1,135 @@
+#include "daemon/worker/worker.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "core/base/buffer.h"
+#include "core/base/cleanup.h"
+#include "core/base/json.h"
+#include "daemon/ipc/ipc.h"
+#include "daemon/ipc/messages.h"
+#include "daemon/worker/analyse.h"
+#include "daemon/worker/hook.h"
+#include "dicom/index.h"
+
+typedef struct worker {
+    int socket;
+    lam_analysis *analysis; /* between BEGIN and RUN */
+    lam_models *models;
+    bool draining;
+} worker;
+
+static lam_status send_failed(int socket, uint32_t request, const lam_error *why, lam_error *err)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer payload;
+    lam_buffer_init(&payload, LAM_IPC_MAX_PAYLOAD);
+    lam_json_writer w = lam_json_write_to(&payload);
+    lam_jw_object(&w, NULL);
+    lam_jw_text(&w, "status", lam_status_name(why->status));
+    lam_jw_text(&w, "reason", why->message);
+    lam_jw_bool(&w, "permanent", lam_worker_is_permanent(why->status));
+    lam_jw_end(&w);
+    return lam_ipc_send(socket, LAM_MESSAGE_FAILED, request, lam_buffer_text(&payload), NULL, 0, err);
+}
+
+static lam_status answer_index(worker *self, lam_ipc_message *message, lam_error *err)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer header;
+    lam_buffer_init(&header, LAM_IPC_MAX_PAYLOAD);
+    lam_error why = {LAM_OK, ""};
+    if (message->fd_count != 1)
+        return lam_fail(err, LAM_E_PEER, "INDEX came with %zu descriptors instead of one", message->fd_count);
+    if (lam_index_file(message->fds[0], &header, &why) != LAM_OK)
+        return send_failed(self->socket, message->request, &why, err);
+    lam_worker_hook_index(lam_buffer_text(&header));
+    return lam_ipc_send(self->socket, LAM_MESSAGE_INDEXED, message->request, lam_buffer_text(&header), NULL,
+                        0, err);
+}
+
+/* A job's failure is answered once, to RUN: what goes wrong before is kept by the analysis. */
+static lam_status begin_analysis(worker *self, lam_ipc_message *message, lam_error *err)
+{
+    lam_analysis_free(self->analysis);
+    self->analysis = NULL;
+    return lam_analysis_create(self->models, message, &self->analysis, err);
+}
+
+static lam_status add_input(worker *self, lam_ipc_message *message, lam_error *err)
+{
+    if (!self->analysis)
+        return lam_fail(err, LAM_E_PEER, "ANALYZE_INPUT without ANALYZE_BEGIN");
+    lam_analysis_add(self->analysis, message);
+    return LAM_OK;
+}
+
+static lam_status run_analysis(worker *self, lam_ipc_message *message, lam_error *err)
+{
+    if (!self->analysis)
+        return lam_fail(err, LAM_E_PEER, "ANALYZE_RUN without ANALYZE_BEGIN");
+    lam_error why = {LAM_OK, ""};
+    LAM_AUTO(lam_buffer_done) lam_buffer result;
+    lam_buffer_init(&result, LAM_IPC_MAX_PAYLOAD);
+    lam_status status = lam_analysis_run(self->analysis, self->socket, message, &result, &why);
+    lam_analysis_free(self->analysis);
+    self->analysis = NULL;
+    if (status != LAM_OK)
+        return send_failed(self->socket, message->request, &why, err);
+    return lam_ipc_send(self->socket, LAM_MESSAGE_DONE, message->request, lam_buffer_text(&result), NULL, 0,
+                        err);
+}
+
+static lam_status drain(worker *self, lam_ipc_message *message, lam_error *err)
+{
+    (void)message;
+    (void)err;
+    self->draining = true;
+    return LAM_OK;
+}
+
+static const struct {
+    lam_message_type type;
+    lam_status (*handle)(worker *self, lam_ipc_message *message, lam_error *err);
+} handlers[] = {
+    {LAM_MESSAGE_INDEX, answer_index},
+    {LAM_MESSAGE_ANALYZE_BEGIN, begin_analysis},
+    {LAM_MESSAGE_ANALYZE_INPUT, add_input},
+    {LAM_MESSAGE_ANALYZE_RUN, run_analysis},
+    {LAM_MESSAGE_DRAIN, drain},
+};
+
+static lam_status handle(worker *self, lam_ipc_message *message, lam_error *err)
+{
+    for (size_t i = 0; i < LAM_COUNT(handlers); i++)
+        if (handlers[i].type == message->type)
+            return handlers[i].handle(self, message, err);
+    return lam_fail(err, LAM_E_PEER, "a message of unknown type %u", message->type);
+}
+
+static lam_status serve(worker *self, lam_error *err)
+{
+    char ready[32];
+    snprintf(ready, sizeof ready, "{\"pid\":%d}", (int)getpid());
+    lam_status status = lam_ipc_send(self->socket, LAM_MESSAGE_READY, 0, ready, NULL, 0, err);
+    while (status == LAM_OK && !self->draining) {
+        lam_ipc_message message;
+        status = lam_ipc_receive(self->socket, &message, err);
+        if (status == LAM_E_PEER)
+            return LAM_OK; /* laminad is gone, and so are we */
+        if (status != LAM_OK)
+            return status;
+        status = handle(self, &message, err);
+        lam_ipc_message_done(&message);
+    }
+    return status;
+}
+
+lam_status lam_worker_serve(int socket, lam_error *err)
+{
+    worker self = {.socket = socket};
+    lam_status status = lam_models_create(&self.models, err);
+    if (status == LAM_OK)
+        status = serve(&self, err);
+    lam_analysis_free(self.analysis);
+    lam_models_free(self.models);
+    return status;
+}

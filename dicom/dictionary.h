@@ -1,0 +1,28 @@
+/* The data dictionary (PS3.6): what the value representation of a tag is where the bytes do not say. Behind
+ * it is DCMTK's. */
+#ifndef LAMINA_DICOM_DICTIONARY_H
+#define LAMINA_DICOM_DICTIONARY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dicom/boundary.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Two letters and NUL into `vr`; "xs" for "US or SS" (the pixel representation decides), "OW" for "OB or OW",
+ * "UL" for group lengths, "LO" for private creators. False, and "UN", when the tag is not a standard one. */
+bool lam_dictionary_vr(uint32_t tag, char vr[3]) LAM_NOEXCEPT;
+
+/* Tag of a keyword such as "SeriesDescription"; false when there is none. */
+bool lam_dictionary_tag(const char *keyword, uint32_t *tag) LAM_NOEXCEPT;
+
+/* Keyword of a tag, or "" when it is not a standard one. Copied into `keyword`; returns it. */
+const char *lam_dictionary_keyword(uint32_t tag, char keyword[72]) LAM_NOEXCEPT;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

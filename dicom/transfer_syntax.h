@@ -1,0 +1,30 @@
+/* What a transfer syntax UID says about the bytes that follow (PS3.5 section 10 and annex A). Not a codec. */
+#ifndef LAMINA_DICOM_TRANSFER_SYNTAX_H
+#define LAMINA_DICOM_TRANSFER_SYNTAX_H
+
+#include <stdbool.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define LAM_TS_IMPLICIT_LITTLE "1.2.840.10008.1.2"
+#define LAM_TS_EXPLICIT_LITTLE "1.2.840.10008.1.2.1"
+#define LAM_TS_DEFLATED        "1.2.840.10008.1.2.1.99"
+#define LAM_TS_EXPLICIT_BIG    "1.2.840.10008.1.2.2"
+
+typedef struct lam_transfer_syntax {
+    bool explicit_vr;
+    bool big_endian;
+    bool deflated;     /* the data set is a raw deflate stream (RFC 1951) */
+    bool encapsulated; /* pixel data are fragments of a compressed stream */
+} lam_transfer_syntax;
+
+/* By UID. One that is not known is taken as every syntax defined since 1993: explicit VR little endian with
+ * encapsulated pixel data. */
+lam_transfer_syntax lam_transfer_syntax_of(const char *uid);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
