@@ -6,10 +6,10 @@
 #include "daemon/cli/table.h"
 
 static const lam_column job_columns[] = {
-    {"JOB", "job", LAM_CELL_INTEGER},         {"STATE", "state", LAM_CELL_TEXT},
-    {"MODEL", "model.name", LAM_CELL_TEXT},   {"VERSION", "model.version", LAM_CELL_TEXT},
-    {"ATTEMPTS", "attempts", LAM_CELL_COUNT}, {"CREATED", "created", LAM_CELL_TIME},
-    {"STUDY", "study_uid", LAM_CELL_TEXT},    {"REASON", "reason", LAM_CELL_TEXT},
+    {"JOB", "job", LAM_CELL_INTEGER},           {"STATE", "state", LAM_CELL_TEXT},
+    {"MODEL", "model.name", LAM_CELL_TEXT},     {"VERSION", "model.version", LAM_CELL_TEXT},
+    {"ATTEMPTS", "attempts", LAM_CELL_INTEGER}, {"CREATED", "created", LAM_CELL_TIME},
+    {"STUDY", "study_uid", LAM_CELL_TEXT},      {"REASON", "reason", LAM_CELL_TEXT},
 };
 
 static void print_jobs(const json_t *answer)
@@ -27,7 +27,7 @@ static void print_job(const json_t *job)
     json_t *rows = json_pack("[O]", job);
     lam_table_print(stdout, rows, job_columns, LAM_COUNT(job_columns));
     json_decref(rows);
-    const json_t *attempts = lam_json_member(job, "attempts");
+    const json_t *attempts = lam_json_member(job, "attempts_made");
     if (json_array_size(attempts) == 0)
         return;
     putchar('\n');

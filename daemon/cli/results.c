@@ -159,14 +159,12 @@ static bool is_plain(const char *text)
     return length > 0 && length <= 64 && text[0] != '.' && strspn(text, allowed) == length;
 }
 
-static lam_status save(const saving *s, const char *path, const char *name, bool optional)
+static lam_status save(const saving *s, const char *path, const char *name)
 {
     char file[MAX_PATH_TEXT];
     if ((size_t)snprintf(file, sizeof file, "%s/%s", s->remote->save, name) >= sizeof file)
         return lam_fail(s->err, LAM_E_LIMIT, "%.200s…: the path is too long", s->remote->save);
     lam_status status = lam_rest_download(s->remote->rest, path, file, s->err);
-    if (status == LAM_E_NOT_FOUND && optional)
-        return LAM_OK;
     if (status == LAM_OK && !s->remote->json)
         printf("saved %s\n", file);
     return status;
@@ -185,7 +183,7 @@ static lam_status save_object(const saving *s, const char *stem, const json_t *o
     snprintf(name, sizeof name, "%s-%s%s.dcm", stem, type, suffix);
     snprintf(path, sizeof path, "/dicom-web/studies/%s/series/%s/instances/%s?accept=application/dicom",
              s->remote->argument, series, sop);
-    return save(s, path, name, false);
+    return save(s, path, name);
 }
 
 /* How many of the objects up to this one have its type, so that each file gets a name of its own. */
@@ -198,23 +196,34 @@ static size_t number_of_type(const json_t *objects, size_t index)
     return number;
 }
 
+static lam_status save_picture(const saving *s, const char *stem, long long job, const json_t *picture)
+{
+    const char *picture_name = lam_json_member_text(picture, "name");
+    bool png = strcmp(lam_json_member_text(picture, "media_type"), "image/png") == 0;
+    char path[MAX_PATH_TEXT], name[256];
+    if (!is_plain(picture_name))
+        return lam_fail(s->err, LAM_E_PEER, "the server names a picture that cannot be one");
+    snprintf(name, sizeof name, "%s-%s%s", stem, picture_name, png ? ".png" : "");
+    snprintf(path, sizeof path, "/api/v1/jobs/%lld/pictures/%s", job, picture_name);
+    return save(s, path, name);
+}
+
 static lam_status save_result(const saving *s, const json_t *result)
 {
     const char *model = lam_json_member_text(result, "model.name");
     long long job = (long long)json_integer_value(lam_json_member(result, "job"));
     const json_t *objects = lam_json_member(result, "objects");
-    char stem[128], path[128], name[160];
+    const json_t *pictures = lam_json_member(result, "pictures");
+    char stem[128];
     if (!is_plain(model))
         return lam_fail(s->err, LAM_E_PEER, "the server names a model that cannot be one");
     snprintf(stem, sizeof stem, "%s-%lld", model, job);
-    for (size_t i = 0; i < json_array_size(objects); i++) {
-        lam_status status = save_object(s, stem, json_array_get(objects, i), number_of_type(objects, i));
-        if (status != LAM_OK)
-            return status;
-    }
-    snprintf(name, sizeof name, "%s-montage.png", stem);
-    snprintf(path, sizeof path, "/api/v1/jobs/%lld/pictures/montage", job);
-    return save(s, path, name, true);
+    lam_status status = LAM_OK;
+    for (size_t i = 0; status == LAM_OK && i < json_array_size(objects); i++)
+        status = save_object(s, stem, json_array_get(objects, i), number_of_type(objects, i));
+    for (size_t i = 0; status == LAM_OK && i < json_array_size(pictures); i++)
+        status = save_picture(s, stem, job, json_array_get(pictures, i));
+    return status;
 }
 
 static lam_status save_all(const lam_remote *remote, const json_t *answer, lam_error *err)

@@ -9,10 +9,9 @@
 static void print_studies(const json_t *answer)
 {
     static const lam_column columns[] = {
-        {"STUDY", "study_uid", LAM_CELL_TEXT},
-        {"STATE", "state", LAM_CELL_TEXT},
-        {"SERIES", "series", LAM_CELL_COUNT},
-        {"JOBS", "jobs", LAM_CELL_COUNT},
+        {"STUDY", "study_uid", LAM_CELL_TEXT},        {"STATE", "state", LAM_CELL_TEXT},
+        {"SERIES", "series_count", LAM_CELL_INTEGER}, {"INSTANCES", "instances", LAM_CELL_INTEGER},
+        {"CREATED", "created", LAM_CELL_TIME},        {"DESCRIPTION", "description", LAM_CELL_TEXT},
     };
     lam_table_print(stdout, lam_json_member(answer, "studies"), columns, LAM_COUNT(columns));
 }

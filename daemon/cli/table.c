@@ -41,9 +41,7 @@ static void print_value(const json_t *value, lam_cell_format format, char text[L
     enum { SIZE = LAM_CELL_TEXT_SIZE };
     double number = json_number_value(value);
     const char *string = json_string_value(value);
-    if (format == LAM_CELL_COUNT)
-        snprintf(text, SIZE, "%zu", json_array_size(value));
-    else if (string && format == LAM_CELL_TIME)
+    if (string && format == LAM_CELL_TIME)
         snprintf(text, SIZE, "%.10s %.8s", string, strlen(string) >= 19 ? string + 11 : "");
     else if (string)
         lam_text_copy(text, SIZE, string);

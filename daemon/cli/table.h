@@ -16,7 +16,6 @@ typedef enum lam_cell_format {
     LAM_CELL_DECIMAL, /* three decimals */
     LAM_CELL_PERCENT, /* 0 … 1, one decimal */
     LAM_CELL_SECONDS, /* of milliseconds */
-    LAM_CELL_COUNT,   /* how many elements an array has */
     LAM_CELL_TIME     /* an ISO 8601 time without what is smaller than a second */
 } lam_cell_format;
 

@@ -95,7 +95,7 @@ lam_status lam_config_write_example(lam_buffer *out)
              "gives the default.\n"
              "# A comment begins with # or ; at the start of a line, or with a blank and ; behind a "
              "value.\n"
-             "# Check with: laminad --check-config. Apply with: systemctl reload lamina\n");
+             "# Check with: laminad --check-config. Apply with: systemctl reload laminad\n");
     for (size_t i = 0; i < LAM_SECTION_COUNT; i++) {
         const lam_config_section *section = &lam_config_sections[i];
         lam_buffer_append_text(out, "\n");

@@ -23,15 +23,16 @@ typedef struct answer {
     const char *body;
 } answer;
 
-static const char done[] = "{\"study_uid\":\"1.2.3\",\"state\":\"done\",\"results\":[{\"job\":7,\"model\":{"
-                           "\"name\":\"hippocampus\",\"version\":"
-                           "\"1.0.0\"},\"series_uid\":\"1.2.3.4\",\"task\":\"segmentation\",\"state\":"
-                           "\"done\",\"timings_ms\":{\"read\":120},"
-                           "\"segments\":[{\"number\":1,\"label\":\"Anterior "
-                           "hippocampus\",\"voxels\":1520,\"volume_ml\":1.52}],\"objects\":[{"
-                           "\"type\":\"SEG\",\"series_uid\":\"1.2.3.5\",\"sop_uid\":\"1.2.3.5.1\"},{\"type\":"
-                           "\"SR\",\"series_uid\":\"1.2.3.6\","
-                           "\"sop_uid\":\"1.2.3.6.1\"}]}]}";
+static const char done[] =
+    "{\"study_uid\":\"1.2.3\",\"state\":\"done\",\"results\":[{\"job\":7,\"model\":{"
+    "\"name\":\"hippocampus\",\"version\":"
+    "\"1.0.0\"},\"series_uid\":\"1.2.3.4\",\"task\":\"segmentation\",\"state\":"
+    "\"done\",\"timings_ms\":{\"read\":120},"
+    "\"segments\":[{\"number\":1,\"label\":\"Anterior "
+    "hippocampus\",\"voxels\":1520,\"volume_ml\":1.52}],\"objects\":[{"
+    "\"type\":\"SEG\",\"series_uid\":\"1.2.3.5\",\"sop_uid\":\"1.2.3.5.1\"},{\"type\":"
+    "\"SR\",\"series_uid\":\"1.2.3.6\","
+    "\"sop_uid\":\"1.2.3.6.1\"}],\"pictures\":[{\"name\":\"montage\",\"media_type\":\"image/png\"}]}]}";
 
 static const answer answers[] = {
     {"GET /api/v1/status", 200,
@@ -40,7 +41,7 @@ static const answer answers[] = {
      ","
      "\"disk_free_bytes\":1500000000}"},
     {"GET /api/v1/studies", 200,
-     "{\"studies\":[{\"study_uid\":\"1.2.3\",\"state\":\"done\",\"series\":[{}],\"jobs\":[]}]}"},
+     "{\"studies\":[{\"study_uid\":\"1.2.3\",\"state\":\"done\",\"series_count\":1,\"instances\":36}]}"},
     {"GET /api/v1/studies?state=failed&limit=5", 200, "{\"studies\":[]}"},
     {"GET /api/v1/studies/1.2.4", 200,
      "{\"study_uid\":\"1.2.4\",\"state\":\"no_model\",\"series\":[{\"series_uid\":\"1.2.4.1\",\"modality\":"
@@ -202,7 +203,8 @@ static void lists_studies(void **state)
 {
     (void)state;
     run r = CALL(lam_cli_studies, "studies");
-    assert_string_equal(r.out, "STUDY  STATE  SERIES  JOBS\n1.2.3  done        1     0\n");
+    assert_string_equal(r.out, "STUDY  STATE  SERIES  INSTANCES  CREATED  DESCRIPTION\n1.2.3  done        1  "
+                               "       36  -        -\n");
     r = CALL(lam_cli_studies, "studies", "--state", "failed", "--limit=5", "--json");
     assert_int_equal(r.status, LAM_CLI_OK);
     assert_string_equal(r.out, "{\n  \"studies\": []\n}\n");

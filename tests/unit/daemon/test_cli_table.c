@@ -9,7 +9,7 @@
 
 static const lam_column columns[] = {
     {"NAME", "name", LAM_CELL_TEXT}, {"ML", "volume.ml", LAM_CELL_DECIMAL}, {"P", "p", LAM_CELL_PERCENT},
-    {"S", "ms", LAM_CELL_SECONDS},   {"JOBS", "jobs", LAM_CELL_COUNT},      {"WHEN", "when", LAM_CELL_TIME},
+    {"S", "ms", LAM_CELL_SECONDS},   {"JOBS", "jobs", LAM_CELL_INTEGER},    {"WHEN", "when", LAM_CELL_TIME},
     {"NOTE", "note", LAM_CELL_TEXT},
 };
 
@@ -31,9 +31,9 @@ static void aligns_columns(void **state)
 {
     (void)state;
     assert_prints(
-        "[{\"name\":\"Anterior hippocampus\",\"volume\":{\"ml\":1.5},\"p\":0.5,\"ms\":1234,\"jobs\":[1,2],"
+        "[{\"name\":\"Anterior hippocampus\",\"volume\":{\"ml\":1.5},\"p\":0.5,\"ms\":1234,\"jobs\":2,"
         "\"when\":\"2026-11-23T06:40:48.123Z\",\"note\":\"x\"},"
-        " {\"name\":\"\xc3\x84\",\"volume\":{\"ml\":12.3456},\"p\":1,\"ms\":0,\"jobs\":[],\"note\":null}]",
+        " {\"name\":\"\xc3\x84\",\"volume\":{\"ml\":12.3456},\"p\":1,\"ms\":0,\"jobs\":0,\"note\":null}]",
         "NAME                      ML       P     S  JOBS  WHEN                 NOTE\n"
         "Anterior hippocampus   1.500   50.0%  1.23     2  2026-11-23 06:40:48  x\n"
         "\xc3\x84                     12.346  100.0%  0.00     0  -                    -\n");
