@@ -35,6 +35,11 @@ endef
 $(foreach part,base rnn dicom api daemon,$(foreach source,$(shell find tests/unit/$(part) -name 'test_*.c' 2>/dev/null),\
 	$(eval $(call unit_test,$(part),$(source)))))
 
+# ---- tools that tests and the demo need: tests/tools/<name>.c becomes build/lamina-<name> ----
+TEST_TOOLS = $(patsubst tests/tools/%.c,$(BUILD)/lamina-%,$(wildcard tests/tools/*.c))
+$(BUILD)/lamina-%: $(call obj,tests/tools/%.c) $(foreach l,dicom core,$(call lib,$(l)))
+	$(CXX) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(UNIT_LIBS_dicom) $(CORE_LIBS)
+
 # ---- scripts: every executable *.sh and *.py in these folders is a test ----
 SCRIPT_FOLDERS = tests/lint tests/e2e tests/crash
 SCRIPT_TESTS   = $(sort $(shell find $(SCRIPT_FOLDERS) \( -name '*.sh' -o -name '*.py' \) -perm -u+x))
@@ -81,3 +86,11 @@ asan:
 TSAN_PARTS ?= base rnn api daemon
 tsan:
 	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/tsan $(SANITISED) SANITISE=-fsanitize=thread unit
+
+# ---- the demo ----
+.PHONY: demo run demo-built
+demo-built: $(PROGRAMS) $(TEST_TOOLS)
+demo run:
+	@tests/install-packages $(BUILD_PACKAGES)
+	@$(MAKE) --no-print-directory $(PARALLEL) demo-built
+	@LAMINA_BUILD=$(BUILD) STUDY='$(STUDY)' tests/demo/$@.sh

@@ -1,0 +1,139 @@
+#!/usr/bin/python3
+"""Promises 1, 3, 4 and 5 under kill -9: while 200 instances are sent, each of the three programs is killed at random
+moments. laminad is started again when it was the victim; the sender sends again what was not acknowledged. In the end
+everything acknowledged is there byte for byte, the study is analysed, with exactly one SEG and one SR.
+
+LAMINA_CRASH_ROUNDS and LAMINA_CRASH_SEED say how often and from where; `make crash ROUNDS=200 SEED=7`. The sender is
+DCMTK's storescu, which says after each object whether it was acknowledged.
+"""
+import os
+import random
+import re
+import signal
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+
+import harness  # noqa: E402
+from harness import images  # noqa: E402
+from harness.clients import pretty, storescu, wado  # noqa: E402
+from harness.daemon import Daemon, wait_until  # noqa: E402
+
+ROUNDS = int(os.environ.get("LAMINA_CRASH_ROUNDS") or 6)
+SEED = int(os.environ.get("LAMINA_CRASH_SEED") or time.time())
+SLICES = 200
+VICTIMS = ("laminad", "lamina-dimse", "lamina-worker")
+
+
+class Sender(threading.Thread):
+    """Sends files until each is acknowledged; `acknowledged` grows as it goes."""
+
+    def __init__(self, daemon, paths):
+        super().__init__(daemon=True)
+        self.daemon_under_test, self.paths = daemon, paths
+        self.acknowledged, self.calls = set(), 0
+        self.deadline = time.monotonic() + 120
+
+    def run(self):
+        while len(self.acknowledged) < len(self.paths) and time.monotonic() < self.deadline:
+            left = [p for p in self.paths if p not in self.acknowledged]
+            _, said = storescu(self.daemon_under_test, left)
+            self.acknowledged |= acknowledged_in(said)
+            self.calls += 1
+            time.sleep(0.05)
+
+
+def acknowledged_in(said):
+    """The files after which storescu was told success."""
+    found, current = set(), None
+    for line in said.splitlines():
+        sending = re.search(r"Sending file: (\S+)", line)
+        if sending:
+            current = sending.group(1)
+        elif "Received Store Response (Success)" in line and current:
+            found.add(current)
+    return found
+
+
+def kill_one(d, victim):
+    if victim == "laminad":
+        d.kill()
+        d.start()
+        return True
+    pids = d.children(victim)
+    for pid in pids[:1]:
+        os.kill(pid, signal.SIGKILL)
+    return bool(pids)
+
+
+def data_set(path_or_bytes):
+    """What follows the file meta information (PS3.10 section 7.1)."""
+    content = path_or_bytes
+    if isinstance(content, str):
+        with open(content, "rb") as file:
+            content = file.read()
+    return content[144 + int.from_bytes(content[140:144], "little"):]
+
+
+def check(d, source, paths, sender):
+    study = source[0].StudyInstanceUID
+    assert sender.acknowledged == set(paths), f"{len(sender.acknowledged)} of {SLICES} acknowledged in the end"
+    series = source[0].SeriesInstanceUID
+    d.wait_for_study(study, seconds=90)
+    listed = {s["series_uid"]: s["instances"] for s in d.study(study)["series"]}
+    assert listed[series] == SLICES, pretty(listed)
+    for ds, path in zip(source, paths, strict=True):
+        answer = wado(d, study, series, ds.SOPInstanceUID) if ds is source[0] else d.get(
+            f"/dicom-web/studies/{study}/series/{series}/instances/{ds.SOPInstanceUID}",
+            Accept="application/dicom; transfer-syntax=*")
+        assert answer.status == 200, f"acknowledged and lost: {answer}"
+        assert data_set(answer.body) == data_set(path), "acknowledged and changed"
+    results = d.results(study)
+    objects = sorted(o["type"] for r in results for o in r["objects"])
+    assert objects.count("SEG") == 1 and objects.count("SR") == 1, pretty(results)
+    assert sum(listed.values()) == SLICES + len(objects), pretty(listed)
+    for item in results[0]["objects"]:
+        assert wado(d, study, item["series_uid"], item["sop_uid"]).status == 200
+
+
+def one_round(d, number):
+    dice = random.Random(SEED * 1000 + number)
+    source = images.series(slices=SLICES, rows=40, columns=32)
+    paths = images.save(source, tempfile.mkdtemp())
+    sender = Sender(d, paths)
+    sender.start()
+    killed = []
+    # In a first round each is killed once; after that, whoever the dice say.
+    for victim in VICTIMS if number == 0 else dice.choices(VICTIMS, k=dice.randint(1, 4)):
+        time.sleep(dice.uniform(0.0, 0.7))
+        if kill_one(d, victim):
+            killed.append(victim)
+    sender.join()
+    if dice.random() < 0.7:  # and once while it waits, analyses or publishes
+        time.sleep(dice.uniform(0.0, 3.5))
+        killed.append(victim := dice.choice(VICTIMS))
+        kill_one(d, victim)
+    check(d, source, paths, sender)
+    print(f"# round {number}: killed {', '.join(killed)}; {sender.calls} associations")
+
+
+def test_nothing_acknowledged_is_lost(d):
+    print(f"# {ROUNDS} rounds, LAMINA_CRASH_SEED={SEED}", flush=True)
+    for number in range(ROUNDS):
+        one_round(d, number)
+
+
+def test_nothing_half_finished_is_left(d):
+    """After a clean stop the spool is empty: every file is either an object of the index or gone."""
+    def spooled():
+        return images.files_below(os.path.join(d.data, "spool"))
+    d.kill()
+    d.start()
+    wait_until(lambda: not spooled(), 10, f"the spool to be empty: {spooled()[:5]}")
+
+
+harness.run(globals(), Daemon({"analysis.stable_after": "2s", "analysis.max_attempts": "20",
+                               "lamina.log_level": "info"}))
