@@ -22,7 +22,7 @@ enum { SHORT_LIFE_MS = 10000, FIRST_PAUSE_MS = 50, LONGEST_PAUSE_MS = 10000 };
 
 void lam_child_init(lam_child *child, const char *program)
 {
-    *child = (lam_child){.program = program, .pidfd = -1, .socket = -1};
+    *child = (lam_child){.program = program, .socket = -1};
 }
 
 lam_status lam_child_find(const char *program, char path[4096], lam_error *err)
@@ -121,12 +121,18 @@ int64_t lam_child_wait_ms(const lam_child *child)
     return left > 0 ? left : 0;
 }
 
-lam_status lam_child_start(lam_child *child, const lam_child_limits *limits, lam_error *err)
+/* Failures in a row wait longer and longer. */
+static void pause_before_retry(lam_child *child)
 {
-    if (child->pid > 0)
-        return LAM_OK;
-    if (lam_child_wait_ms(child) > 0)
-        return LAM_E_BUSY;
+    child->failures++;
+    int64_t pause = 0;
+    if (child->failures > 1)
+        pause = (int64_t)FIRST_PAUSE_MS << (child->failures < 9 ? child->failures : 9);
+    child->retry_ms = lam_clock_monotonic_ms() + (pause < LONGEST_PAUSE_MS ? pause : LONGEST_PAUSE_MS);
+}
+
+static lam_status start(lam_child *child, const lam_child_limits *limits, lam_error *err)
+{
     char path[4096], program[64];
     lam_status status = lam_child_find(child->program, path, err);
     if (status != LAM_OK)
@@ -147,10 +153,21 @@ lam_status lam_child_start(lam_child *child, const lam_child_limits *limits, lam
     if (limits->non_blocking)
         fcntl(ours, F_SETFL, O_NONBLOCK);
     child->pid = pid;
-    child->pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     child->socket = LAM_TAKE_FD(ours);
     child->started_ms = lam_clock_monotonic_ms();
     return LAM_OK;
+}
+
+lam_status lam_child_start(lam_child *child, const lam_child_limits *limits, lam_error *err)
+{
+    if (child->pid > 0)
+        return LAM_OK;
+    if (lam_child_wait_ms(child) > 0)
+        return LAM_E_BUSY;
+    lam_status status = start(child, limits, err);
+    if (status != LAM_OK)
+        pause_before_retry(child);
+    return status;
 }
 
 static void describe_end(int wait_status, char how[64])
@@ -174,17 +191,11 @@ void lam_child_stop(lam_child *child, char how[64])
     }
     if (how)
         describe_end(wait_status, how);
-    int64_t now = lam_clock_monotonic_ms();
-    bool short_lived = now - child->started_ms < SHORT_LIFE_MS;
-    child->failures = short_lived ? child->failures + 1 : 0;
-    int64_t pause = 0;
-    if (child->failures > 1)
-        pause = (int64_t)FIRST_PAUSE_MS << (child->failures < 9 ? child->failures : 9);
-    child->retry_ms = now + (pause < LONGEST_PAUSE_MS ? pause : LONGEST_PAUSE_MS);
-    if (child->pidfd >= 0)
-        close(child->pidfd);
+    if (lam_clock_monotonic_ms() - child->started_ms >= SHORT_LIFE_MS)
+        child->failures = 0;
+    pause_before_retry(child);
     if (child->socket >= 0)
         close(child->socket);
     child->pid = 0;
-    child->pidfd = child->socket = -1;
+    child->socket = -1;
 }

@@ -12,7 +12,6 @@
 typedef struct lam_child {
     const char *program; /* "lamina-worker"; constant */
     pid_t pid;           /* 0: not running */
-    int pidfd;           /* readable when it has ended */
     int socket;          /* ours; -1: not running */
     int64_t started_ms;  /* monotonic */
     int64_t retry_ms;    /* monotonic; not to be started before */
@@ -27,9 +26,9 @@ typedef struct lam_child_limits {
 
 void lam_child_init(lam_child *child, const char *program);
 
-/* Starts the program, which lies beside laminad or in ../libexec/lamina, unless it runs or its back-off is
- * not over (LAM_E_BUSY). To be called by a thread that lives as long as the child is wanted: the kernel kills
- * the child when the thread ends. */
+/* Starts the program, which lies beside laminad or in ../libexec/lamina, unless it runs already or a pause
+ * after failures is not over (LAM_E_BUSY). To be called by a thread that lives as long as the child is
+ * wanted: the kernel kills the child when the thread ends. */
 lam_status lam_child_start(lam_child *child, const lam_child_limits *limits, lam_error *err);
 
 /* Kills it if it still runs, reaps it and closes the socket. `how` (or NULL) gets the manner of its end:

@@ -35,8 +35,8 @@ enum {
     LAM_CONFIG_MAX_RULES = 256,
 };
 
-/* Where to listen or connect. `host` is a name or a literal address without brackets; "" with port 0 when the
- * key is not given. */
+/* Where to listen (port 0: the kernel picks one) or to connect. `host` is a name or a literal address without
+ * brackets; "" when the key is not given. */
 typedef struct lam_config_address {
     char host[LAM_CONFIG_HOST];
     int port;
@@ -53,11 +53,7 @@ typedef enum lam_config_auth {
 } lam_config_auth;
 
 /* What happens to an object whose SOP Instance UID is stored already with other bytes. */
-typedef enum lam_config_duplicates {
-    LAM_DUPLICATES_REJECT,
-    LAM_DUPLICATES_REPLACE,
-    LAM_DUPLICATES_QUARANTINE /* keep-both-quarantined */
-} lam_config_duplicates;
+typedef enum lam_config_duplicates { LAM_DUPLICATES_REJECT, LAM_DUPLICATES_REPLACE } lam_config_duplicates;
 
 typedef enum lam_config_deliver { LAM_DELIVER_NONE, LAM_DELIVER_RESULTS } lam_config_deliver;
 typedef enum lam_config_profile {
@@ -70,8 +66,8 @@ typedef enum lam_config_profile {
 typedef struct lam_config_peer {
     char name[LAM_CONFIG_NAME];
     char ae_title[LAM_CONFIG_AE_TITLE];
-    lam_config_address address; /* where it listens, and the host its associations must come from; "" and 0:
-                                   from anywhere, and nothing can be sent to it */
+    lam_config_address address; /* where it listens, and the host its associations come from; without it
+                                   nothing can be sent to the peer */
     bool accept;                /* may open associations */
     lam_config_deliver deliver;
     lam_config_profile profile;

@@ -71,7 +71,7 @@ static void check_dicom(const lam_config *c, findings *f)
         return;
     size_t known = 0;
     for (size_t i = 0; i < c->peer_count; i++)
-        known += c->peers[i].accept && c->peers[i].address.port != 0;
+        known += c->peers[i].accept && c->peers[i].address.host[0] != '\0';
     if (c->accept == LAM_ACCEPT_ANY)
         add_error(f,
                   "dicom.listen = %s is not a loopback address, and dicom.accept = any would let anyone in; "
@@ -88,7 +88,8 @@ static void check_dicom(const lam_config *c, findings *f)
 
 static void check_ports(const lam_config *c, findings *f)
 {
-    if (c->dicom_listen.port == c->http_listen.port && strcmp(c->dicom_listen.host, c->http_listen.host) == 0)
+    if (c->dicom_listen.port != 0 && c->dicom_listen.port == c->http_listen.port &&
+        strcmp(c->dicom_listen.host, c->http_listen.host) == 0)
         add_error(f, "dicom.listen and http.listen are the same; give each a port of its own");
 }
 
@@ -97,7 +98,7 @@ static void check_peers(const lam_config *c, findings *f)
     bool open = !lam_config_is_loopback(c->dicom_listen.host);
     for (size_t i = 0; i < c->peer_count; i++) {
         const lam_config_peer *peer = &c->peers[i];
-        bool anywhere = peer->address.port == 0;
+        bool anywhere = peer->address.host[0] == '\0';
         if (peer->deliver != LAM_DELIVER_NONE && anywhere)
             add_error(f, "[peer %s] deliver = results needs an address", peer->name);
         else if (peer->deliver != LAM_DELIVER_NONE)

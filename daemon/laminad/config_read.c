@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "daemon/laminad/config_table.h"
+#include "daemon/laminad/header.h"
 
 typedef struct reader {
     const char *file;
@@ -97,12 +98,22 @@ static void *add_rule(reader *r, const char *name)
     return rule;
 }
 
+/* The condition is whole only when its section ends. */
 static void finish_rule(reader *r)
 {
     lam_config_rule *rule = r->record;
     lam_error err;
-    if (rule->when_text[0] && lam_rule_parse(rule->when_text, &rule->when, &err) != LAM_OK)
+    if (!rule->when_text[0])
+        return;
+    if (lam_rule_parse(rule->when_text, &rule->when, &err) != LAM_OK) {
         problem(r, r->rule_line, "%s when: %s", r->title, err.message);
+        return;
+    }
+    const char *keyword;
+    for (size_t i = 0; (keyword = lam_rule_keyword(rule->when, i)); i++)
+        if (!lam_header_tag(keyword))
+            problem(r, r->rule_line, "%s when: %s is not an attribute that series are chosen by", r->title,
+                    keyword);
 }
 
 /* What can only be said when all keys of a section are known. */

@@ -30,14 +30,14 @@ static const lam_config_key lamina_keys[] = {
          "How many worker processes parse and analyse at the same time. auto: one for each processor core "
          "that the daemon may use."},
     {"log_level", LAM_TYPE_WORD, MAIN(log_level), .words = {"error", "warning", "info", "debug"},
-     .initial = "info", .live = true, .help = "The least important kind of message that is still logged."},
+     .initial = "info", .help = "The least important kind of message that is still logged."},
 };
 
 static const lam_config_key dicom_keys[] = {
-    {"listen", LAM_TYPE_ADDRESS, MAIN(dicom_listen), .initial = "127.0.0.1:11112",
-     .help =
-         "Address and port for DICOM associations; an IPv6 address stands in brackets. Beyond loopback the "
-         "daemon starts only with accept = known and at least one [peer] with an address."},
+    {"listen", LAM_TYPE_ADDRESS, MAIN(dicom_listen), .maximum = 65535, .initial = "127.0.0.1:11112",
+     .help = "Address and port for DICOM associations; an IPv6 address stands in brackets, port 0 is any "
+             "free one. Beyond loopback the "
+             "daemon starts only with accept = known and at least one [peer] with an address."},
     {"ae_title", LAM_TYPE_AE_TITLE, MAIN(ae_title), .initial = "LAMINA", .live = true,
      .help = "The application entity title of this node. Associations that call another title are refused."},
     {"accept", LAM_TYPE_WORD, MAIN(accept), .words = {"known", "any"}, .initial = "known", .live = true,
@@ -62,7 +62,7 @@ static const lam_config_key dicom_keys[] = {
 };
 
 static const lam_config_key http_keys[] = {
-    {"listen", LAM_TYPE_ADDRESS, MAIN(http_listen), .initial = "127.0.0.1:8080",
+    {"listen", LAM_TYPE_ADDRESS, MAIN(http_listen), .maximum = 65535, .initial = "127.0.0.1:8080",
      .help = "Address and port for DICOMweb, the JSON interface and the web page. Beyond loopback the daemon "
              "starts only with authentication."},
     {"auth", LAM_TYPE_WORD, MAIN(auth), .words = {"none", "token"}, .initial = "none",
@@ -73,7 +73,7 @@ static const lam_config_key http_keys[] = {
     {"token_file", LAM_TYPE_PATH, MAIN(token_file), .example = "/etc/lamina/token",
      .help = "A file with one bearer token of at least 16 characters a line; a line that begins with # is a "
              "comment. It must not be accessible to everyone."},
-    {"public_url", LAM_TYPE_URL, MAIN(public_url), .example = "https://lamina.example.org", .live = true,
+    {"public_url", LAM_TYPE_URL, MAIN(public_url), .example = "https://lamina.example.org",
      .help =
          "How clients reach the server, where that is not http:// and the address above, as behind a reverse "
          "proxy. It begins the URLs in answers."},
@@ -87,12 +87,11 @@ static const lam_config_key storage_keys[] = {
      .help = "Space left free on the disk of data_dir. When less is free, new objects are refused (C-STORE "
              "status "
              "A700H, HTTP 507) before they are written."},
-    {"duplicates", LAM_TYPE_WORD, MAIN(duplicates), .words = {"reject", "replace", "keep-both-quarantined"},
-     .initial = "reject", .live = true,
-     .help =
-         "What to do with an object whose SOP Instance UID is stored already with other content. reject: "
-         "refuse it. replace: the new one takes its place. keep-both-quarantined: keep the stored one and "
-         "put the new one aside. An object with the same content is always accepted and kept once."},
+    {"duplicates", LAM_TYPE_WORD, MAIN(duplicates), .words = {"reject", "replace"}, .initial = "reject",
+     .live = true,
+     .help = "What to do with an object whose SOP Instance UID is stored already with other content. reject: "
+             "refuse it. replace: the new one takes its place. An object with the same content is always "
+             "accepted and kept once."},
     {"max_object", LAM_TYPE_SIZE, MAIN(max_object_bytes), .minimum = MIB, .maximum = TIB, .initial = "4G",
      .live = true, .help = "Largest object accepted."},
 };
@@ -118,7 +117,8 @@ static const lam_config_key analysis_keys[] = {
 static const lam_config_key peer_keys[] = {
     {"ae_title", LAM_TYPE_AE_TITLE, PEER(ae_title), .required = true, .live = true, .example = "PACS",
      .help = "The peer's application entity title."},
-    {"address", LAM_TYPE_ADDRESS, PEER(address), .live = true, .example = "10.0.0.5:104",
+    {"address", LAM_TYPE_ADDRESS, PEER(address), .minimum = 1, .maximum = 65535, .live = true,
+     .example = "10.0.0.5:104",
      .help =
          "Where the peer listens. Its own associations are taken from this host only; without an address, "
          "from anywhere."},
@@ -139,7 +139,9 @@ static const lam_config_key rule_keys[] = {
     {"when", LAM_TYPE_RULE, RULE(when_text), .required = true, .live = true,
      .example = "Modality = MR and SeriesDescription ~ /hippo/i",
      .help =
-         "Conditions joined by `and`: a DICOM attribute keyword, one of = != < > <= >= ~, and a word, a "
+         "Conditions joined by `and`: the DICOM keyword of an attribute that describes a series (Modality, "
+         "SeriesDescription, ProtocolName, SliceThickness and the like), one of = != < > <= >= ~, and a "
+         "word, a "
          "number, "
          "\"quoted text\", or after ~ a POSIX extended regular expression between slashes, with i behind the "
          "second where case does not matter. May go on over further indented lines. A semicolon after a "

@@ -167,12 +167,12 @@ static bool is_host_name(const char *host)
            strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-") == strlen(host);
 }
 
-static bool read_address(const char *text, lam_config_address *out)
+static bool read_address(const lam_config_key *key, const char *text, lam_config_address *out)
 {
     lam_config_address address = {0};
     const char *colon = strrchr(text, ':');
     int64_t port = 0;
-    if (!colon || !read_scaled(colon + 1, counts, &port) || port < 1 || port > 65535)
+    if (!colon || !read_scaled(colon + 1, counts, &port) || port < key->minimum || port > key->maximum)
         return false;
     size_t length = (size_t)(colon - text);
     bool bracketed = length > 2 && text[0] == '[' && colon[-1] == ']';
@@ -193,7 +193,7 @@ static bool read_address(const char *text, lam_config_address *out)
 
 static lam_status parse_address(const lam_config_key *key, const char *text, void *record, lam_error *err)
 {
-    return read_address(text, field_of(key, record)) ? LAM_OK : expected(err, key, text);
+    return read_address(key, text, field_of(key, record)) ? LAM_OK : expected(err, key, text);
 }
 
 static void format_address(const lam_config_key *key, const void *record, char text[LAM_CONFIG_TEXT])
@@ -201,7 +201,7 @@ static void format_address(const lam_config_key *key, const void *record, char t
     const lam_config_address *address = const_field_of(key, record);
     bool ipv6 = strchr(address->host, ':') != NULL;
     text[0] = '\0';
-    if (address->port != 0)
+    if (address->host[0])
         snprintf(text, LAM_CONFIG_TEXT, "%s%s%s:%d", ipv6 ? "[" : "", address->host, ipv6 ? "]" : "",
                  address->port);
 }

@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 #include <systemd/sd-daemon.h>
 
 #include "api/server.h"
@@ -19,6 +20,7 @@
 #include "core/base/log.h"
 #include "daemon/laminad/backend.h"
 #include "daemon/laminad/catalog.h"
+#include "daemon/laminad/child.h"
 #include "daemon/laminad/listen.h"
 
 enum { GRACE_MS = 20000, MAX_RELOADS = 1024 };
@@ -59,6 +61,14 @@ static lam_status lock_data(laminad *d, lam_error *err)
         return lam_fail(err, LAM_E_BUSY, "another laminad uses data_dir %s: stop it or choose another folder",
                         data_dir);
     return LAM_OK;
+}
+
+/* Said at the start rather than at the first object. */
+static lam_status find_children(lam_error *err)
+{
+    char path[4096];
+    lam_status status = lam_child_find("lamina-dimse", path, err);
+    return status == LAM_OK ? lam_child_find("lamina-worker", path, err) : status;
 }
 
 static lam_status open_storage(laminad *d, lam_error *err)
@@ -134,7 +144,9 @@ static lam_status start_http(laminad *d, lam_error *err)
 static lam_status start_all(laminad *d, lam_error *err)
 {
     const lam_config *config = config_of(d);
-    lam_status status = lock_data(d, err);
+    lam_status status = find_children(err);
+    if (status == LAM_OK)
+        status = lock_data(d, err);
     if (status == LAM_OK)
         status = lam_listen(&config->dicom_listen, "[dicom] listen", &d->dicom_socket, err);
     if (status == LAM_OK)
@@ -370,6 +382,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "laminad: %s\n", err.message);
         return 1;
     }
+    umask(0027);
     prctl(PR_SET_DUMPABLE, 0); /* holds patients' data in memory */
     return serve(config);
 }

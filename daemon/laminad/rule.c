@@ -280,6 +280,11 @@ lam_status lam_rule_parse(const char *text, lam_rule **out, lam_error *err)
 
 /* ---- evaluating ---- */
 
+const char *lam_rule_keyword(const lam_rule *rule, size_t index)
+{
+    return index < rule->count ? rule->terms[index].keyword : NULL;
+}
+
 /* The next of several values, without the blanks that pad it; false at the end. */
 static bool next_value(const char **rest, const char **value, size_t *length)
 {

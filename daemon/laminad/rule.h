@@ -59,6 +59,9 @@ lam_status lam_rule_add(lam_rule *rule, const char *keyword, lam_rule_op op, con
 /* Parses the text form. LAM_E_INVALID names the column and what was expected there. */
 lam_status lam_rule_parse(const char *text, lam_rule **out, lam_error *err);
 
+/* The keyword of the term with this index; NULL past the last. Borrowed. */
+const char *lam_rule_keyword(const lam_rule *rule, size_t index);
+
 /* Gives the text of the attribute with this keyword, several values separated by backslashes (PS3.5 6.2);
  * NULL when absent. Borrowed until the next call. */
 typedef const char *(*lam_rule_get)(void *context, const char *keyword);
