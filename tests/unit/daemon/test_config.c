@@ -104,7 +104,7 @@ static void reads_every_type(void **state)
                                        "listen = localhost:80\n"
                                        "public_url = https://x.example/lamina/\n"
                                        "[storage]\n"
-                                       "duplicates = keep-both-quarantined\n"
+                                       "duplicates = replace\n"
                                        "max_object = 512M\n"
                                        "[analysis]\n"
                                        "stable_after = 250ms\n"
@@ -129,7 +129,7 @@ static void reads_every_type(void **state)
     assert_int_equal(c->max_pdu, 16384);
     assert_int_equal(c->idle_timeout_ms, 250000);
     assert_string_equal(c->public_url, "https://x.example/lamina");
-    assert_int_equal(c->duplicates, LAM_DUPLICATES_QUARANTINE);
+    assert_int_equal(c->duplicates, LAM_DUPLICATES_REPLACE);
     assert_int_equal(c->max_object_bytes, 512 << 20);
     assert_int_equal(c->stable_after_ms, 250);
     assert_int_equal(c->peer_count, 2);
@@ -187,7 +187,9 @@ static void names_file_line_and_mistake(void **state)
         {"[dicom]\nlisten = 11112\n", "listen must be host:port or [IPv6 address]:port, not '11112'\n"},
         {"[dicom]\nlisten = ::1:104\n", "listen must be host:port"},
         {"[dicom]\nlisten = [::zz]:104\n", "listen must be host:port"},
-        {"[dicom]\nlisten = 127.0.0.1:0\n", "listen must be host:port"},
+        {"[peer a]\nae_title = A\naddress = 127.0.0.1:0\n", "address must be host:port"},
+        {"[rule r]\nmodel = m\nwhen = Modallity = MR\n",
+         "error: :3: [rule r] when: Modallity is not an attribute"},
         {"[dicom]\nlisten = 127.0.0.1:65536\n", "listen must be host:port"},
         {"[dicom]\nae_title = SEVENTEEN_LETTERS\n", "ae_title must be 1 to 16 ASCII characters"},
         {"[dicom]\nae_title = A\\B\n", "ae_title must be 1 to 16 ASCII characters"},
