@@ -45,7 +45,9 @@ INLINE void step_product(step_tile t, const lam_step *s, const lam_packed *packe
     int vectors = t.gates * t.width, stride = t.slots * t.width;
     size_t panel = packed->depth * (size_t)vectors * LANES;
     const float *w = packed->data + vector * packed->gates * packed->depth * LANES;
-    if (t.panels == 1)
+    if (t.rows == 1 && t.panels == 1 && t.slots == 1)
+        tile_row(vectors, acc, w, packed->depth, a[0], s->downward);
+    else if (t.panels == 1)
         tile_rows(t.rows, vectors, stride, last, acc, w, packed->depth, a);
     else
         tile_panels(t.panels, vectors, stride, last, acc, w, panel, packed->depth, a[0], s->downward);
@@ -83,6 +85,7 @@ INLINE void lstm_tile(step_tile t, bool peephole, const lam_step *s, size_t line
 {
     vf acc[TILE_MAX];
     step_sums(t, s, line, vector, acc);
+    const vf_constants *k = vf_constants_here();
     UNROLL for (int e = 0; e < t.rows * t.panels; e++)
     {
         size_t j = step_line(t, line, e), unit = step_unit(t, vector, e);
@@ -92,13 +95,13 @@ INLINE void lstm_tile(step_tile t, bool peephole, const lam_step *s, size_t line
             a[0] = vf_fma(vf_load(peep), before, a[0]);
             a[1] = vf_fma(vf_load(peep + s->cell->padded), before, a[1]);
         }
-        vf_fraction g = vf_tanh_fraction(a[2]);
-        vf i = vf_sigmoid_denominator(a[0]), f = vf_gate(a[1]);
+        vf_fraction g = vf_tanh_fraction(k, a[2]);
+        vf i = vf_sigmoid_denominator(k, a[0]), f = vf_gate(k, a[1]);
         vf c = vf_fma(f, before, g.top / (i * g.bottom));
         if (peephole)
             a[3] = vf_fma(vf_load(peep + 2 * s->cell->padded), c, a[3]);
-        vf_fraction hc = vf_tanh_fraction(c);
-        vf o = vf_sigmoid_denominator(a[3]);
+        vf_fraction hc = vf_tanh_fraction(k, c);
+        vf o = vf_sigmoid_denominator(k, a[3]);
         vf_store(s->c_next + j * s->stride + unit, c);
         if (s->trace) {
             size_t w = lam_trace_unit(s->cell->spec.hidden);
@@ -118,11 +121,12 @@ INLINE void gru_tile(step_tile t, const lam_step *s, size_t line, size_t vector)
 {
     vf acc[TILE_MAX];
     step_sums(t, s, line, vector, acc);
+    const vf_constants *k = vf_constants_here();
     UNROLL for (int e = 0; e < t.rows * t.panels; e++)
     {
         size_t j = step_line(t, line, e), unit = step_unit(t, vector, e);
         vf *a = acc + e * 4, before = vf_load(s->h + j * s->stride + unit);
-        vf r = vf_gate(a[0]), z = vf_gate(a[1]), n = vf_tanh(vf_fma(r, a[3], a[2]));
+        vf r = vf_gate(k, a[0]), z = vf_gate(k, a[1]), n = vf_tanh(k, vf_fma(r, a[3], a[2]));
         if (s->trace) {
             size_t w = lam_trace_unit(s->cell->spec.hidden);
             float *trace = step_trace(s, j) + unit;
@@ -136,15 +140,15 @@ INLINE void gru_tile(step_tile t, const lam_step *s, size_t line, size_t vector)
     }
 }
 
-INLINE vf elman_activation(lam_cell_activation f, vf a)
+INLINE vf elman_activation(const vf_constants *k, lam_cell_activation f, vf a)
 {
     switch (f) {
     case LAM_CELL_TANH:
-        return vf_tanh(a);
+        return vf_tanh(k, a);
     case LAM_CELL_RELU:
         return vf_max(vf_set(0), a);
     case LAM_CELL_SIGMOID:
-        return vf_gate(a);
+        return vf_gate(k, a);
     case LAM_CELL_IDENTITY:
         break;
     }
@@ -155,11 +159,12 @@ INLINE void elman_tile(step_tile t, const lam_step *s, size_t line, size_t vecto
 {
     vf acc[TILE_MAX];
     step_sums(t, s, line, vector, acc);
+    const vf_constants *k = vf_constants_here();
     UNROLL for (int i = 0; i < t.rows * t.panels * t.width; i++)
     {
         int e = i / t.width;
         size_t j = step_line(t, line, e), unit = step_unit(t, vector, e) + (size_t)(i % t.width) * LANES;
-        vf h = elman_activation(s->cell->spec.activation, acc[i]);
+        vf h = elman_activation(k, s->cell->spec.activation, acc[i]);
         if (s->trace) {
             float *trace = step_trace(s, j) + unit;
             vf_store(trace, h);
@@ -178,10 +183,11 @@ INLINE void light_tile(step_tile t, const lam_step *s, size_t line, size_t vecto
         UNROLL for (int r = 0; r < t.rows; r++) a[r] = s->x + s->rows[line + (size_t)r] * s->ldx;
         step_product(t, s, &s->cell->x, a, vector, t.gates * t.width - 1, acc);
     }
+    const vf_constants *k = vf_constants_here();
     UNROLL for (int i = 0; i < t.rows * t.width; i++)
     {
         size_t j = line + (size_t)(i / t.width), unit = (vector + (size_t)(i % t.width)) * LANES;
-        vf u = acc[2 * i], z = vf_gate(acc[2 * i + 1]), before = vf_load(s->h + j * s->stride + unit);
+        vf u = acc[2 * i], z = vf_gate(k, acc[2 * i + 1]), before = vf_load(s->h + j * s->stride + unit);
         if (s->trace) {
             size_t w = lam_trace_unit(s->cell->spec.hidden);
             float *trace = step_trace(s, j) + unit;
@@ -272,11 +278,10 @@ STEP_OF_PANELS(step_gru, gru_tile(((step_tile){rows, panels, 3, 4, 1}), s, line,
 
 static void step_elman(const lam_step *s)
 {
-    size_t vectors = s->cell->padded / LANES;
-    for (size_t done = 0, width; done < vectors; done += width) {
-        width = vectors - done < 4 ? vectors - done : 4;
-        size_t vector = done;
-        switch (width) {
+    size_t vectors = s->cell->padded / LANES, panels = (vectors + 3) / 4;
+    for (size_t i = 0; i < panels; i++) {
+        size_t vector = 4 * (s->downward ? panels - 1 - i : i);
+        switch (vectors - vector < 4 ? vectors - vector : 4) {
             ELMAN_PANEL(1, TILE_ROWS_2);
             ELMAN_PANEL(2, TILE_ROWS_2);
             ELMAN_PANEL(3, TILE_ROWS_4);
@@ -300,11 +305,12 @@ static void step_light(const lam_step *s)
  * products with elementwise work between. Always from g. */
 static void reset_before_gates(const lam_step *s, size_t j, float *sums)
 {
+    const vf_constants *k = &vf_constants_known;
     size_t w = lam_trace_unit(s->cell->spec.hidden);
     float *trace = s->trace ? step_trace(s, j) : NULL;
     for (size_t unit = 0; unit < s->cell->padded; unit += LANES) {
         vf before = vf_load(s->h + j * s->stride + unit);
-        vf r = vf_gate(vf_load(sums + unit)), z = vf_gate(vf_load(sums + s->stride + unit));
+        vf r = vf_gate(k, vf_load(sums + unit)), z = vf_gate(k, vf_load(sums + s->stride + unit));
         vf_store(sums + unit, r * before);
         vf_store(sums + s->stride + unit, z);
         if (trace) {
@@ -318,6 +324,7 @@ static void reset_before_gates(const lam_step *s, size_t j, float *sums)
 
 static void step_reset_before(const lam_step *s)
 {
+    const vf_constants *k = &vf_constants_known;
     const struct lam_cell *cell = s->cell;
     size_t line = 3 * s->stride;
     lam_product job = {.weights = &cell->h,
@@ -352,7 +359,7 @@ static void step_reset_before(const lam_step *s)
     for (size_t j = 0; j < s->lines; j++) {
         for (size_t unit = 0; unit < cell->padded; unit += LANES) {
             const float *sums = s->scratch + j * line + unit;
-            vf n = vf_tanh(vf_load(sums + 2 * s->stride)), z = vf_load(sums + s->stride);
+            vf n = vf_tanh(k, vf_load(sums + 2 * s->stride)), z = vf_load(sums + s->stride);
             if (s->trace)
                 vf_store(step_trace(s, j) + unit, n);
             step_output(s, j, unit, vf_fma(z, vf_load(s->h + j * s->stride + unit) - n, n));

@@ -12,11 +12,13 @@
 #define MAP(name, expression)                                                                                \
     static void name(size_t n, const float *x, float *y)                                                     \
     {                                                                                                        \
+        const vf_constants *k = &vf_constants_known;                                                         \
+        (void)k;                                                                                             \
         EACH(vf v = vf_load_part(x + i, part); vf_store_part(y + i, part, expression))                       \
     }
-MAP(map_exp, vf_exp(v))
-MAP(map_tanh, vf_tanh(v))
-MAP(map_sigmoid, vf_sigmoid(v))
+MAP(map_exp, vf_exp(k, v))
+MAP(map_tanh, vf_tanh(k, v))
+MAP(map_sigmoid, vf_sigmoid(k, v))
 MAP(map_relu, vf_max(vf_set(0), v))
 
 #define MAP_BACK(name, expression)                                                                           \
@@ -61,8 +63,9 @@ static float row_max(size_t n, const float *x)
 /* y = exp(x - shift); returns the sum. */
 static float exp_shifted(size_t n, const float *x, float shift, float *y)
 {
+    const vf_constants *k = &vf_constants_known;
     vf sum = vf_set(0), s = vf_set(shift);
-    EACH(vf e = vf_exp(vf_load_part(x + i, part) - s); if (part < LANES) {
+    EACH(vf e = vf_exp(k, vf_load_part(x + i, part) - s); if (part < LANES) {
         float lanes[LANES] = {0};
         vf_store_part(lanes, part, e);
         e = vf_load(lanes);

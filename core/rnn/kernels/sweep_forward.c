@@ -7,9 +7,10 @@
 #include "core/rnn/kernels/sweep.h"
 
 enum {
-    PROJECT_ROWS = 96,       /* rows of a projected chunk */
-    FUSED_LINES = 6,         /* from so many lines on, fuse the input product */
-    FUSED_BYTES = 768 * 1024 /* … if both weight matrices fit in a second-level cache */
+    PROJECT_ROWS = 96,        /* rows of a projected chunk */
+    FUSED_LINES = 6,          /* from so many lines on, fuse the input product */
+    FUSED_BYTES = 768 * 1024, /* … if both weight matrices fit in a second-level cache */
+    FAR_BYTES = 4 << 20       /* tensors from this size on are worth prefetching */
 };
 
 sweep_blocks sweep_blocks_of(const lam_sweep *sweep, size_t threads)
@@ -183,12 +184,37 @@ static lam_step block_step(const block *b)
     return s;
 }
 
+/* Asks for the next step's input and output rows while this step computes: steps are far apart in memory,
+ * where the processor does not foresee them. */
+static void prefetch_rows(const block *b, ptrdiff_t stride)
+{
+    const lam_sweep *sweep = b->sweep;
+    const lam_cell_spec *spec = &sweep->cell->spec;
+    const float *in = sweep->g ? sweep->g : sweep->x;
+    size_t ld = sweep->g ? sweep->ldg : sweep->ldx;
+    size_t width = sweep->g ? sweep->cell->gates * spec->hidden : spec->input;
+    for (size_t j = 0; j < b->lines; j++) {
+        size_t row = b->rows[j] + (size_t)stride;
+        for (size_t i = 0; i < width; i += 16)
+            __builtin_prefetch(in + row * ld + i, 0);
+        for (size_t i = 0; sweep->y && i < spec->hidden; i += 16)
+            __builtin_prefetch(sweep->y + row * sweep->ldy + i, 1);
+    }
+}
+
+static size_t sweep_bytes(const lam_sweep *sweep)
+{
+    size_t rows = sweep->lines.outer * sweep->lines.steps * sweep->lines.inner;
+    return rows * ((sweep->g ? sweep->ldg : sweep->ldx) + (sweep->y ? sweep->ldy : 0)) * sizeof(float);
+}
+
 static void run_block(block *b)
 {
     const lam_sweep *sweep = b->sweep;
     const lam_cell *cell = sweep->cell;
     void (*run_step)(const lam_step *) = step_of(cell);
     bool alone = sweep->lines.outer * sweep->lines.inner == 1;
+    bool far = !b->project && sweep_bytes(sweep) >= FAR_BYTES;
     lam_step s = block_step(b);
     ptrdiff_t stride = (ptrdiff_t)sweep->lines.inner * (sweep->reverse ? -1 : 1);
     load_state(b, sweep->h0, b->h[0]);
@@ -208,6 +234,8 @@ static void run_block(block *b)
         s.c_next = b->c[1 - step % 2];
         s.first = step == 0 && !sweep->h0;
         s.downward = alone && step % 2 == 1;
+        if (far && step + 1 < sweep->lines.steps)
+            prefetch_rows(b, stride);
         run_step(&s);
         if (sweep->lengths)
             hold_ended(b, &s, sweep_time(sweep, step));

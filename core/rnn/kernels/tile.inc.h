@@ -47,21 +47,46 @@ INLINE void tile_panels(int panels, int vectors, int stride, int last, vf *acc, 
                         size_t depth, const float *a, bool downward)
 {
     ptrdiff_t step = downward ? -1 : 1;
-    if (downward) {
-        w += (depth - 1) * (size_t)vectors * LANES;
-        a += depth - 1;
-    }
-    for (size_t k = 0; k < depth; k++, w += step * vectors * LANES, a += step) {
+    const float *at[4], *end = downward ? a - 1 : a + depth;
+    UNROLL for (int p = 0; p < panels; p++) at[p] =
+        w + (size_t)p * panel + (downward ? (depth - 1) * (size_t)vectors * LANES : 0);
+    for (a = downward ? a + depth - 1 : a; a != end; a += step) {
         vf b = vf_set(*a);
         UNROLL for (int p = 0; p < panels; p++)
         {
             UNROLL for (int v = 0; v < vectors; v++)
             {
                 vf *sum = &acc[p * stride + (v == vectors - 1 ? last : v)];
-                *sum = vf_fma(b, vf_load(w + (size_t)p * panel + v * LANES), *sum);
+                *sum = vf_fma(b, vf_load(at[p] + v * LANES), *sum);
             }
+            at[p] += step * vectors * LANES;
         }
     }
+}
+
+/* The same for one row and one panel of one gate: four k at a time, each with its own sums, since one panel's
+ * sums alone do not keep the multipliers busy. */
+INLINE void tile_row(int vectors, vf *acc, const float *w, size_t depth, const float *a, bool downward)
+{
+    vf part[16];
+    size_t fours = depth / 4;
+    UNROLL for (int i = 0; i < 4 * vectors; i++) part[i] = i < vectors ? acc[i] : vf_set(0);
+    for (size_t i = 0; i < fours; i++) {
+        size_t k = 4 * (downward ? fours - 1 - i : i);
+        const float *at = w + k * (size_t)vectors * LANES;
+        UNROLL for (int j = 0; j < 4; j++)
+        {
+            vf b = vf_set(a[k + (size_t)j]);
+            UNROLL for (int v = 0; v < vectors; v++) part[j * vectors + v] =
+                vf_fma(b, vf_load(at + (j * vectors + v) * LANES), part[j * vectors + v]);
+        }
+    }
+    for (size_t k = 4 * fours; k < depth; k++) {
+        UNROLL for (int v = 0; v < vectors; v++) part[v] =
+            vf_fma(vf_set(a[k]), vf_load(w + (k * (size_t)vectors + (size_t)v) * LANES), part[v]);
+    }
+    UNROLL for (int v = 0; v < vectors; v++) acc[v] =
+        (part[v] + part[vectors + v]) + (part[2 * vectors + v] + part[3 * vectors + v]);
 }
 
 /* Rows of the next group when `left` rows remain: groups of nearly equal size, none larger than `most`. */

@@ -249,70 +249,107 @@ INLINE vf vf_scale_normal(vf a, vf n)
 
 #endif
 
-/* exp on [-ln2/2, ln2/2] as a polynomial (minimax, relative error 1.1e-7) after reduction by n·ln2. */
-INLINE vf vf_exp_reduced(vf x, vf *n)
+/* Coefficients of the functions below. Kernels with a product loop pass vf_constants_here() so that the
+ * compiler reads them after the loop instead of keeping them in registers through it, where the sums must be.
+ */
+typedef struct vf_constants {
+    float one, magic, log2_e, ln2_high, ln2_low;
+    float exp[4]; /* of f², f³, f⁴, f⁵ in exp(f) - 1 - f; minimax on ±ln2/2, relative error 1.1e-7 */
+    float exp_least, exp_most, limit; /* where exp is 0 and infinite; where a gate is 0 or 1 */
+    float tanh_limit;                 /* where tanh is 1 in float */
+    float tanh_top[4], tanh_bottom[4]; /* of u, u², u³, u⁴ in x·(1 + …) / (1 + …), u = x²; minimax, 2.1e-8 */
+} vf_constants;
+
+static const vf_constants vf_constants_known = {
+    .one = 1.0f,
+    .magic = 12582912.0f, /* 1.5·2^23: adding it rounds to an integer */
+    .log2_e = 1.44269504f,
+    .ln2_high = -0.693359375f,
+    .ln2_low = 2.12194440e-4f,
+    .exp = {4.999923031e-1f, 1.666711539e-1f, 4.189033157e-2f, 8.312501289e-3f},
+    .exp_least = -104.5f,
+    .exp_most = 89.5f,
+    .limit = 87.0f,
+    .tanh_limit = 9.02f,
+    .tanh_top = {1.337971703e-1f, 3.494033508e-3f, 2.058346519e-5f, 1.331905183e-8f},
+    .tanh_bottom = {4.671303227e-1f, 2.587106912e-2f, 3.283091174e-4f, 7.762010761e-7f},
+};
+
+INLINE const vf_constants *vf_constants_here(void)
 {
-    const vf magic = vf_set(12582912.0f); /* 1.5·2^23: adding it rounds to an integer */
-    *n = vf_fma(x, vf_set(1.44269504f), magic) - magic;
-    vf f = vf_fma(*n, vf_set(-0.693359375f), x);
-    f = vf_fma(*n, vf_set(2.12194440e-4f), f);
-    vf p = vf_fma(vf_set(8.312501289e-3f), f, vf_set(4.189033157e-2f));
-    p = vf_fma(p, f, vf_set(1.666711539e-1f));
-    p = vf_fma(p, f, vf_set(4.999923031e-1f));
-    return vf_fma(f * f, p, f + vf_set(1.0f));
+    const vf_constants *k = &vf_constants_known;
+    __asm__ volatile("" : "+r"(k));
+    return k;
+}
+
+/* exp(x) = p · 2^n with n integral and p in [0.7, 1.42]. */
+INLINE vf vf_exp_reduced(const vf_constants *k, vf x, vf *n)
+{
+    vf magic = vf_set(k->magic);
+    *n = vf_fma(x, vf_set(k->log2_e), magic) - magic;
+    vf f = vf_fma(*n, vf_set(k->ln2_high), x);
+    f = vf_fma(*n, vf_set(k->ln2_low), f);
+    vf p = vf_fma(vf_set(k->exp[3]), f, vf_set(k->exp[2]));
+    p = vf_fma(p, f, vf_set(k->exp[1]));
+    p = vf_fma(p, f, vf_set(k->exp[0]));
+    return vf_fma(f * f, p, f + vf_set(k->one));
 }
 
 /* exp over the whole range: 0 below -104, infinity above 88.73, denormals in between. */
-INLINE vf vf_exp(vf x)
+INLINE vf vf_exp(const vf_constants *k, vf x)
 {
-    vf n, p = vf_exp_reduced(vf_max(vf_set(-104.5f), vf_min(vf_set(89.5f), x)), &n);
+    vf n, p = vf_exp_reduced(k, vf_max(vf_set(k->exp_least), vf_min(vf_set(k->exp_most), x)), &n);
     return vf_scale(p, n);
 }
 
-/* 1 + exp(-x), x taken as within ±87: the denominator of a sigmoid, always finite. */
-INLINE vf vf_sigmoid_denominator(vf x)
+INLINE vf vf_clamp(vf x, float limit)
 {
-    vf n, p = vf_exp_reduced(vf_set(0.0f) - vf_max(vf_set(-87.0f), vf_min(vf_set(87.0f), x)), &n);
-    return vf_scale_normal(p, n) + vf_set(1.0f);
+    return vf_max(vf_set(-limit), vf_min(vf_set(limit), x));
+}
+
+/* 1 + exp(-x), x taken as within ±87: the denominator of a sigmoid, always finite. */
+INLINE vf vf_sigmoid_denominator(const vf_constants *k, vf x)
+{
+    vf n, p = vf_exp_reduced(k, vf_set(0.0f) - vf_clamp(x, k->limit), &n);
+    return vf_scale_normal(p, n) + vf_set(k->one);
 }
 
 /* A gate: absolute error 1e-7 everywhere (relative error grows below -17). */
-INLINE vf vf_gate(vf x)
+INLINE vf vf_gate(const vf_constants *k, vf x)
 {
-    return vf_set(1.0f) / vf_sigmoid_denominator(x);
+    return vf_set(k->one) / vf_sigmoid_denominator(k, x);
 }
 
 /* The logistic function with full relative accuracy. */
-INLINE vf vf_sigmoid(vf x)
+INLINE vf vf_sigmoid(const vf_constants *k, vf x)
 {
-    vf z = vf_exp(vf_set(0.0f) - vf_abs(x));
-    return vf_if_negative(x, z, vf_set(1.0f)) / (vf_set(1.0f) + z);
+    vf z = vf_exp(k, vf_set(0.0f) - vf_abs(x));
+    return vf_if_negative(x, z, vf_set(k->one)) / (vf_set(k->one) + z);
 }
 
-/* tanh x = top / bottom as a rational function of x², minimax relative error 2.1e-8 up to 9.02, where tanh is
- * 1 in float. Kept as a fraction so that a product of activations needs one division. */
+/* tanh x = top / bottom, kept as a fraction so that a product of activations needs one division. */
 typedef struct vf_fraction {
     vf top, bottom;
 } vf_fraction;
 
-INLINE vf_fraction vf_tanh_fraction(vf x)
+INLINE vf_fraction vf_tanh_fraction(const vf_constants *k, vf x)
 {
-    x = vf_max(vf_set(-9.02f), vf_min(vf_set(9.02f), x));
-    vf u = x * x;
-    vf p = vf_fma(u, vf_set(1.331905183e-8f), vf_set(2.058346519e-5f));
-    vf q = vf_fma(u, vf_set(7.762010761e-7f), vf_set(3.283091174e-4f));
-    p = vf_fma(p, u, vf_set(3.494033508e-3f));
-    q = vf_fma(q, u, vf_set(2.587106912e-2f));
-    p = vf_fma(p, u, vf_set(1.337971703e-1f));
-    q = vf_fma(q, u, vf_set(4.671303227e-1f));
-    p = vf_fma(p, u, vf_set(1.0f));
-    q = vf_fma(q, u, vf_set(1.0f));
+    x = vf_clamp(x, k->tanh_limit);
+    vf u = x * x, p = vf_set(k->tanh_top[3]), q = vf_set(k->tanh_bottom[3]);
+    p = vf_fma(p, u, vf_set(k->tanh_top[2]));
+    q = vf_fma(q, u, vf_set(k->tanh_bottom[2]));
+    p = vf_fma(p, u, vf_set(k->tanh_top[1]));
+    q = vf_fma(q, u, vf_set(k->tanh_bottom[1]));
+    p = vf_fma(p, u, vf_set(k->tanh_top[0]));
+    q = vf_fma(q, u, vf_set(k->tanh_bottom[0]));
+    p = vf_fma(p, u, vf_set(k->one));
+    q = vf_fma(q, u, vf_set(k->one));
     return (vf_fraction){x * p, q};
 }
 
-INLINE vf vf_tanh(vf x)
+INLINE vf vf_tanh(const vf_constants *k, vf x)
 {
-    vf_fraction t = vf_tanh_fraction(x);
+    vf_fraction t = vf_tanh_fraction(k, x);
     return t.top / t.bottom;
 }
 
