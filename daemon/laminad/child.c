@@ -81,7 +81,6 @@ static void make_environment(child_environment *e)
         set_variable(e, passed_variables[i], getenv(passed_variables[i]));
     set_variable(e, "OPENBLAS_CORETYPE", lam_cpu_openblas_coretype()); /* read while OpenBLAS is loaded */
     set_variable(e, "OPENBLAS_NUM_THREADS", "1");                      /* the engine splits work itself */
-    set_variable(e, "TCP_NODELAY", "1");                               /* DCMTK leaves Nagle on otherwise */
 }
 
 /* Between fork and exec: only async-signal-safe calls. */
