@@ -90,10 +90,9 @@ lam_status lam_association_receive_data(lam_association *association, uint8_t co
 lam_status lam_association_send(lam_association *association, uint8_t context, const lam_command *command,
                                 lam_error *err);
 
-/* The rest of a file from `offset` as a data set, byte for byte. `sent` counts as it goes on (may be NULL).
- */
+/* The rest of a file from `offset` as a data set, byte for byte. */
 lam_status lam_association_send_data(lam_association *association, uint8_t context, int fd, uint64_t offset,
-                                     uint64_t *sent, lam_error *err);
+                                     lam_error *err);
 
 /* ---- the end ---- */
 

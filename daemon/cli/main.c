@@ -33,6 +33,20 @@ static const lam_cli_command commands[] = {
     {"cancel", "[--json] ID", "cancel a job for good", REMOTE, lam_cli_cancel},
     {"models", "[--json] [NAME]", "list the installed models, or show one with its card", REMOTE,
      lam_cli_models},
+    {"send", "[--aet CALLING] [--jobs N] [--json] HOST:PORT[/AET] PATH...",
+     "send files and folders by C-STORE",
+     "AET is the AE title of the receiver; default: LAMINA. Files go as they are stored; what is not DICOM "
+     "is\n"
+     "skipped with a note.\n\n"
+     "  --aet CALLING our own AE title; default: LAMINA-SCU\n"
+     "  --jobs N      associations side by side; default: 1\n"
+     "  --json        print the outcome as JSON\n",
+     lam_cli_send},
+    {"echo", "[--aet CALLING] [--json] HOST:PORT[/AET]", "ask a DICOM node whether it answers (C-ECHO)",
+     "AET is the AE title of the node; default: LAMINA.\n\n"
+     "  --aet CALLING our own AE title; default: LAMINA-SCU\n"
+     "  --json        print the outcome as JSON\n",
+     lam_cli_echo},
     {"help", "[COMMAND]", "show how a command is used", "", NULL},
 };
 

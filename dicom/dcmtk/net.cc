@@ -31,18 +31,19 @@ namespace
 enum { ACSE_TIMEOUT_S = 10 };
 
 const struct {
-    const OFConditionConst *condition;
+    unsigned short code;
     lam_status status;
     const char *text;
 } net_conditions[] = {
-    {&DUL_PEERREQUESTEDRELEASE, LAM_E_CANCELLED, "the peer released the association"},
-    {&DUL_PEERABORTEDASSOCIATION, LAM_E_PEER, "the peer aborted the association"},
-    {&DUL_NETWORKCLOSED, LAM_E_PEER, "the peer closed the connection"},
-    {&DUL_READTIMEOUT, LAM_E_TIMEOUT, "the peer was silent for too long"},
-    {&DUL_ILLEGALPDU, LAM_E_INVALID, "the peer sent a malformed PDU"},
-    {&DUL_ILLEGALPDULENGTH, LAM_E_INVALID, "the peer sent a PDU of a length that was not agreed"},
-    {&DUL_UNEXPECTEDPDU, LAM_E_INVALID, "the peer sent a PDU that does not belong here"},
-    {&EC_MemoryExhausted, LAM_E_NO_MEMORY, "out of memory"},
+    {DULC_PEERREQUESTEDRELEASE, LAM_E_CANCELLED, "the peer released the association"},
+    {DULC_PEERABORTEDASSOCIATION, LAM_E_PEER, "the peer aborted the association"},
+    {DULC_NETWORKCLOSED, LAM_E_PEER, "the peer closed the connection"},
+    {DULC_READTIMEOUT, LAM_E_TIMEOUT, "the peer was silent for too long"},
+    {DULC_TCPIOERROR, LAM_E_PEER, "the connection broke"},
+    {DULC_ILLEGALPDU, LAM_E_INVALID, "the peer sent a malformed PDU"},
+    {DULC_ILLEGALPDULENGTH, LAM_E_INVALID, "the peer sent a PDU of a length that was not agreed"},
+    {DULC_UNEXPECTEDPDU, LAM_E_INVALID, "the peer sent a PDU that does not belong here"},
+    {DULC_UNRECOGNIZEDPDUTYPE, LAM_E_INVALID, "the peer does not speak DICOM"},
 };
 
 } // namespace
@@ -53,8 +54,10 @@ lam_status fail_condition(lam_error *err, lam_association *association, const OF
     /* A read that ran into the socket's time limit looks like a closed connection to DCMTK. */
     if (association && association->timed_out)
         return lam_fail(err, LAM_E_TIMEOUT, "%s: the peer was silent for too long", doing);
+    if (condition == EC_MemoryExhausted)
+        return lam_fail(err, LAM_E_NO_MEMORY, "%s: out of memory", doing);
     for (const auto &known : net_conditions)
-        if (condition == *known.condition)
+        if (condition.module() == OFM_dcmnet && condition.code() == known.code)
             return lam_fail(err, known.status, "%s: %s", doing, known.text);
     return lam_fail(err, LAM_E_PEER, "%s: %s", doing, condition.text());
 }
@@ -179,8 +182,7 @@ lam_status read_block(int fd, uint64_t offset, uint8_t *buffer, size_t size, siz
     return LAM_OK;
 }
 
-lam_status send_data(lam_association *association, uint8_t context, int fd, uint64_t offset, uint64_t *sent,
-                     lam_error *err)
+lam_status send_data(lam_association *association, uint8_t context, int fd, uint64_t offset, lam_error *err)
 {
     /* Two blocks, because only the next one tells whether this one is the last. */
     size_t size = association->asc->sendPDVLength, have = 0;
@@ -197,8 +199,6 @@ lam_status send_data(lam_association *association, uint8_t context, int fd, uint
             status = write_fragment(association, context, DUL_DATASETPDV, now.data(), have, !following, err);
         if (status != LAM_OK)
             break;
-        if (sent)
-            *sent += have;
         if (!following)
             break;
         now.swap(next);
@@ -285,9 +285,9 @@ extern "C" lam_status lam_association_send(lam_association *association, uint8_t
 }
 
 extern "C" lam_status lam_association_send_data(lam_association *association, uint8_t context, int fd,
-                                                uint64_t offset, uint64_t *sent, lam_error *err)
+                                                uint64_t offset, lam_error *err)
 {
-    return lam_guard(err, [&] { return send_data(association, context, fd, offset, sent, err); });
+    return lam_guard(err, [&] { return send_data(association, context, fd, offset, err); });
 }
 
 extern "C" lam_status lam_association_release(lam_association *association, lam_error *err)

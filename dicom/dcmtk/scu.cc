@@ -52,6 +52,19 @@ OFCondition propose(T_ASC_Parameters *parameters, const lam_net_context *context
     return EC_Normal;
 }
 
+/* DCMTK says "TCP Initialization Error: Connection refused", or ends in "(Timeout)". */
+lam_status fail_connect(lam_error *err, const OFCondition &condition, const lam_net_peer &peer)
+{
+    if (strstr(condition.text(), "Timeout"))
+        return lam_fail(err, LAM_E_TIMEOUT, "cannot connect to %s:%u: no answer within %d s", peer.host,
+                        peer.port, peer.connect_timeout_ms / 1000);
+    const char *colon = strstr(condition.text(), ": ");
+    const char *reason = colon ? colon + 2 : condition.text();
+    bool refused = strstr(reason, "refused") != nullptr;
+    return lam_fail(err, LAM_E_PEER, "cannot connect to %s:%u: %s%s", peer.host, peer.port, reason,
+                    refused ? " (nothing listens there)" : "");
+}
+
 lam_status fail_request(lam_error *err, lam_association *association, const OFCondition &condition,
                         const lam_net_peer &peer, T_ASC_Parameters *parameters)
 {
@@ -68,8 +81,7 @@ lam_status fail_request(lam_error *err, lam_association *association, const OFCo
     char doing[160];
     snprintf(doing, sizeof doing, "asking %.100s:%u for an association", peer.host, peer.port);
     if (condition.code() == DULC_TCPINITERROR || condition.code() == DULC_REQUESTASSOCIATIONFAILED)
-        return lam_fail(err, strstr(condition.text(), "Timeout") ? LAM_E_TIMEOUT : LAM_E_PEER,
-                        "cannot connect to %s:%u: %s", peer.host, peer.port, condition.text());
+        return fail_connect(err, condition, peer);
     return fail_condition(err, association, condition, doing);
 }
 
