@@ -18,6 +18,13 @@
 #include "core/rnn/kernels/cpu.h"
 #include "daemon/ipc/ipc.h"
 
+/* Its shadow memory takes terabytes of address space. */
+#ifdef __SANITIZE_ADDRESS__
+static const bool address_sanitizer = true;
+#else
+static const bool address_sanitizer = false;
+#endif
+
 enum { SHORT_LIFE_MS = 10000, FIRST_PAUSE_MS = 50, LONGEST_PAUSE_MS = 10000 };
 
 void lam_child_init(lam_child *child, const char *program)
@@ -95,7 +102,7 @@ static void become_child(const char *path, char *program, char **environment, in
     setpgid(0, 0); /* a terminal's ^C is for laminad, which drains its children */
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
-    if (limits->address_space > 0) {
+    if (limits->address_space > 0 && !address_sanitizer) {
         struct rlimit space = {(rlim_t)limits->address_space, (rlim_t)limits->address_space};
         setrlimit(RLIMIT_AS, &space);
     }
