@@ -11,13 +11,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "api/access.h"
-#include "api/negotiate.h"
+#include "api/admit.h"
+#include "api/listen.h"
 #include "api/reply.h"
 #include "api/request.h"
 #include "api/routes.h"
@@ -26,10 +26,9 @@
 #include "core/base/log.h"
 
 enum {
-    BACKLOG = 512,
     STACK_BYTES = 1024 * 1024,
     CONNECTION_MEMORY = 128 * 1024, /* headers, and then the buffer that a body is read through */
-    IGNORED_BODY = 64 * 1024,       /* on a route that takes none */
+    MAX_PUBLIC_URL = 300,
     DRAINED_BODY = 16 * 1024 * 1024 /* read and dropped, so that a client gets to read why it was refused */
 };
 
@@ -63,128 +62,12 @@ lam_http_options lam_http_options_default(void)
 
 /* ---- a request ---- */
 
-typedef struct header_size {
-    size_t bytes;
-} header_size;
-
-static enum MHD_Result add_header_size(void *context, enum MHD_ValueKind kind, const char *key,
-                                       const char *value)
-{
-    (void)kind;
-    header_size *size = context;
-    size->bytes += strlen(key) + (value ? strlen(value) : 0) + 4;
-    return MHD_YES;
-}
-
-typedef struct unknown_query {
-    const lam_query_parameter *known;
-    const char *name;
-} unknown_query;
-
-static enum MHD_Result find_unknown(void *context, enum MHD_ValueKind kind, const char *key,
-                                    const char *value)
-{
-    (void)kind;
-    (void)value;
-    unknown_query *search = context;
-    for (const lam_query_parameter *known = search->known; known && known->name; known++)
-        if (strcmp(known->name, key) == 0)
-            return MHD_YES;
-    search->name = key;
-    return MHD_NO;
-}
-
-static bool check_headers(lam_request *request)
-{
-    header_size size = {.bytes = strlen(request->path)};
-    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, add_header_size, &size);
-    if (size.bytes <= request->options->max_header_bytes)
-        return true;
-    lam_reply_problem(request, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
-                      "the headers have %zu bytes; at most %zu are taken", size.bytes,
-                      request->options->max_header_bytes);
-    return false;
-}
-
-static bool check_query(lam_request *request)
-{
-    if (request->route->flags & LAM_ROUTE_FREE_QUERY)
-        return true;
-    unknown_query search = {.known = request->route->query};
-    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, find_unknown, &search);
-    if (!search.name)
-        return true;
-    lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "query parameter %.60s is not known here", search.name);
-    return false;
-}
-
-static bool check_accept(lam_request *request)
-{
-    if (!request->route->produces)
-        return true;
-    LAM_AUTO(lam_buffer_done) lam_buffer scratch;
-    lam_buffer_init(&scratch, CONNECTION_MEMORY);
-    lam_offer offer = {.type = request->route->produces};
-    if (lam_negotiate(lam_request_header(request, "Accept", &scratch), &offer, 1) == 0)
-        return true;
-    lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE, "on offer here: %s", request->route->produces);
-    return false;
-}
-
-static bool check_body_size(lam_request *request)
-{
-    int64_t length;
-    int64_t limit = request->route->body ? request->options->max_body_bytes : IGNORED_BODY;
-    if (!lam_request_has_body(request, &length) || length <= limit)
-        return true;
-    lam_reply_problem(request, MHD_HTTP_CONTENT_TOO_LARGE,
-                      "the body has %lld bytes; at most %lld are taken here", (long long)length,
-                      (long long)limit);
-    return false;
-}
-
-/* Finds the route; otherwise answers 404, 405, 400, or OPTIONS (RFC 9110 section 9.3.7). */
-static bool find_route(lam_request *request)
-{
-    LAM_AUTO(lam_buffer_done) lam_buffer allow;
-    lam_buffer_init(&allow, 256);
-    lam_error error;
-    lam_status status =
-        lam_route_find(request->method, request->path, &request->route, request->parameters, &allow, &error);
-    if (status == LAM_OK)
-        return true;
-    if (status == LAM_E_STATE && strcmp(request->method, "OPTIONS") == 0)
-        lam_reply_empty(request, MHD_HTTP_NO_CONTENT);
-    else if (status == LAM_E_STATE)
-        lam_reply_problem(request, MHD_HTTP_METHOD_NOT_ALLOWED, "%s", error.message);
-    else
-        lam_reply_problem(request, status == LAM_E_INVALID ? MHD_HTTP_BAD_REQUEST : MHD_HTTP_NOT_FOUND, "%s",
-                          error.message);
-    if (status == LAM_E_STATE)
-        lam_reply_header(request, MHD_HTTP_HEADER_ALLOW, lam_buffer_text(&allow));
-    return false;
-}
-
-/* Everything that can be said before the body is here. */
-static void begin(const lam_http_server *server, lam_request *request)
-{
-    bool found = check_headers(request) && find_route(request);
-    bool open = !request->route || (request->route->flags & LAM_ROUTE_OPEN);
-    if (!found) /* an answer about the URL, which tells nothing about data */
-        return;
-    if (!lam_access_check(server->access, request, open) || !check_query(request) || !check_accept(request) ||
-        !check_body_size(request))
-        return;
-    if (request->route->body)
-        request->route->body->begin(request);
-}
-
 /* A chunked body announces no size, so the limit is met on the way. False: break off. */
 static bool take_body(lam_request *request, const char *bytes, size_t length)
 {
     request->body_bytes += (int64_t)length;
     bool has_body = request->route && request->route->body;
-    int64_t limit = has_body ? request->options->max_body_bytes : IGNORED_BODY;
+    int64_t limit = lam_request_body_limit(request);
     if (!request->reply && request->body_bytes > limit)
         lam_reply_problem(request, MHD_HTTP_CONTENT_TOO_LARGE,
                           "the body has more than the %lld bytes that are taken here", (long long)limit);
@@ -268,7 +151,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         *state = request = open_request(server, connection, url, method);
         if (!request)
             return MHD_NO;
-        begin(server, request);
+        lam_request_admit(request, server->access);
         return request->reply && reply_before_body(request) ? send_reply(server, request) : MHD_YES;
     }
     if (*upload_data_size) {
@@ -360,107 +243,6 @@ static size_t unescape(void *context, struct MHD_Connection *connection, char *t
     return (size_t)(to - text);
 }
 
-typedef union socket_address {
-    struct sockaddr any;
-    struct sockaddr_in v4;
-    struct sockaddr_in6 v6;
-} socket_address;
-
-static lam_status parse_address(const lam_http_options *options, socket_address *address, socklen_t *length,
-                                lam_error *err)
-{
-    memset(address, 0, sizeof *address);
-    if (options->port > 65535)
-        return lam_fail(err, LAM_E_INVALID, "HTTP port %u is not a port", options->port);
-    if (inet_pton(AF_INET, options->address, &address->v4.sin_addr) == 1) {
-        address->v4.sin_family = AF_INET;
-        address->v4.sin_port = htons((uint16_t)options->port);
-        *length = sizeof address->v4;
-        return LAM_OK;
-    }
-    if (inet_pton(AF_INET6, options->address, &address->v6.sin6_addr) == 1) {
-        address->v6.sin6_family = AF_INET6;
-        address->v6.sin6_port = htons((uint16_t)options->port);
-        *length = sizeof address->v6;
-        return LAM_OK;
-    }
-    return lam_fail(err, LAM_E_INVALID, "HTTP address \"%s\" is not a numeric IPv4 or IPv6 address",
-                    options->address);
-}
-
-static bool is_loopback(const socket_address *address)
-{
-    if (address->any.sa_family == AF_INET)
-        return ntohl(address->v4.sin_addr.s_addr) >> 24 == 127;
-    return address->any.sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
-}
-
-/* Promise 10, for a socket of our own and for one that was handed in. */
-static lam_status check_address(const lam_http_options *options, const socket_address *address,
-                                lam_error *err)
-{
-    if (options->auth != LAM_HTTP_AUTH_NONE || is_loopback(address))
-        return LAM_OK;
-    return lam_fail(
-        err, LAM_E_DENIED,
-        "HTTP would listen beyond loopback without authentication; set [http] auth = token, or listen on "
-        "127.0.0.1");
-}
-
-static lam_status bind_socket(const lam_http_options *options, int *out, lam_error *err)
-{
-    socket_address address;
-    socklen_t length = 0;
-    lam_status status = parse_address(options, &address, &length, err);
-    if (status == LAM_OK)
-        status = check_address(options, &address, err);
-    if (status != LAM_OK)
-        return status;
-    lam_autoclose int fd = socket(address.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return lam_fail_errno(err, errno, "cannot make a socket for HTTP");
-    int on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, &address.any, length) < 0 || listen(fd, BACKLOG) < 0) {
-        int reason = errno;
-        lam_fail_errno(err, reason, "cannot listen for HTTP on %s port %u", options->address, options->port);
-        if (reason == EADDRINUSE)
-            return lam_fail(
-                err, LAM_E_EXISTS,
-                "HTTP port %u of %s is in use by another program; stop it or change [http] listen",
-                options->port, options->address);
-        return err ? err->status : LAM_E_IO;
-    }
-    *out = LAM_TAKE_FD(fd);
-    return LAM_OK;
-}
-
-static lam_status open_listener(lam_http_server *server, lam_error *err)
-{
-    const lam_http_options *options = &server->options;
-    int fd = options->listen_fd;
-    if (fd <= 0) {
-        lam_status status = bind_socket(options, &fd, err);
-        if (status != LAM_OK)
-            return status;
-    }
-    socket_address address;
-    socklen_t length = sizeof address;
-    lam_status status = LAM_OK;
-    if (getsockname(fd, &address.any, &length) < 0)
-        status = lam_fail_errno(err, errno, "the HTTP socket handed in is not usable");
-    else
-        status = check_address(options, &address, err);
-    if (status != LAM_OK) {
-        if (fd != options->listen_fd)
-            close(fd);
-        return status;
-    }
-    server->listen_fd = fd;
-    server->port = ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
-    return LAM_OK;
-}
-
 static lam_status start_daemon(lam_http_server *server, lam_error *err)
 {
     const lam_http_options *options = &server->options;
@@ -513,16 +295,29 @@ static void free_server(lam_http_server *server)
     free(server);
 }
 
+static lam_status check_url(const char *url, lam_error *err)
+{
+    size_t length = url ? strlen(url) : 0;
+    if (!url || (length > 0 && length < MAX_PUBLIC_URL && url[length - 1] != '/' &&
+                 strncmp(url, "http", 4) == 0 && strstr(url, "://")))
+        return LAM_OK;
+    return lam_fail(err, LAM_E_INVALID,
+                    "public_url must be an http or https URL without a slash at its end, not \"%.100s\"",
+                    url);
+}
+
 static lam_status start(lam_http_server *server, const lam_http_options *options, lam_error *err)
 {
     lam_status status = copy_options(server, options, err);
+    if (status == LAM_OK)
+        status = check_url(options->public_url, err);
     if (status == LAM_OK && options->auth == LAM_HTTP_AUTH_MTLS)
         status = lam_fail(err, LAM_E_UNSUPPORTED,
                           "auth = mtls is not in this version; use auth = token, or a proxy that ends TLS");
     if (status == LAM_OK)
         status = lam_access_create(&server->options, &server->access, err);
     if (status == LAM_OK)
-        status = open_listener(server, err);
+        status = lam_http_listen(&server->options, &server->listen_fd, &server->port, err);
     return status == LAM_OK ? start_daemon(server, err) : status;
 }
 

@@ -51,6 +51,8 @@ static void add_failure(lam_store_response *response, const lam_store_result *re
 {
     if (response->failed_count++ == 0)
         snprintf(response->first_reason, sizeof response->first_reason, "%s", result->reason);
+    if (result->dicom_status >> 8 == 0xA7)
+        response->resource_count++;
     bool known = result->sop_instance_uid[0] && result->sop_class_uid[0];
     json_t *item = known ? sop_reference(result) : json_object();
     set_number(item, "00081197", result->dicom_status ? result->dicom_status : 0x0110);
@@ -88,7 +90,7 @@ void lam_store_response_add(lam_store_response *response, const lam_store_result
 unsigned lam_store_response_status(const lam_store_response *response)
 {
     if (response->stored_count == 0)
-        return 409;
+        return response->resource_count && response->resource_count == response->failed_count ? 507 : 409;
     return response->failed_count || response->warning_count ? 202 : 200;
 }
 

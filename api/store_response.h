@@ -20,6 +20,7 @@ typedef struct lam_store_response {
     size_t stored_count;
     size_t warning_count;
     size_t failed_count;
+    size_t resource_count;        /* of them, those that failed for want of resources here (A7xxH) */
     char study_uid[LAM_UID_TEXT]; /* "" when nothing was stored, or several studies */
     char first_reason[256];       /* of the first failure */
 } lam_store_response;
@@ -31,7 +32,7 @@ void lam_store_response_done(lam_store_response *response);
 void lam_store_response_add(lam_store_response *response, const lam_store_result *result, const char *root);
 
 /* 200 when all were stored, 202 when some failed or have a warning, 409 when none was (PS3.18
- * table 10.5.3-1). */
+ * table 10.5.3-1); 507 when none was for want of space: not the client's fault, and worth another try. */
 unsigned lam_store_response_status(const lam_store_response *response);
 
 /* The data set as a DICOM JSON object (json_decref), NULL without memory. */

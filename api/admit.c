@@ -1,0 +1,133 @@
+#include "api/admit.h"
+
+#include <string.h>
+
+#include "api/negotiate.h"
+#include "api/reply.h"
+#include "api/routes.h"
+#include "core/base/cleanup.h"
+
+enum {
+    IGNORED_BODY = 64 * 1024, /* on a route that takes none */
+    MAX_ACCEPT = 64 * 1024
+};
+
+int64_t lam_request_body_limit(const lam_request *request)
+{
+    return request->route && request->route->body ? request->options->max_body_bytes : IGNORED_BODY;
+}
+
+typedef struct header_size {
+    size_t bytes;
+} header_size;
+
+static enum MHD_Result add_header_size(void *context, enum MHD_ValueKind kind, const char *key,
+                                       const char *value)
+{
+    (void)kind;
+    header_size *size = context;
+    size->bytes += strlen(key) + (value ? strlen(value) : 0) + 4;
+    return MHD_YES;
+}
+
+typedef struct unknown_query {
+    const lam_query_parameter *known;
+    const char *name;
+} unknown_query;
+
+static enum MHD_Result find_unknown(void *context, enum MHD_ValueKind kind, const char *key,
+                                    const char *value)
+{
+    (void)kind;
+    (void)value;
+    unknown_query *search = context;
+    for (const lam_query_parameter *known = search->known; known && known->name; known++)
+        if (strcmp(known->name, key) == 0)
+            return MHD_YES;
+    search->name = key;
+    return MHD_NO;
+}
+
+static bool check_headers(lam_request *request)
+{
+    header_size size = {.bytes = strlen(request->path)};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, add_header_size, &size);
+    if (size.bytes <= request->options->max_header_bytes)
+        return true;
+    lam_reply_problem(request, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
+                      "the headers have %zu bytes; at most %zu are taken", size.bytes,
+                      request->options->max_header_bytes);
+    return false;
+}
+
+static bool check_query(lam_request *request)
+{
+    if (request->route->flags & LAM_ROUTE_FREE_QUERY)
+        return true;
+    unknown_query search = {.known = request->route->query};
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, find_unknown, &search);
+    if (!search.name)
+        return true;
+    lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "query parameter %.60s is not known here", search.name);
+    return false;
+}
+
+static bool check_accept(lam_request *request)
+{
+    if (!request->route->produces)
+        return true;
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch;
+    lam_buffer_init(&scratch, MAX_ACCEPT);
+    lam_offer offer = {.type = request->route->produces};
+    if (lam_negotiate(lam_request_header(request, "Accept", &scratch), &offer, 1) == 0)
+        return true;
+    lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE, "on offer here: %s", request->route->produces);
+    return false;
+}
+
+static bool check_body_size(lam_request *request)
+{
+    int64_t length;
+    int64_t limit = lam_request_body_limit(request);
+    if (!lam_request_has_body(request, &length) || length <= limit)
+        return true;
+    lam_reply_problem(request, MHD_HTTP_CONTENT_TOO_LARGE,
+                      "the body has %lld bytes; at most %lld are taken here", (long long)length,
+                      (long long)limit);
+    return false;
+}
+
+/* Finds the route; otherwise answers 404, 405, 400, or OPTIONS (RFC 9110 section 9.3.7). */
+static bool find_route(lam_request *request)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer allow;
+    lam_buffer_init(&allow, 256);
+    lam_error error;
+    lam_status status =
+        lam_route_find(request->method, request->path, &request->route, request->parameters, &allow, &error);
+    if (status == LAM_OK)
+        return true;
+    if (status == LAM_E_STATE && strcmp(request->method, "OPTIONS") == 0)
+        lam_reply_empty(request, MHD_HTTP_NO_CONTENT);
+    else if (status == LAM_E_STATE)
+        lam_reply_problem(request, MHD_HTTP_METHOD_NOT_ALLOWED, "%s", error.message);
+    else
+        lam_reply_problem(request, status == LAM_E_INVALID ? MHD_HTTP_BAD_REQUEST : MHD_HTTP_NOT_FOUND, "%s",
+                          error.message);
+    if (status == LAM_E_STATE)
+        lam_reply_header(request, MHD_HTTP_HEADER_ALLOW, lam_buffer_text(&allow));
+    return false;
+}
+
+void lam_request_admit(lam_request *request, const lam_access *access)
+{
+    bool found = check_headers(request) && find_route(request);
+    bool open = !request->route || (request->route->flags & LAM_ROUTE_OPEN);
+    if (!found) /* an answer about the URL, which tells nothing about data */
+        return;
+    if (!lam_access_check(access, request, open) || !check_query(request) || !check_accept(request) ||
+        !check_body_size(request))
+        return;
+    if (request->route->body)
+        request->route->body->begin(request);
+}

@@ -1,0 +1,46 @@
+/* A backend in memory, for tests of api/: objects are lines "OBJECT study series sop" with anything after
+ * them, so that what is stored and why not can be told without DICOM. Tests only. */
+#ifndef LAMINA_TESTS_API_FAKE_H
+#define LAMINA_TESTS_API_FAKE_H
+
+#include <pthread.h>
+#include <stdbool.h>
+
+#include "api/backend.h"
+
+#define FAKE_CLASS  "1.2.840.10008.5.1.4.1.1.4"
+#define FAKE_SYNTAX "1.2.840.10008.1.2.1"
+#define FAKE_JPEG   "1.2.840.10008.1.2.4.70"
+
+enum { FAKE_OBJECTS = 64 };
+
+typedef struct fake_object {
+    char study[LAM_UID_TEXT], series[LAM_UID_TEXT], sop[LAM_UID_TEXT], syntax[LAM_UID_TEXT];
+    int fd; /* a memfd with the bytes */
+    int64_t bytes;
+} fake_object;
+
+typedef struct fake {
+    pthread_mutex_t mutex;
+    fake_object objects[FAKE_OBJECTS];
+    size_t count;
+    int opened, submitted, waited,
+        discarded; /* uploads; opened == waited + discarded when none is under way */
+    /* what to do */
+    bool full;         /* upload_open gives LAM_E_NO_SPACE */
+    int64_t max_bytes; /* of an upload; 0: no limit */
+    int wait_ms;       /* how long upload_wait takes */
+    bool not_ready;
+    char last_state[32], last_model[72], last_sender[64];
+    int64_t last_limit, last_offset;
+} fake;
+
+void fake_init(fake *f);
+void fake_done(fake *f);
+lam_backend fake_backend(fake *f);
+
+/* Puts an object there as if it had been stored. */
+void fake_store(fake *f, const char *study, const char *series, const char *sop, const char *syntax,
+                const void *bytes, size_t length);
+
+#endif
