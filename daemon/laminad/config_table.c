@@ -25,7 +25,7 @@ static const lam_config_key lamina_keys[] = {
      .help =
          "Where the model bundles lie, one folder NAME/VERSION each. Without it: $LAMINA_MODELS, else the "
          "models that were installed or built with the program."},
-    {"workers", LAM_TYPE_WORKERS, MAIN(workers), .minimum = 1, .maximum = 256, .initial = "auto",
+    {"workers", LAM_TYPE_WORKERS, MAIN(workers), .minimum = 1, .maximum = 64, .initial = "auto",
      .help =
          "How many worker processes parse and analyse at the same time. auto: one for each processor core "
          "that the daemon may use."},
@@ -109,7 +109,7 @@ static const lam_config_key analysis_keys[] = {
     {"retry_delay", LAM_TYPE_DURATION, MAIN(retry_delay_ms), .minimum = 0, .maximum = 24 * HOUR,
      .initial = "5s", .live = true,
      .help = "Pause before a job is tried for the second time. It doubles with each further attempt."},
-    {"worker_memory", LAM_TYPE_SIZE, MAIN(worker_memory_bytes), .minimum = 256 * MIB, .maximum = TIB,
+    {"worker_memory", LAM_TYPE_SIZE, MAIN(worker_memory_bytes), .minimum = 256 * MIB, .maximum = 12 * GIB,
      .initial = "4G", .live = true,
      .help = "Most memory (address space) of one worker process. Applies to workers started afterwards."},
 };

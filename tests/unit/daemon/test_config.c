@@ -180,7 +180,7 @@ static void names_file_line_and_mistake(void **state)
         {"[lamina]\nworkers 2\n", "error: :2: expected a [section] or key = value\n"},
         {"[lamina\nworkers = 2\n", "error: :1: expected a [section] or key = value\n"},
         {"[lamina]\nworkers = 0\n",
-         "error: :2: [lamina] workers must be auto, or a whole number from 1 to 256, not '0'\n"},
+         "error: :2: [lamina] workers must be auto, or a whole number from 1 to 64, not '0'\n"},
         {"[lamina]\nworkers = 2x\n", "must be auto, or a whole number"},
         {"[lamina]\nlog_level = loud\n", "log_level must be error, warning, info or debug, not 'loud'\n"},
         {"[lamina]\ndata_dir = here\n", "data_dir must be an absolute path, not 'here'\n"},
@@ -290,7 +290,7 @@ static void reload_keeps_what_needs_a_restart(void **state)
     lam_buffer_init(&restart, 4096);
     write_file(
         path,
-        "[lamina]\nworkers = 77\n[dicom]\nlisten = 127.0.0.1:105\nae_title = TWO\n[peer p]\nae_title = P\n");
+        "[lamina]\nworkers = 57\n[dicom]\nlisten = 127.0.0.1:105\nae_title = TWO\n[peer p]\nae_title = P\n");
     assert_int_equal(lam_config_reload(old, &fresh, &restart, NULL), LAM_OK);
     assert_string_equal(lam_buffer_text(&restart), "lamina.workers dicom.listen");
     assert_int_equal(fresh->dicom_listen.port, 104);
