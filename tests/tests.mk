@@ -30,7 +30,8 @@ define unit_test
 UNIT_TESTS += $(BUILD)/$(2:.c=)
 $(BUILD)/$(2:.c=): $(call obj,$(2) $(filter-out $(dir $(2))test_%,$(wildcard $(dir $(2))*.c))) $(foreach l,$(UNIT_$(1)),$(call lib,$(l)))
 	@mkdir -p $$(@D)
-	$$(CXX) $$(LDFLAGS) -o $$@ -Wl,--start-group $$^ -Wl,--end-group $(UNIT_LIBS_$(1)) -lcmocka
+	$$(call say,LD )
+	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ -Wl,--start-group $$^ -Wl,--end-group $(UNIT_LIBS_$(1)) -lcmocka
 endef
 $(foreach part,base rnn dicom api daemon,$(foreach source,$(shell find tests/unit/$(part) -name 'test_*.c' 2>/dev/null),\
 	$(eval $(call unit_test,$(part),$(source)))))
@@ -38,7 +39,8 @@ $(foreach part,base rnn dicom api daemon,$(foreach source,$(shell find tests/uni
 # ---- tools that tests and the demo need: tests/tools/<name>.c becomes build/lamina-<name> ----
 TEST_TOOLS = $(patsubst tests/tools/%.c,$(BUILD)/lamina-%,$(wildcard tests/tools/*.c))
 $(BUILD)/lamina-%: $(call obj,tests/tools/%.c) $(foreach l,dicom core,$(call lib,$(l)))
-	$(CXX) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(UNIT_LIBS_dicom) $(CORE_LIBS)
+	$(call say,LD )
+	$(Q)$(CXX) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(UNIT_LIBS_dicom) $(CORE_LIBS)
 
 # ---- scripts: every executable *.sh and *.py in these folders is a test ----
 SCRIPT_FOLDERS = tests/lint tests/e2e tests/crash

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """WADO-RS gives back what came in, byte for byte (promise 3), whichever way and in whichever transfer syntax it came."""
 import io
-import tempfile
 
 import pydicom
 

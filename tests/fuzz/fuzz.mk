@@ -25,4 +25,5 @@ fuzz-run: fuzz
 # Inside the clang build: all archives in a group, of which the linker takes what the target needs.
 fuzz-targets: $(FUZZ_TARGETS)
 $(BUILD)/fuzz_%: $(call obj,tests/fuzz/fuzz_%.c) $(foreach l,worker daemon api dicom core,$(call lib,$(l)))
-	$(CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ -Wl,--start-group $^ -Wl,--end-group $(UNIT_LIBS_daemon)
+	$(call say,LD )
+	$(Q)$(CXX) $(LDFLAGS) -fsanitize=fuzzer -o $@ -Wl,--start-group $^ -Wl,--end-group $(UNIT_LIBS_daemon)

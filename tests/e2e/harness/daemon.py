@@ -129,7 +129,7 @@ class Daemon:
     def stop(self):
         """SIGTERM; it must drain and exit 0, leaving no child and no sanitizer report."""
         children = self.children()
-        self.process.send_signal(signal.SIGTERM)
+        os.kill(self.pid, signal.SIGTERM)
         status = self.process.wait(30 * PATIENCE)
         self.process = None
         reports = self.sanitizer_reports()
