@@ -64,6 +64,21 @@ static void set_options(lam_rest *rest)
         curl_easy_setopt(rest->curl, CURLOPT_NOPROXY, "localhost,127.0.0.1,::1");
 }
 
+/* Where and who; on failure the caller closes. */
+static lam_status prepare(lam_rest *rest, const char *url, lam_error *err)
+{
+    rest->curl = curl_easy_init();
+    rest->root = strdup(url);
+    if (!rest->curl || !rest->root)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    for (size_t length = strlen(rest->root); rest->root[length - 1] == '/'; length--)
+        rest->root[length - 1] = '\0';
+    lam_status status = add_token(rest, err);
+    if (status == LAM_OK)
+        set_options(rest);
+    return status;
+}
+
 lam_status lam_rest_open(const char *url, lam_rest **out, lam_error *err)
 {
     if (!url)
@@ -72,18 +87,17 @@ lam_status lam_rest_open(const char *url, lam_rest **out, lam_error *err)
         url = "http://127.0.0.1:8080";
     if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
         return lam_fail(err, LAM_E_INVALID, "'%.200s' is not an http:// or https:// URL", url);
-    LAM_AUTO_PTR(lam_rest) *rest = calloc(1, sizeof *rest);
-    if (!rest || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || !(rest->curl = curl_easy_init()) ||
-        !(rest->root = strdup(url)))
+    lam_rest *rest = calloc(1, sizeof *rest);
+    if (!rest || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
+        free(rest);
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    for (size_t length = strlen(rest->root); rest->root[length - 1] == '/'; length--)
-        rest->root[length - 1] = '\0';
-    lam_status status = add_token(rest, err);
-    if (status != LAM_OK)
-        return status;
-    set_options(rest);
-    *out = LAM_TAKE_PTR(rest);
-    return LAM_OK;
+    }
+    lam_status status = prepare(rest, url, err);
+    if (status == LAM_OK)
+        *out = rest;
+    else
+        lam_rest_close(rest);
+    return status;
 }
 
 void lam_rest_close(lam_rest *rest)

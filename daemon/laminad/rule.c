@@ -134,14 +134,14 @@ lam_status lam_rule_add(lam_rule *rule, const char *keyword, lam_rule_op op, con
     lam_status status = check_keyword(keyword, err);
     if (status != LAM_OK)
         return status;
-    term t = {.keyword = strdup(keyword), .value = strdup(value), .op = op};
-    status = t.keyword && t.value ? compile(&t, err) : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    if (status != LAM_OK) {
-        term_done(&t);
-        return status;
-    }
-    rule->terms[rule->count++] = t;
-    return LAM_OK;
+    term *t = &rule->terms[rule->count]; /* in place: a compiled expression must not be copied */
+    *t = (term){.keyword = strdup(keyword), .value = strdup(value), .op = op};
+    status = t->keyword && t->value ? compile(t, err) : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    if (status == LAM_OK)
+        rule->count++;
+    else
+        term_done(t);
+    return status;
 }
 
 /* ---- parsing ---- */
@@ -261,7 +261,7 @@ lam_status lam_rule_parse(const char *text, lam_rule **out, lam_error *err)
 {
     if (strlen(text) > LAM_RULE_MAX_TEXT)
         return lam_fail(err, LAM_E_LIMIT, "a rule has at most %d characters", LAM_RULE_MAX_TEXT);
-    LAM_AUTO_PTR(lam_rule) *rule = lam_rule_create();
+    lam_rule *rule = lam_rule_create();
     if (!rule)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     cursor c = {text, text, err};
@@ -272,10 +272,11 @@ lam_status lam_rule_parse(const char *text, lam_rule **out, lam_error *err)
         if (status == LAM_OK)
             status = read_term(&c, rule);
     }
-    if (status != LAM_OK)
-        return status;
-    *out = LAM_TAKE_PTR(rule);
-    return LAM_OK;
+    if (status == LAM_OK)
+        *out = rule;
+    else
+        lam_rule_free(rule);
+    return status;
 }
 
 /* ---- evaluating ---- */

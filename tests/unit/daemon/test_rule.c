@@ -140,8 +140,8 @@ static void cuts_reasons_between_characters(void **state)
     for (size_t lead = 0; lead < 4; lead++) {
         char value[200] = "";
         memset(value, 'x', lead);
-        for (int i = 0; i < 60; i++)
-            strcat(value, "\xe2\x82\xac"); /* three bytes each */
+        for (size_t i = 0; i < 60; i++)
+            memcpy(value + lead + 3 * i, "\xe2\x82\xac", 4);
         char reason[LAM_RULE_REASON];
         assert_false(lam_rule_matches(rule, get_long, value, reason));
         const char *end = strrchr(reason, '"');
