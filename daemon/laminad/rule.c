@@ -77,6 +77,7 @@ static void term_done(term *t)
     free(t->value);
     if (t->has_regex)
         regfree(&t->regex);
+    *t = (term){0};
 }
 
 lam_rule *lam_rule_create(void)
