@@ -1,10 +1,12 @@
 /* The command `lamina`: finds the subcommand in one table and runs it. What a command does is in its own
  * file. */
 #include <ctype.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "core/rnn/kernels/cpu.h"
 #include "daemon/cli/cli.h"
 
 /* In the order in which `lamina help` lists them. */
@@ -47,6 +49,25 @@ static const lam_cli_command commands[] = {
      "  --aet CALLING our own AE title; default: LAMINA-SCU\n"
      "  --json        print the outcome as JSON\n",
      lam_cli_echo},
+    {"train", "--bundle DIR --data FILE... [--val FILE...] [OPTION...]",
+     "train the network that a bundle's model.json describes",
+     "FILE is a safetensors set of images and labels. Writes weights, metrics, curve.csv and curve.svg into "
+     "DIR.\n\n"
+     "  --val FILE... samples to validate on; the weights that score best there are kept\n"
+     "  --fold I/N    instead of --val: part I of N of the data\n"
+     "  --epochs N    instead of the recipe's\n"
+     "  --seed S      the same seed gives the same bits, whatever the number of threads; default: 1\n"
+     "  --threads N   default: all processors\n"
+     "  --init DIR    start from another bundle's weights\n"
+     "  --resume      go on from the last epoch of a run that was stopped\n"
+     "  --quiet       no progress\n"
+     "  --json        print the metrics as JSON\n",
+     lam_cli_train},
+    {"eval", "[--threads N] [--json] --bundle DIR --data FILE...", "score a bundle on a labelled set",
+     "FILE is a safetensors set of images and labels.\n\n"
+     "  --threads N   default: all processors\n"
+     "  --json        print the metrics as JSON\n",
+     lam_cli_eval},
     {"help", "[COMMAND]", "show how a command is used", "", NULL},
 };
 
@@ -104,6 +125,11 @@ static int asks_for_help(int argc, char **argv)
     return 0;
 }
 
+static bool runs_the_engine(const lam_cli_command *command)
+{
+    return command->run == lam_cli_train || command->run == lam_cli_eval;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -126,6 +152,8 @@ int main(int argc, char **argv)
         print_help(command);
         return LAM_CLI_OK;
     }
+    if (runs_the_engine(command))
+        lam_cpu_reexec_for_openblas(argv);
     int status = command->run(argc - 1, argv + 1);
     /* A full disk or a closed pipe must not pass for success. */
     if (fflush(stdout) != 0 && status == LAM_CLI_OK)

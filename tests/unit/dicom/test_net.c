@@ -1,0 +1,354 @@
+/* Both ends of net.h against each other, over TCP on the loopback, and each against a peer that misbehaves.
+ */
+#include "dicom/net.h"
+
+#include <arpa/inet.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "core/base/buffer.h"
+#include "core/base/clock.h"
+#include "core/base/io.h"
+#include "dicom/scu.h"
+#include "dicom/sop_class.h"
+#include "dicom/transfer_syntax.h"
+#include "tests/unit/associate_request.h"
+#include "tests/unit/unit.h"
+
+#define CT "1.2.840.10008.5.1.4.1.1.2"
+
+/* What the accepting end of a test does with its association; returns the status of receive it ended with. */
+typedef lam_status (*role)(lam_association *association, lam_buffer *seen);
+
+typedef struct acceptor {
+    int listener;
+    uint16_t port;
+    role play;
+    pthread_t thread;
+    lam_buffer seen;   /* bytes of data sets */
+    lam_status status; /* what its last receive returned */
+    int idle_timeout_ms;
+    uint32_t max_pdu;
+} acceptor;
+
+static void *acceptor_main(void *argument)
+{
+    acceptor *a = argument;
+    int socket = accept(a->listener, NULL, NULL);
+    static associate_request request;
+    lam_associate associate;
+    size_t length = 0;
+    lam_association *association = NULL;
+    const lam_net_limits limits = {a->max_pdu, a->idle_timeout_ms};
+    recv(socket, request.bytes, LAM_ASSOCIATE_HEAD_BYTES, MSG_WAITALL);
+    lam_associate_length(request.bytes, &length, NULL);
+    recv(socket, request.bytes + LAM_ASSOCIATE_HEAD_BYTES, length - LAM_ASSOCIATE_HEAD_BYTES, MSG_WAITALL);
+    a->status = lam_associate_parse(request.bytes, length, &associate, NULL);
+    if (a->status != LAM_OK)
+        return NULL;
+    lam_associate_negotiate(&associate, false);
+    a->status = lam_net_accept(socket, request.bytes, length, &associate, &limits, &association, NULL);
+    if (a->status == LAM_OK)
+        a->status = a->play(association, &a->seen);
+    lam_association_free(association);
+    return NULL;
+}
+
+static void listen_as(acceptor *a, role play)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof at;
+    *a = (acceptor){.play = play, .idle_timeout_ms = 5000, .max_pdu = LAM_NET_MAX_PDU};
+    lam_buffer_init(&a->seen, 64 << 20);
+    a->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(a->listener, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(a->listener, 8), 0);
+    getsockname(a->listener, (struct sockaddr *)&at, &length);
+    a->port = ntohs(at.sin_port);
+}
+
+static void start(acceptor *a)
+{
+    assert_int_equal(pthread_create(&a->thread, NULL, acceptor_main, a), 0);
+}
+
+static void finish(acceptor *a)
+{
+    pthread_join(a->thread, NULL);
+    close(a->listener);
+    lam_buffer_done(&a->seen);
+}
+
+static lam_net_peer peer_at(const acceptor *a)
+{
+    return (lam_net_peer){.host = "127.0.0.1",
+                          .port = a->port,
+                          .called_ae = "TEST",
+                          .calling_ae = "UNIT",
+                          .connect_timeout_ms = 2000,
+                          .response_timeout_ms = 2000};
+}
+
+static const lam_net_context proposals[] = {
+    {0, LAM_SOP_CLASS_VERIFICATION, LAM_TS_IMPLICIT_LITTLE},
+    {0, CT, LAM_TS_EXPLICIT_LITTLE},
+    {0, "1.2.840.10008.5.1.4.1.2.1.1", LAM_TS_IMPLICIT_LITTLE}, /* C-FIND: will be refused */
+};
+
+static bool collect(void *user, const void *bytes, size_t length)
+{
+    return lam_buffer_append(user, bytes, length) == LAM_OK;
+}
+
+/* Answers every request with success until the association is over. */
+static lam_status play_server(lam_association *association, lam_buffer *seen)
+{
+    for (;;) {
+        lam_command request;
+        uint8_t context = 0;
+        lam_status status = lam_association_receive(association, &request, &context, NULL);
+        if (status == LAM_OK && request.data_set_type != LAM_NO_DATA_SET)
+            status = lam_association_receive_data(association, context, collect, seen, NULL);
+        if (status == LAM_E_CANCELLED)
+            lam_association_accept_release(association);
+        if (status != LAM_OK)
+            return status;
+        lam_command response = lam_command_response(&request, LAM_DIMSE_SUCCESS);
+        lam_association_send(association, context, &response, NULL);
+    }
+}
+
+static void test_echo_and_release(void **state)
+{
+    (void)state;
+    lam_error err = {0};
+    acceptor a;
+    lam_association *association = NULL;
+    lam_scu_answer answer = {.status = 1};
+    listen_as(&a, play_server);
+    start(&a);
+    const lam_net_peer peer = peer_at(&a);
+    assert_ok(lam_net_request(&peer, proposals, 3, &association, &err), err);
+    assert_ok(lam_scu_echo(association, 1, &answer, &err), err);
+    assert_int_equal(answer.status, LAM_DIMSE_SUCCESS);
+    assert_null(lam_association_find(association, proposals[2].abstract_syntax, LAM_TS_IMPLICIT_LITTLE));
+    assert_ok(lam_association_release(association, &err), err);
+    lam_association_free(association);
+    finish(&a);
+    assert_int_equal(a.status, LAM_E_CANCELLED);
+}
+
+/* Sends `length` pseudo-random bytes as a CT and compares what arrives. */
+static void check_transfer(size_t length, uint32_t max_pdu)
+{
+    lam_error err = {0};
+    acceptor a;
+    lam_association *association = NULL;
+    lam_scu_answer answer = {.status = 1};
+    const lam_file_meta meta = {CT, "1.2.3", LAM_TS_EXPLICIT_LITTLE};
+    char *bytes = malloc(length + 100);
+    assert_non_null(bytes);
+    for (size_t i = 0; i < length + 100; i++)
+        bytes[i] = (char)(i * 2654435761u >> 13);
+    int fd = memfd_create("test", MFD_CLOEXEC);
+    assert_ok(lam_io_write_all(fd, bytes, length + 100, &err), err);
+    listen_as(&a, play_server);
+    a.max_pdu = max_pdu;
+    start(&a);
+    const lam_net_peer peer = peer_at(&a);
+    assert_ok(lam_net_request(&peer, proposals, 3, &association, &err), err);
+    for (uint16_t message = 1; message <= 2; message++)
+        assert_ok(lam_scu_store(association, message, fd, &meta, 100, &answer, &err), err);
+    assert_int_equal(answer.status, LAM_DIMSE_SUCCESS);
+    assert_ok(lam_association_release(association, &err), err);
+    lam_association_free(association);
+    pthread_join(a.thread, NULL);
+    assert_int_equal(a.seen.length, 2 * length);
+    assert_memory_equal(a.seen.data, bytes + 100, length);
+    assert_memory_equal(a.seen.data + length, bytes + 100, length);
+    lam_buffer_done(&a.seen);
+    close(a.listener);
+    close(fd);
+    free(bytes);
+}
+
+static void test_data_sets_pass_byte_for_byte(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = {
+        2, 3, LAM_NET_MAX_PDU - 12, LAM_NET_MAX_PDU - 11, LAM_NET_MAX_PDU, 999999, 5000000};
+    for (size_t i = 0; i < LAM_COUNT(lengths); i++)
+        check_transfer(lengths[i], LAM_NET_MAX_PDU);
+    check_transfer(100000, LAM_NET_MIN_PDU);
+}
+
+static void test_refused_context_leaves_the_association(void **state)
+{
+    (void)state;
+    lam_error err = {0};
+    acceptor a;
+    lam_association *association = NULL;
+    lam_scu_answer answer;
+    const lam_file_meta meta = {"1.2.840.10008.5.1.4.1.2.1.1", "1.2.3", LAM_TS_IMPLICIT_LITTLE};
+    listen_as(&a, play_server);
+    start(&a);
+    const lam_net_peer peer = peer_at(&a);
+    assert_ok(lam_net_request(&peer, proposals, 3, &association, &err), err);
+    assert_fails(lam_scu_store(association, 1, 0, &meta, 0, &answer, &err), LAM_E_UNSUPPORTED, err);
+    assert_ok(lam_scu_echo(association, 2, &answer, &err), err);
+    lam_association_abort(association);
+    lam_association_free(association);
+    finish(&a);
+    assert_int_equal(a.status, LAM_E_PEER);
+}
+
+static lam_status play_abort(lam_association *association, lam_buffer *seen)
+{
+    (void)seen;
+    lam_association_abort(association);
+    return LAM_OK;
+}
+
+static lam_status play_silence(lam_association *association, lam_buffer *seen)
+{
+    (void)seen;
+    lam_command request;
+    uint8_t context = 0;
+    lam_association_receive(association, &request, &context, NULL);
+    return lam_association_receive(association, &request, &context, NULL);
+}
+
+static lam_status play_other_answer(lam_association *association, lam_buffer *seen)
+{
+    (void)seen;
+    lam_command request;
+    uint8_t context = 0;
+    lam_association_receive(association, &request, &context, NULL);
+    request.message++;
+    const lam_command response = lam_command_response(&request, LAM_DIMSE_SUCCESS);
+    lam_association_send(association, context, &response, NULL);
+    return lam_association_receive(association, &request, &context, NULL);
+}
+
+static void test_peers_that_do_not_answer(void **state)
+{
+    (void)state;
+    static const struct {
+        role play;
+        lam_status expected;
+    } cases[] = {
+        {play_abort, LAM_E_PEER},
+        {play_silence, LAM_E_TIMEOUT},
+        {play_other_answer, LAM_E_INVALID},
+    };
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        lam_error err = {0};
+        acceptor a;
+        lam_association *association = NULL;
+        lam_scu_answer answer;
+        listen_as(&a, cases[i].play);
+        start(&a);
+        lam_net_peer peer = peer_at(&a);
+        peer.response_timeout_ms = 300;
+        assert_ok(lam_net_request(&peer, proposals, 3, &association, &err), err);
+        assert_fails(lam_scu_echo(association, 1, &answer, &err), cases[i].expected, err);
+        int64_t before = lam_clock_monotonic_ms();
+        lam_association_abort(association);
+        assert_true(lam_clock_monotonic_ms() - before < 2500);
+        lam_association_free(association);
+        finish(&a);
+    }
+}
+
+static void test_idle_peer_is_noticed(void **state)
+{
+    (void)state;
+    lam_error err = {0};
+    acceptor a;
+    lam_association *association = NULL;
+    listen_as(&a, play_server);
+    a.idle_timeout_ms = 200;
+    start(&a);
+    const lam_net_peer peer = peer_at(&a);
+    assert_ok(lam_net_request(&peer, proposals, 3, &association, &err), err);
+    finish(&a);
+    assert_int_equal(a.status, LAM_E_TIMEOUT);
+    lam_association_free(association);
+}
+
+static void *reject_one(void *argument)
+{
+    acceptor *a = argument;
+    uint8_t pdu[LAM_SHORT_PDU_BYTES];
+    char ignored[4096];
+    int socket = accept(a->listener, NULL, NULL);
+    recv(socket, ignored, sizeof ignored, 0);
+    lam_rejection_write(LAM_REJECT_CALLING_AE, pdu);
+    send(socket, pdu, sizeof pdu, 0);
+    recv(socket, ignored, sizeof ignored, 0);
+    close(socket);
+    return NULL;
+}
+
+static void *speak_http(void *argument)
+{
+    acceptor *a = argument;
+    char ignored[4096];
+    int socket = accept(a->listener, NULL, NULL);
+    recv(socket, ignored, sizeof ignored, 0);
+    send(socket, "HTTP/1.1 400 Bad Request\r\n\r\n", 28, 0);
+    close(socket);
+    return NULL;
+}
+
+static void test_says_why_there_is_no_association(void **state)
+{
+    (void)state;
+    lam_error err = {0};
+    acceptor a;
+    lam_association *association = NULL;
+    listen_as(&a, NULL);
+    const lam_net_peer peer = peer_at(&a);
+
+    pthread_create(&a.thread, NULL, reject_one, &a);
+    assert_fails(lam_net_request(&peer, proposals, 1, &association, &err), LAM_E_PEER, err);
+    assert_non_null(strstr(err.message, "calling AE title not recognized"));
+    pthread_join(a.thread, NULL);
+
+    pthread_create(&a.thread, NULL, speak_http, &a);
+    assert_fails(lam_net_request(&peer, proposals, 1, &association, &err), LAM_E_INVALID, err);
+    assert_non_null(strstr(err.message, "does not speak DICOM"));
+    finish(&a);
+
+    assert_fails(lam_net_request(&peer, proposals, 1, &association, &err), LAM_E_PEER, err);
+    assert_non_null(strstr(err.message, "nothing listens there"));
+
+    lam_net_peer nowhere = peer;
+    nowhere.host = "no-such-host.invalid";
+    assert_fails(lam_net_request(&nowhere, proposals, 1, &association, &err), LAM_E_NOT_FOUND, err);
+    assert_fails(lam_net_request(&peer, proposals, 129, &association, &err), LAM_E_LIMIT, err);
+    assert_null(association);
+}
+
+static int start_network(void **state)
+{
+    (void)state;
+    return lam_net_start(NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_echo_and_release),
+        cmocka_unit_test(test_data_sets_pass_byte_for_byte),
+        cmocka_unit_test(test_refused_context_leaves_the_association),
+        cmocka_unit_test(test_peers_that_do_not_answer),
+        cmocka_unit_test(test_idle_peer_is_noticed),
+        cmocka_unit_test(test_says_why_there_is_no_association),
+    };
+    return cmocka_run_group_tests(tests, start_network, NULL);
+}
