@@ -49,7 +49,7 @@ static lam_status check(const lam_cell_spec *spec, const lam_cell_weights *weigh
 /* The panels of W_h, forward and back. */
 static lam_status init_recurrent(lam_cell *cell, lam_error *err)
 {
-    size_t lanes = cell->forms->lanes, hidden = cell->spec.hidden, w = lam_trace_unit(hidden);
+    size_t lanes = cell->forms->lanes, hidden = cell->spec.hidden, w = cell->padded;
     bool split = cell->spec.reset_before, back = cell->spec.trainable;
     size_t gates = split ? 2 : cell->gates;
     lam_status status = lam_packed_init(&cell->h, lanes, gates, hidden, hidden,
@@ -69,8 +69,7 @@ static lam_status init_arrays(lam_cell *cell, lam_error *err)
     cell->bias = lam_floats(cell->slots * cell->padded);
     cell->input_bias = lam_floats(cell->gates * spec->hidden);
     cell->peephole = lam_floats(3 * cell->padded);
-    cell->w_x = lam_floats(spec->trainable ? cell->gates * spec->hidden * spec->input : 1);
-    if (!cell->bias || !cell->input_bias || !cell->peephole || !cell->w_x)
+    if (!cell->bias || !cell->input_bias || !cell->peephole)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a cell of input %zu and hidden %zu",
                         spec->input, spec->hidden);
     return LAM_OK;
@@ -94,6 +93,9 @@ lam_status lam_cell_create(const lam_cell_spec *spec, const lam_cell_weights *we
                              kinds[spec->kind].width, err);
     if (status == LAM_OK && spec->kind != LAM_CELL_LIGHT)
         status = init_recurrent(made, err);
+    if (status == LAM_OK && spec->trainable)
+        status = lam_packed_init(&made->x_back, made->forms->lanes, 1, spec->input,
+                                 made->gates * made->padded, made->forms->product_width, err);
     if (status == LAM_OK)
         status = init_arrays(made, err);
     if (status != LAM_OK) {
@@ -114,10 +116,10 @@ void lam_cell_free(lam_cell *cell)
     lam_packed_done(&cell->h_n);
     lam_packed_done(&cell->h_back);
     lam_packed_done(&cell->h_n_back);
+    lam_packed_done(&cell->x_back);
     free(cell->bias);
     free(cell->input_bias);
     free(cell->peephole);
-    free(cell->w_x);
     free(cell);
 }
 
@@ -143,16 +145,22 @@ static void fill_bias(lam_cell *cell, const lam_cell_weights *weights)
     }
 }
 
-/* W_hᵀ over the gradient columns of the trace: gate q's inputs are the trace units of q. */
-static void fill_back(lam_cell *cell, const float *w_h)
+/* W_hᵀ and W_xᵀ over the gradient columns of the trace: the inputs of a gate are the trace unit it has there.
+ */
+static void fill_back(lam_cell *cell, const lam_cell_weights *weights)
 {
-    size_t lanes = cell->forms->lanes, hidden = cell->spec.hidden, w = lam_trace_unit(hidden);
-    for (size_t gate = 0; gate < cell->h.gates; gate++)
-        lam_packed_fill(&cell->h_back, lanes, gate * w, hidden,
-                        (lam_pack_source){w_h + gate * hidden * hidden, 1, hidden});
+    const lam_trace_columns *columns = lam_trace_columns_of(&cell->spec);
+    size_t lanes = cell->forms->lanes, hidden = cell->spec.hidden, input = cell->spec.input;
+    size_t w = cell->padded;
+    for (size_t gate = 0; gate < cell->gates; gate++)
+        lam_packed_fill(&cell->x_back, lanes, columns->x[gate] * w, hidden,
+                        (lam_pack_source){weights->w_x + gate * hidden * input, 1, input});
+    for (size_t gate = 0; gate < columns->h_count; gate++)
+        lam_packed_fill(&cell->h_back, lanes, (columns->h[gate] - columns->h_first) * w, hidden,
+                        (lam_pack_source){weights->w_h + gate * hidden * hidden, 1, hidden});
     if (cell->spec.reset_before)
         lam_packed_fill(&cell->h_n_back, lanes, 0, hidden,
-                        (lam_pack_source){w_h + 2 * hidden * hidden, 1, hidden});
+                        (lam_pack_source){weights->w_h + 2 * hidden * hidden, 1, hidden});
 }
 
 void lam_cell_update(lam_cell *cell, const lam_cell_weights *weights)
@@ -168,11 +176,8 @@ void lam_cell_update(lam_cell *cell, const lam_cell_weights *weights)
     fill_bias(cell, weights);
     for (size_t i = 0; spec->peephole && i < 3; i++)
         memcpy(cell->peephole + i * cell->padded, weights->peephole + i * hidden, hidden * sizeof(float));
-    if (!spec->trainable)
-        return;
-    memcpy(cell->w_x, weights->w_x, cell->gates * hidden * spec->input * sizeof(float));
-    if (spec->kind != LAM_CELL_LIGHT)
-        fill_back(cell, weights->w_h);
+    if (spec->trainable)
+        fill_back(cell, weights);
 }
 
 const lam_cell_spec *lam_cell_get_spec(const lam_cell *cell)
@@ -185,9 +190,23 @@ const float *lam_cell_get_input_bias(const lam_cell *cell)
     return cell->input_bias;
 }
 
+const lam_trace_columns *lam_trace_columns_of(const lam_cell_spec *spec)
+{
+    static const lam_trace_columns columns[] = {
+        [LAM_CELL_ELMAN] = {{0}, {0}, {1}, 0, 1},
+        [LAM_CELL_LSTM] = {{0, 1, 2, 3}, {0, 1, 2, 3}, {5, 5, 5, 5}, 0, 4},
+        [LAM_CELL_GRU] = {{1, 2, 0}, {1, 2, 3}, {4, 4, 4}, 1, 3},
+        [LAM_CELL_LIGHT] = {{0, 1}, {0, 1}, {0, 0}, 0, 0},
+    };
+    static const lam_trace_columns reset_before = {{1, 2, 0}, {1, 2, 0}, {4, 4, 3}, 1, 2};
+    return spec->reset_before ? &reset_before : &columns[spec->kind];
+}
+
 size_t lam_cell_trace_width(const lam_cell_spec *spec)
 {
     static const size_t units[] = {
         [LAM_CELL_ELMAN] = 2, [LAM_CELL_LSTM] = 6, [LAM_CELL_GRU] = 5, [LAM_CELL_LIGHT] = 3};
-    return units[spec->kind] * lam_trace_unit(spec->hidden);
+    size_t width = units[spec->kind] * lam_round_up(spec->hidden, lam_forms_get()->lanes);
+    /* Rows a multiple of 512 bytes apart would compete for the same few sets of the cache. */
+    return width % 128 == 0 ? width + 16 : width;
 }

@@ -31,7 +31,7 @@ INLINE vf back_dh(const lam_step_back *s, size_t j, size_t unit)
 INLINE void lstm_back_unit(bool peephole, const lam_step_back *s, size_t j, size_t unit)
 {
     const vf_constants *k = &vf_constants_known;
-    size_t w = lam_trace_unit(s->cell->spec.hidden), p = s->cell->padded;
+    size_t w = s->cell->padded, p = s->cell->padded;
     float *t = back_trace(s, j) + unit;
     const float *peep = s->cell->peephole + unit;
     const float *before =
@@ -58,7 +58,7 @@ INLINE void lstm_back_unit(bool peephole, const lam_step_back *s, size_t j, size
 
 INLINE void gru_back_unit(const lam_step_back *s, size_t j, size_t unit)
 {
-    size_t w = lam_trace_unit(s->cell->spec.hidden);
+    size_t w = s->cell->padded;
     float *t = back_trace(s, j) + unit;
     vf n = vf_load(t), r = vf_load(t + w), z = vf_load(t + 2 * w), hn = vf_load(t + 3 * w),
        before = vf_load(t + 4 * w);
@@ -94,7 +94,7 @@ INLINE void elman_back_unit(const lam_step_back *s, size_t j, size_t unit)
 
 INLINE void light_back_unit(const lam_step_back *s, size_t j, size_t unit)
 {
-    size_t w = lam_trace_unit(s->cell->spec.hidden);
+    size_t w = s->cell->padded;
     float *t = back_trace(s, j) + unit;
     vf u = vf_load(t), z = vf_load(t + w), before = vf_load(t + 2 * w), dh = back_dh(s, j, unit);
     vf_store(t, dh * z);
@@ -106,7 +106,7 @@ INLINE void light_back_unit(const lam_step_back *s, size_t j, size_t unit)
  * half: dr and h's share. */
 INLINE void candidate_back_unit(const lam_step_back *s, size_t j, size_t unit)
 {
-    size_t w = lam_trace_unit(s->cell->spec.hidden);
+    size_t w = s->cell->padded;
     float *t = back_trace(s, j) + unit;
     vf n = vf_load(t), z = vf_load(t + 2 * w), before = vf_load(t + 4 * w), dh = back_dh(s, j, unit);
     vf_store(t, dh * (vf_set(1) - z) * d_tanh(n));
@@ -132,7 +132,7 @@ BACK_UNITS(back_candidate, candidate_back_unit(s, j, unit))
 
 static void back_reset(const lam_step_back *s, const float *drh)
 {
-    size_t w = lam_trace_unit(s->cell->spec.hidden);
+    size_t w = s->cell->padded;
     for (size_t j = 0; j < s->lines; j++) {
         float *trace = back_trace(s, j);
         for (size_t unit = 0; unit < s->cell->padded; unit += LANES) {

@@ -104,7 +104,7 @@ INLINE void lstm_tile(step_tile t, bool peephole, const lam_step *s, size_t line
         vf o = vf_sigmoid_denominator(k, a[3]);
         vf_store(s->c_next + j * s->stride + unit, c);
         if (s->trace) {
-            size_t w = lam_trace_unit(s->cell->spec.hidden);
+            size_t w = s->cell->padded;
             float *trace = step_trace(s, j) + unit;
             vf_store(trace, vf_set(1) / i);
             vf_store(trace + w, f);
@@ -128,7 +128,7 @@ INLINE void gru_tile(step_tile t, const lam_step *s, size_t line, size_t vector)
         vf *a = acc + e * 4, before = vf_load(s->h + j * s->stride + unit);
         vf r = vf_gate(k, a[0]), z = vf_gate(k, a[1]), n = vf_tanh(k, vf_fma(r, a[3], a[2]));
         if (s->trace) {
-            size_t w = lam_trace_unit(s->cell->spec.hidden);
+            size_t w = s->cell->padded;
             float *trace = step_trace(s, j) + unit;
             vf_store(trace, n);
             vf_store(trace + w, r);
@@ -168,7 +168,7 @@ INLINE void elman_tile(step_tile t, const lam_step *s, size_t line, size_t vecto
         if (s->trace) {
             float *trace = step_trace(s, j) + unit;
             vf_store(trace, h);
-            vf_store(trace + lam_trace_unit(s->cell->spec.hidden), vf_load(s->h + j * s->stride + unit));
+            vf_store(trace + s->cell->padded, vf_load(s->h + j * s->stride + unit));
         }
         step_output(s, j, unit, h);
     }
@@ -189,7 +189,7 @@ INLINE void light_tile(step_tile t, const lam_step *s, size_t line, size_t vecto
         size_t j = line + (size_t)(i / t.width), unit = (vector + (size_t)(i % t.width)) * LANES;
         vf u = acc[2 * i], z = vf_gate(k, acc[2 * i + 1]), before = vf_load(s->h + j * s->stride + unit);
         if (s->trace) {
-            size_t w = lam_trace_unit(s->cell->spec.hidden);
+            size_t w = s->cell->padded;
             float *trace = step_trace(s, j) + unit;
             vf_store(trace, u);
             vf_store(trace + w, z);
@@ -306,7 +306,7 @@ static void step_light(const lam_step *s)
 static void reset_before_gates(const lam_step *s, size_t j, float *sums)
 {
     const vf_constants *k = &vf_constants_known;
-    size_t w = lam_trace_unit(s->cell->spec.hidden);
+    size_t w = s->cell->padded;
     float *trace = s->trace ? step_trace(s, j) : NULL;
     for (size_t unit = 0; unit < s->cell->padded; unit += LANES) {
         vf before = vf_load(s->h + j * s->stride + unit);

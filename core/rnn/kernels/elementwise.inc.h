@@ -88,9 +88,9 @@ static void row_log_softmax(size_t n, const float *x, float *y)
     EACH(vf_store_part(y + i, part, vf_load_part(x + i, part) - shift - down))
 }
 
-static void add_columns(size_t rows, size_t n, const float *a, size_t lda, float *sums)
+static void add_columns(size_t rows, const size_t *row, size_t n, const float *a, size_t lda, float *sums)
 {
-    EACH(vf sum = vf_load_part(sums + i, part);
-         for (size_t r = 0; r < rows; r++) sum = sum + vf_load_part(a + r * lda + i, part);
-         vf_store_part(sums + i, part, sum))
+    EACH(vf sum = vf_set(0);
+         for (size_t r = 0; r < rows; r++) sum = sum + vf_load_part(a + (row ? row[r] : r) * lda + i, part);
+         vf_store_part(sums + i, part, vf_load_part(sums + i, part) + sum))
 }

@@ -34,8 +34,20 @@ typedef struct lam_product {
     size_t ldi, init_gate, init_units;
     float *out;
     size_t ldo, out_gate, out_units; /* units to write: the real number, or the padded one */
+    const size_t *out_rows;          /* rows of out, and of init when ldi is not 0; NULL: 0, 1, … */
     bool relu;
 } lam_product;
+
+/* c [m, n] += Σ a[row][0…m) ⊗ b[row][0…n) over the listed rows: gradients of weights, without copying the
+ * rows. */
+typedef struct lam_outer {
+    size_t rows;
+    const size_t *row; /* NULL: 0, 1, … */
+    const float *a, *b;
+    size_t lda, ldb, m, n;
+    float *c;
+    size_t ldc;
+} lam_outer;
 
 /* One time step of a block of lines. States are [lines, stride], padded to whole vectors. */
 typedef struct lam_step {
@@ -81,6 +93,7 @@ typedef struct lam_forms {
     size_t product_width; /* vectors a panel of a one-gate product has at most */
 
     void (*product)(const lam_product *job);
+    void (*outer)(const lam_outer *job);
     void (*step[4])(const lam_step *step); /* by lam_cell_kind */
     void (*step_peephole)(const lam_step *step);
     void (*step_reset_before)(const lam_step *step);
@@ -102,8 +115,8 @@ typedef struct lam_forms {
     void (*log_softmax)(size_t n, const float *x, float *y);
     float (*sum)(size_t n, const float *x);
     float (*dot)(size_t n, const float *x, const float *y);
-    /* sums [n] += column sums of a [rows, n]. */
-    void (*add_columns)(size_t rows, size_t n, const float *a, size_t lda, float *sums);
+    /* sums [n] += column sums of a over the listed rows (NULL: 0, 1, …). */
+    void (*add_columns)(size_t rows, const size_t *row, size_t n, const float *a, size_t lda, float *sums);
 
     void (*norm)(size_t channels, const float *x, const float *gamma, const float *beta, float epsilon,
                  float *y, float *stats);
@@ -162,21 +175,25 @@ struct lam_cell {
     lam_packed h_n;              /* reset_before: the candidate */
     lam_packed h_back;           /* trainable: W_hᵀ over the trace's gradient columns */
     lam_packed h_n_back;         /* trainable, reset_before */
+    lam_packed x_back;           /* trainable: W_xᵀ, for dx */
     float *bias;                 /* [slots, padded] */
     float *input_bias;           /* [gates·hidden] */
     float *peephole;             /* [3, padded] or NULL */
-    float *w_x;                  /* trainable: dense copy for dx */
 };
 
-/* Where the trace of a row keeps what, in units of the row's padded width lam_trace_unit(hidden).
+/* Where the trace of a row keeps what, in units of the cell's padded hidden size.
  *   LSTM   forward i f g o | c | h_before      backward di df dg do | c | h_before
  *   GRU    forward n r z hn | h_before         backward dn dr dz dn·r | h_before
  *   GRU b. forward n r z r·h | h_before        backward dn dr dz r·h | h_before     (reset_before)
  *   ELMAN  forward y | h_before                backward d | h_before
  *   LIGHT  forward u z | h_before              backward du dz | h_before */
-static inline size_t lam_trace_unit(size_t hidden)
-{
-    return lam_round_up(hidden, 16);
-}
+/* Where gradients of the gates lie in a trace row, in units: of the x parts and of the h parts in gate order,
+ * with the other factor of the gradient of W_h. What leads back through W_h is h_count units from h_first on,
+ * through W_x x_count units from 0 on. */
+typedef struct lam_trace_columns {
+    size_t x[4], h[4], h_right[4], h_first, h_count;
+} lam_trace_columns;
+
+const lam_trace_columns *lam_trace_columns_of(const lam_cell_spec *spec);
 
 #endif

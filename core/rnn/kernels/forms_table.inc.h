@@ -2,12 +2,14 @@
 #include "core/rnn/kernels/cell_back.inc.h"
 #include "core/rnn/kernels/cell_forward.inc.h"
 #include "core/rnn/kernels/elementwise.inc.h"
+#include "core/rnn/kernels/outer.inc.h"
 #include "core/rnn/kernels/spatial.inc.h"
 
 const lam_forms FORM(lam_forms) = {
     .lanes = LANES,
     .product_width = 4,
     .product = product,
+    .outer = outer,
     .step = {[LAM_CELL_ELMAN] = step_elman,
              [LAM_CELL_LSTM] = step_lstm,
              [LAM_CELL_GRU] = step_gru,

@@ -89,7 +89,7 @@ static void columns_task(void *context, size_t task, size_t worker)
     const columns_job *job = context;
     size_t first = task * SUM_COLUMNS, n = job->n - first < SUM_COLUMNS ? job->n - first : SUM_COLUMNS;
     (void)worker;
-    lam_forms_get()->add_columns(job->m, n, job->a.data + first, job->a.stride, job->sums + first);
+    lam_forms_get()->add_columns(job->m, NULL, n, job->a.data + first, job->a.stride, job->sums + first);
 }
 
 void lam_gemm_add_columns(size_t m, size_t n, lam_matrix_in a, float *sums, lam_pool *pool)

@@ -35,14 +35,15 @@ INLINE void product_tile(int rows, int vectors, const lam_product *job, const pr
     {
         size_t row = first + (size_t)r;
         a[r] = job->a + (job->a_rows ? job->a_rows[row] : row) * job->lda;
-        const float *init = job->init + row * job->ldi;
+        const float *init = job->init + (job->out_rows ? job->out_rows[row] : row) * job->ldi;
         UNROLL for (int v = 0; v < vectors; v++) acc[r * vectors + v] =
             job->init ? vf_load_part(init + panel->init[v], panel->init_part[v]) : vf_set(0);
     }
     tile_rows(rows, vectors, vectors, vectors - 1, acc, panel->w, job->weights->depth, a);
     UNROLL for (int r = 0; r < rows; r++)
     {
-        float *out = job->out + (first + (size_t)r) * job->ldo;
+        size_t row = first + (size_t)r;
+        float *out = job->out + (job->out_rows ? job->out_rows[row] : row) * job->ldo;
         UNROLL for (int v = 0; v < vectors; v++)
         {
             vf y = acc[r * vectors + v];

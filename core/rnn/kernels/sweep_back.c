@@ -1,15 +1,59 @@
-/* Backward sweeps: through time by blocks of lines, which turns the trace into gradients of the gates' sums;
- * then parameter and input gradients as products over all rows at once. */
+/* Backward sweeps. A block of lines goes back through all its steps; while the gradients of a few steps are
+ * still in cache they are multiplied into the gradients of the weights.
+ *
+ * Blocks are gathered in groups that do not depend on the number of threads. A group adds its blocks, in
+ * order, into sums of its own; at the end the groups' sums are added in order. So the bits are the same for
+ * any pool. */
 #include <string.h>
 
-#include "core/rnn/kernels/gemm.h"
 #include "core/rnn/kernels/sweep.h"
+
+enum {
+    GROUPS_MAX = 8,
+    BLOCK_LEAST = 24,   /* lines from which on the work is split at all */
+    CHUNK_ROWS = 96,    /* rows whose gradients are gathered before they go into the weights' gradients */
+    SUMS_MAX = 16 << 20 /* floats that all groups' sums may take together */
+};
+
+/* Partial sums of a group, one after the other: dw_h, dw_x, db of x and of h, peepholes. */
+typedef struct group_sums {
+    size_t w_h, w_x, b_x, b_h, peephole, total; /* offsets, in floats */
+} group_sums;
+
+static group_sums sums_of(const lam_sweep *sweep)
+{
+    const lam_cell *cell = sweep->cell;
+    size_t n = cell->gates * cell->spec.hidden;
+    group_sums s = {0, 0, 0, 0, 0, 0};
+    s.w_x = s.w_h + (cell->spec.kind == LAM_CELL_LIGHT ? 0 : n * cell->spec.hidden);
+    s.b_x = s.w_x + (sweep->g ? 0 : n * cell->spec.input);
+    s.b_h = s.b_x + n;
+    s.peephole = s.b_h + n;
+    s.total = lam_round_up(s.peephole + 3 * cell->spec.hidden, 16);
+    return s;
+}
+
+static sweep_blocks back_blocks(const lam_sweep *sweep)
+{
+    size_t lines = sweep->lines.outer * sweep->lines.inner;
+    size_t count = (lines + SWEEP_BLOCK_LINES - 1) / SWEEP_BLOCK_LINES;
+    return (sweep_blocks){lines, count == 1 && lines >= BLOCK_LEAST ? 2 : count};
+}
+
+static size_t back_groups(const lam_sweep *sweep)
+{
+    size_t blocks = back_blocks(sweep).count, room = SUMS_MAX / sums_of(sweep).total;
+    size_t groups = blocks < GROUPS_MAX ? blocks : GROUPS_MAX;
+    return groups <= room ? groups : room ? room : 1;
+}
 
 typedef struct back_block {
     const lam_sweep *sweep;
     const lam_sweep_grad *grad;
-    size_t first, lines;
-    size_t *rows, *rows_before;
+    float *sums;
+    size_t first, lines, chunk; /* chunk: steps gathered */
+    size_t *rows;               /* [chunk, lines]: rows of the steps gathered so far */
+    size_t *rows_before;
     float *dh, *dc, *c0, *drh, *kept_h, *kept_c;
 } back_block;
 
@@ -20,7 +64,8 @@ static size_t back_layout(back_block *b, const lam_sweep *sweep, size_t lines, v
     size_t states = lines * cell->padded * sizeof(float);
     b->sweep = sweep;
     b->lines = lines;
-    b->rows = sweep_take(&at, lines * sizeof *b->rows);
+    b->chunk = CHUNK_ROWS / lines ? CHUNK_ROWS / lines : 1;
+    b->rows = sweep_take(&at, b->chunk * lines * sizeof *b->rows);
     b->rows_before = sweep_take(&at, lines * sizeof *b->rows_before);
     float **arrays[] = {&b->dh, &b->dc, &b->c0, &b->drh, &b->kept_h, &b->kept_c};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
@@ -45,41 +90,24 @@ static void save_lines(const back_block *b, const float *state, float *to)
         memcpy(to + (b->first + j) * hidden, state + j * cell->padded, hidden * sizeof *state);
 }
 
-/* dh += (gradients of the gates in the trace, from unit `unit` on) · W_h. */
-static void through_weights(const back_block *b, const lam_packed *weights, size_t unit, float *dh, bool add)
+/* out (+)= (gradients of the gates of these rows, from trace unit `unit` on) · Wᵀ. */
+static void through_weights(const back_block *b, const lam_packed *weights, const size_t *rows, size_t unit,
+                            lam_matrix out, size_t units, const size_t *out_rows, bool add)
 {
     const lam_cell *cell = b->sweep->cell;
-    size_t width = lam_cell_trace_width(&cell->spec);
     lam_product job = {.weights = weights,
                        .rows = b->lines,
-                       .a = b->sweep->trace + unit * lam_trace_unit(cell->spec.hidden),
-                       .lda = width,
-                       .a_rows = b->rows,
-                       .init = add ? dh : NULL,
-                       .ldi = cell->padded,
-                       .init_units = cell->padded,
-                       .out = dh,
-                       .ldo = cell->padded,
-                       .out_units = cell->padded};
+                       .a = b->sweep->trace + unit * cell->padded,
+                       .lda = lam_cell_trace_width(&cell->spec),
+                       .a_rows = rows,
+                       .init = add ? out.data : NULL,
+                       .ldi = out.stride,
+                       .init_units = units,
+                       .out = out.data,
+                       .ldo = out.stride,
+                       .out_units = units,
+                       .out_rows = out_rows};
     cell->forms->product(&job);
-}
-
-/* Where a kind keeps gradients in the trace (forms.h), in units: columns for x and for h gates in their
- * order. */
-typedef struct trace_columns {
-    size_t x[4], h[4], h_right[4], first_h;
-} trace_columns;
-
-static const trace_columns *columns_of(const lam_cell *cell)
-{
-    static const trace_columns columns[] = {
-        [LAM_CELL_ELMAN] = {{0}, {0}, {1}, 0},
-        [LAM_CELL_LSTM] = {{0, 1, 2, 3}, {0, 1, 2, 3}, {5, 5, 5, 5}, 0},
-        [LAM_CELL_GRU] = {{1, 2, 0}, {1, 2, 3}, {4, 4, 4}, 1},
-        [LAM_CELL_LIGHT] = {{0, 1}, {0}, {0}, 0},
-    };
-    static const trace_columns reset_before = {{1, 2, 0}, {1, 2, 0}, {4, 4, 3}, 1};
-    return cell->spec.reset_before ? &reset_before : &columns[cell->spec.kind];
 }
 
 /* Ended lines: no gradient through this step; what arrived is passed on. */
@@ -93,8 +121,8 @@ static void keep_ended(const back_block *b)
 static void pass_ended(const back_block *b, lam_step_back *s, size_t t, bool restore)
 {
     const lam_sweep *sweep = b->sweep;
-    size_t gates = lam_trace_unit(sweep->cell->spec.hidden) * sweep->cell->slots,
-           bytes = s->stride * sizeof(float);
+    size_t gates = sweep->cell->padded * sweep->cell->slots;
+    size_t bytes = s->stride * sizeof(float);
     for (size_t j = 0; j < b->lines; j++) {
         if (t < sweep->lengths[b->first + j])
             continue;
@@ -111,12 +139,14 @@ static void back_step(const back_block *b, lam_step_back *s, size_t t)
 {
     const lam_cell *cell = b->sweep->cell;
     const lam_forms *forms = cell->forms;
+    const lam_trace_columns *columns = lam_trace_columns_of(&cell->spec);
     bool lengths = b->sweep->lengths != NULL;
+    lam_matrix dh = {b->dh, cell->padded}, drh = {b->drh, cell->padded};
     if (lengths)
         keep_ended(b);
     if (cell->spec.reset_before) {
         forms->back_candidate(s);
-        through_weights(b, &cell->h_n_back, 0, b->drh, false);
+        through_weights(b, &cell->h_n_back, s->rows, 0, drh, cell->padded, NULL, false);
         forms->back_reset(s, b->drh);
     } else if (cell->spec.peephole) {
         forms->back_peephole(s);
@@ -125,85 +155,13 @@ static void back_step(const back_block *b, lam_step_back *s, size_t t)
     }
     if (lengths)
         pass_ended(b, s, t, false);
-    if (cell->spec.kind != LAM_CELL_LIGHT)
-        through_weights(b, &cell->h_back, columns_of(cell)->first_h, b->dh, true);
+    if (columns->h_count)
+        through_weights(b, &cell->h_back, s->rows, columns->h_first, dh, cell->padded, NULL, true);
+    if (b->grad->dx)
+        through_weights(b, &cell->x_back, s->rows, 0, (lam_matrix){b->grad->dx, b->grad->lddx},
+                        cell->spec.input, s->rows, b->grad->add_dx);
     if (lengths)
         pass_ended(b, s, t, true);
-}
-
-static void run_back_block(back_block *b)
-{
-    const lam_sweep *sweep = b->sweep;
-    const lam_sweep_grad *grad = b->grad;
-    lam_step_back s = {.cell = sweep->cell,
-                       .lines = b->lines,
-                       .rows = b->rows,
-                       .rows_before = b->rows_before,
-                       .dy = grad->dy,
-                       .lddy = grad->lddy,
-                       .trace = sweep->trace,
-                       .trace_width = lam_cell_trace_width(&sweep->cell->spec),
-                       .dh = b->dh,
-                       .dc = b->dc,
-                       .stride = sweep->cell->padded};
-    load_lines(b, grad->dh_last, b->dh);
-    load_lines(b, grad->dc_last, b->dc);
-    load_lines(b, sweep->c0, b->c0);
-    for (size_t step = sweep->lines.steps; step-- > 0;) {
-        size_t t = sweep_time(sweep, step);
-        for (size_t j = 0; j < b->lines; j++) {
-            b->rows[j] = sweep_row(&sweep->lines, b->first + j, t);
-            b->rows_before[j] =
-                step ? sweep_row(&sweep->lines, b->first + j, sweep_time(sweep, step - 1)) : 0;
-        }
-        s.c_before = step ? NULL : b->c0;
-        back_step(b, &s, t);
-    }
-    save_lines(b, b->dh, grad->dh0);
-    save_lines(b, b->dc, grad->dc0);
-}
-
-typedef struct back_job {
-    const lam_sweep *sweeps;
-    const lam_sweep_grad *grads;
-    size_t count, threads, scratch_bytes;
-    char *workspace;
-} back_job;
-
-static void back_task(void *context, size_t task, size_t worker)
-{
-    const back_job *job = context;
-    size_t index, i = sweep_of_task(job->sweeps, job->count, job->threads, task, &index);
-    sweep_blocks blocks = sweep_blocks_of(&job->sweeps[i], job->threads);
-    size_t first = sweep_block_begin(blocks, index);
-    back_block b;
-    back_layout(&b, &job->sweeps[i], sweep_block_begin(blocks, index + 1) - first,
-                job->workspace + worker * job->scratch_bytes);
-    b.grad = &job->grads[i];
-    b.first = first;
-    run_back_block(&b);
-}
-
-static size_t back_scratch(const lam_sweep *sweeps, size_t count, size_t threads)
-{
-    size_t most = 64;
-    for (size_t i = 0; i < count; i++) {
-        back_block b;
-        sweep_blocks blocks = sweep_blocks_of(&sweeps[i], threads);
-        size_t bytes = back_layout(&b, &sweeps[i], sweep_block_begin(blocks, 1), NULL);
-        most = bytes > most ? bytes : most;
-    }
-    return most;
-}
-
-size_t lam_sweeps_workspace(const lam_sweep *sweeps, size_t count, const lam_pool *pool, bool backward)
-{
-    size_t threads = lam_pool_threads(pool), bytes = sweep_forward_scratch(sweeps, count, threads);
-    if (backward) {
-        size_t back = back_scratch(sweeps, count, threads);
-        bytes = back > bytes ? back : bytes;
-    }
-    return threads * bytes;
 }
 
 /* Gates that lie side by side in the trace and in the weights are one product. */
@@ -217,81 +175,204 @@ static size_t gates_together(const size_t *columns, const size_t *right, size_t 
     return n;
 }
 
-static void weight_gradients(const lam_sweep *sweep, const lam_sweep_grad *grad, lam_pool *pool)
+/* Adds the gathered rows into the group's sums for the weights. */
+static void add_weights(const back_block *b, size_t rows)
 {
+    const lam_sweep *sweep = b->sweep;
     const lam_cell *cell = sweep->cell;
-    const trace_columns *columns = columns_of(cell);
-    size_t hidden = cell->spec.hidden, input = cell->spec.input, w = lam_trace_unit(hidden);
-    size_t width = lam_cell_trace_width(&cell->spec);
-    size_t rows = sweep->lines.outer * sweep->lines.steps * sweep->lines.inner;
-    for (size_t gate = 0, n; gate < cell->gates && grad->dw_h && cell->h.gates; gate += n) {
+    const lam_trace_columns *columns = lam_trace_columns_of(&cell->spec);
+    size_t hidden = cell->spec.hidden, input = cell->spec.input, w = cell->padded;
+    group_sums at = sums_of(sweep);
+    lam_outer job = {.rows = rows, .row = b->rows, .lda = lam_cell_trace_width(&cell->spec)};
+    for (size_t gate = 0, n; gate < cell->gates && columns->h_count; gate += n) {
         n = gates_together(columns->h, columns->h_right, gate, cell->gates, w == hidden);
-        lam_gemm_tn(n * hidden, hidden, rows, (lam_matrix_in){sweep->trace + columns->h[gate] * w, width},
-                    (lam_matrix_in){sweep->trace + columns->h_right[gate] * w, width}, true,
-                    (lam_matrix){grad->dw_h + gate * hidden * hidden, hidden}, pool);
+        job.m = n * hidden;
+        job.n = job.ldc = hidden;
+        job.a = sweep->trace + columns->h[gate] * w;
+        job.b = sweep->trace + columns->h_right[gate] * w;
+        job.ldb = job.lda;
+        job.c = b->sums + at.w_h + gate * hidden * hidden;
+        cell->forms->outer(&job);
     }
-    for (size_t gate = 0, n; gate < cell->gates; gate += n) {
+    for (size_t gate = 0, n; gate < cell->gates && b->grad->dw_x; gate += n) {
         n = gates_together(columns->x, NULL, gate, cell->gates, w == hidden);
-        lam_matrix_in d = {sweep->trace + columns->x[gate] * w, width};
-        if (grad->dw_x)
-            lam_gemm_tn(n * hidden, input, rows, d, (lam_matrix_in){sweep->x, sweep->ldx}, true,
-                        (lam_matrix){grad->dw_x + gate * hidden * input, input}, pool);
-        if (grad->dx)
-            lam_gemm_nn(rows, input, n * hidden, d, (lam_matrix_in){cell->w_x + gate * hidden * input, input},
-                        grad->add_dx || gate > 0, (lam_matrix){grad->dx, grad->lddx}, pool);
+        job.m = n * hidden;
+        job.n = job.ldc = input;
+        job.a = sweep->trace + columns->x[gate] * w;
+        job.b = sweep->x;
+        job.ldb = sweep->ldx;
+        job.c = b->sums + at.w_x + gate * hidden * input;
+        cell->forms->outer(&job);
     }
 }
 
-static void bias_gradients(const lam_sweep *sweep, const lam_sweep_grad *grad, lam_pool *pool)
+static void add_biases(const back_block *b, size_t rows)
 {
+    const lam_sweep *sweep = b->sweep;
     const lam_cell *cell = sweep->cell;
-    const trace_columns *columns = columns_of(cell);
-    size_t hidden = cell->spec.hidden, w = lam_trace_unit(hidden), width = lam_cell_trace_width(&cell->spec);
-    size_t rows = sweep->lines.outer * sweep->lines.steps * sweep->lines.inner;
+    const lam_trace_columns *columns = lam_trace_columns_of(&cell->spec);
+    size_t hidden = cell->spec.hidden, w = cell->padded, width = lam_cell_trace_width(&cell->spec);
+    group_sums at = sums_of(sweep);
     for (size_t gate = 0; gate < cell->gates; gate++) {
         const float *x = sweep->trace + columns->x[gate] * w;
-        const float *h = cell->spec.kind == LAM_CELL_LIGHT ? x : sweep->trace + columns->h[gate] * w;
-        if (grad->db_x)
-            lam_gemm_add_columns(rows, hidden, (lam_matrix_in){x, width}, grad->db_x + gate * hidden, pool);
-        if (grad->db_h)
-            lam_gemm_add_columns(rows, hidden, (lam_matrix_in){h, width}, grad->db_h + gate * hidden, pool);
-        for (size_t r = 0; grad->dg && r < rows; r++)
-            memcpy(grad->dg + r * grad->lddg + gate * hidden, x + r * width, hidden * sizeof(float));
+        float *sum_x = b->sums + at.b_x + gate * hidden, *sum_h = b->sums + at.b_h + gate * hidden;
+        cell->forms->add_columns(rows, b->rows, hidden, x, width, sum_x);
+        if (columns->h[gate] != columns->x[gate])
+            cell->forms->add_columns(rows, b->rows, hidden, sweep->trace + columns->h[gate] * w, width,
+                                     sum_h);
+        for (size_t r = 0; b->grad->dg && r < rows; r++)
+            memcpy(b->grad->dg + b->rows[r] * b->grad->lddg + gate * hidden, x + b->rows[r] * width,
+                   hidden * sizeof(float));
     }
 }
 
-static void peephole_gradients(const lam_sweep *sweep, const lam_sweep_grad *grad)
+/* Peepholes see the old c (i, f) and the new one (o). */
+static void add_peepholes(const back_block *b, const lam_step_back *s)
 {
-    const lam_cell *cell = sweep->cell;
-    size_t hidden = cell->spec.hidden, w = lam_trace_unit(hidden), width = lam_cell_trace_width(&cell->spec);
-    size_t lines = sweep->lines.outer * sweep->lines.inner;
-    for (size_t step = 0; step < sweep->lines.steps; step++) {
-        for (size_t line = 0; line < lines; line++) {
-            const float *t = sweep->trace + sweep_row(&sweep->lines, line, sweep_time(sweep, step)) * width;
-            const float *before = sweep->c0 ? sweep->c0 + line * hidden : NULL;
-            if (step)
-                before = sweep->trace + sweep_row(&sweep->lines, line, sweep_time(sweep, step - 1)) * width +
-                         4 * w;
-            for (size_t unit = 0; unit < hidden; unit++) {
-                float c0 = before ? before[unit] : 0.0f;
-                grad->dpeephole[unit] += t[unit] * c0;
-                grad->dpeephole[hidden + unit] += t[w + unit] * c0;
-                grad->dpeephole[2 * hidden + unit] += t[3 * w + unit] * t[4 * w + unit];
-            }
+    const lam_cell *cell = b->sweep->cell;
+    size_t hidden = cell->spec.hidden, w = cell->padded;
+    float *sums = b->sums + sums_of(b->sweep).peephole;
+    for (size_t j = 0; j < b->lines; j++) {
+        const float *t = s->trace + s->rows[j] * s->trace_width;
+        const float *c0 =
+            s->c_before ? s->c_before + j * s->stride : s->trace + s->rows_before[j] * s->trace_width + 4 * w;
+        for (size_t unit = 0; unit < hidden; unit++) {
+            sums[unit] += t[unit] * c0[unit];
+            sums[hidden + unit] += t[w + unit] * c0[unit];
+            sums[2 * hidden + unit] += t[3 * w + unit] * t[4 * w + unit];
         }
     }
+}
+
+static void run_block(back_block *b)
+{
+    const lam_sweep *sweep = b->sweep;
+    const lam_sweep_grad *grad = b->grad;
+    lam_step_back s = {.cell = sweep->cell,
+                       .lines = b->lines,
+                       .rows_before = b->rows_before,
+                       .dy = grad->dy,
+                       .lddy = grad->lddy,
+                       .trace = sweep->trace,
+                       .trace_width = lam_cell_trace_width(&sweep->cell->spec),
+                       .dh = b->dh,
+                       .dc = b->dc,
+                       .stride = sweep->cell->padded};
+    load_lines(b, grad->dh_last, b->dh);
+    load_lines(b, grad->dc_last, b->dc);
+    load_lines(b, sweep->c0, b->c0);
+    size_t gathered = 0;
+    for (size_t step = sweep->lines.steps; step-- > 0;) {
+        size_t *rows = b->rows + gathered * b->lines, t = sweep_time(sweep, step);
+        for (size_t j = 0; j < b->lines; j++) {
+            rows[j] = sweep_row(&sweep->lines, b->first + j, t);
+            b->rows_before[j] =
+                step ? sweep_row(&sweep->lines, b->first + j, sweep_time(sweep, step - 1)) : 0;
+        }
+        s.rows = rows;
+        s.c_before = step ? NULL : b->c0;
+        back_step(b, &s, t);
+        if (grad->dpeephole)
+            add_peepholes(b, &s);
+        if (++gathered == b->chunk || step == 0) {
+            add_weights(b, gathered * b->lines);
+            add_biases(b, gathered * b->lines);
+            gathered = 0;
+        }
+    }
+    save_lines(b, b->dh, grad->dh0);
+    save_lines(b, b->dc, grad->dc0);
+}
+
+typedef struct back_job {
+    const lam_sweep *sweep;
+    const lam_sweep_grad *grad;
+    sweep_blocks blocks;
+    size_t groups, scratch_bytes;
+    float *sums;
+    char *scratch;
+} back_job;
+
+static void back_group(void *context, size_t group, size_t worker)
+{
+    const back_job *job = context;
+    sweep_blocks of_groups = {job->blocks.count, job->groups};
+    back_block b;
+    b.sums = job->sums + group * sums_of(job->sweep).total;
+    memset(b.sums, 0, sums_of(job->sweep).total * sizeof(float));
+    for (size_t i = sweep_block_begin(of_groups, group); i < sweep_block_begin(of_groups, group + 1); i++) {
+        size_t first = sweep_block_begin(job->blocks, i);
+        back_layout(&b, job->sweep, sweep_block_begin(job->blocks, i + 1) - first,
+                    job->scratch + worker * job->scratch_bytes);
+        b.grad = job->grad;
+        b.first = first;
+        run_block(&b);
+    }
+}
+
+static void add_groups(const back_job *job, size_t offset, size_t count, float *to)
+{
+    for (size_t group = 0; to && group < job->groups; group++)
+        job->sweep->cell->forms->axpy(count, 1.0f, job->sums + group * sums_of(job->sweep).total + offset,
+                                      to);
+}
+
+static void add_sums(const back_job *job)
+{
+    const lam_cell *cell = job->sweep->cell;
+    const lam_sweep_grad *grad = job->grad;
+    const lam_trace_columns *columns = lam_trace_columns_of(&cell->spec);
+    size_t hidden = cell->spec.hidden, n = cell->gates * hidden;
+    group_sums at = sums_of(job->sweep);
+    if (cell->spec.kind != LAM_CELL_LIGHT)
+        add_groups(job, at.w_h, n * hidden, grad->dw_h);
+    if (!job->sweep->g)
+        add_groups(job, at.w_x, n * cell->spec.input, grad->dw_x);
+    add_groups(job, at.b_x, n, grad->db_x);
+    for (size_t gate = 0; gate < cell->gates; gate++)
+        add_groups(job, (columns->h[gate] == columns->x[gate] ? at.b_x : at.b_h) + gate * hidden, hidden,
+                   grad->db_h ? grad->db_h + gate * hidden : NULL);
+    if (cell->spec.peephole)
+        add_groups(job, at.peephole, 3 * hidden, grad->dpeephole);
+}
+
+static size_t back_scratch(const lam_sweep *sweep)
+{
+    back_block b;
+    sweep_blocks blocks = back_blocks(sweep);
+    size_t most = back_layout(&b, sweep, sweep_block_begin(blocks, 1), NULL);
+    size_t last = back_layout(&b, sweep, blocks.lines - sweep_block_begin(blocks, blocks.count - 1), NULL);
+    return most > last ? most : last;
+}
+
+static size_t sums_bytes(const lam_sweep *sweep)
+{
+    return lam_round_up(back_groups(sweep) * sums_of(sweep).total * sizeof(float), 64);
+}
+
+size_t lam_sweeps_workspace(const lam_sweep *sweeps, size_t count, const lam_pool *pool, bool backward)
+{
+    size_t threads = lam_pool_threads(pool), most = threads * sweep_forward_scratch(sweeps, count, threads);
+    for (size_t i = 0; backward && i < count; i++) {
+        size_t bytes = sums_bytes(&sweeps[i]) + threads * back_scratch(&sweeps[i]);
+        most = bytes > most ? bytes : most;
+    }
+    return most;
 }
 
 void lam_sweeps_backward(const lam_sweep *sweeps, const lam_sweep_grad *grads, size_t count, lam_pool *pool,
                          void *workspace)
 {
-    size_t threads = lam_pool_threads(pool);
-    back_job job = {sweeps, grads, count, threads, back_scratch(sweeps, count, threads), workspace};
-    lam_pool_run(pool, sweep_tasks(sweeps, count, threads), back_task, &job);
-    for (size_t i = 0; i < count; i++) {
-        weight_gradients(&sweeps[i], &grads[i], pool);
-        bias_gradients(&sweeps[i], &grads[i], pool);
-        if (grads[i].dpeephole)
-            peephole_gradients(&sweeps[i], &grads[i]);
+    for (size_t i = 0; i < count; i++) { /* in order: directions may add into the same dx */
+        const lam_sweep *sweep = &sweeps[i];
+        back_job job = {sweep,
+                        &grads[i],
+                        back_blocks(sweep),
+                        back_groups(sweep),
+                        back_scratch(sweep),
+                        workspace,
+                        (char *)workspace + sums_bytes(sweep)};
+        lam_pool_run(pool, job.groups, back_group, &job);
+        add_sums(&job);
     }
 }

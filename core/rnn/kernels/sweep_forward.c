@@ -140,8 +140,8 @@ static void hold_ended(const block *b, lam_step *s, size_t t)
         if (sweep->cell->spec.kind == LAM_CELL_LSTM)
             memcpy(s->c_next + j * s->stride, s->c + j * s->stride, bytes);
         if (sweep->cell->spec.kind == LAM_CELL_LSTM && s->trace) /* backward reads the old c there */
-            memcpy(s->trace + s->rows[j] * s->trace_width + 4 * lam_trace_unit(sweep->cell->spec.hidden),
-                   s->c + j * s->stride, bytes);
+            memcpy(s->trace + s->rows[j] * s->trace_width + 4 * sweep->cell->padded, s->c + j * s->stride,
+                   bytes);
         if (sweep->y)
             memset(sweep->y + s->rows[j] * sweep->ldy, 0, sweep->cell->spec.hidden * sizeof(float));
     }
