@@ -9,8 +9,16 @@
 
 LAM_EMBED(lam_ui_index, "api/ui/index.html");
 LAM_EMBED(lam_ui_style, "api/ui/style.css");
-LAM_EMBED(lam_ui_script, "api/ui/app.js");
 LAM_EMBED(lam_ui_icon, "api/ui/icon.svg");
+LAM_EMBED(lam_ui_app, "api/ui/app.js");
+LAM_EMBED(lam_ui_client, "api/ui/client.js");
+LAM_EMBED(lam_ui_dom, "api/ui/dom.js");
+LAM_EMBED(lam_ui_results, "api/ui/results.js");
+LAM_EMBED(lam_ui_views, "api/ui/views.js");
+
+#define HTML   "text/html; charset=utf-8"
+#define CSS    "text/css; charset=utf-8"
+#define SCRIPT "text/javascript; charset=utf-8"
 
 static const struct {
     const char *name;
@@ -18,10 +26,14 @@ static const struct {
     const char *bytes;
     const char *end;
 } files[] = {
-    {"index.html", "text/html; charset=utf-8", lam_ui_index, lam_ui_index_end},
-    {"style.css", "text/css; charset=utf-8", lam_ui_style, lam_ui_style_end},
-    {"app.js", "text/javascript; charset=utf-8", lam_ui_script, lam_ui_script_end},
+    {"index.html", HTML, lam_ui_index, lam_ui_index_end},
+    {"style.css", CSS, lam_ui_style, lam_ui_style_end},
     {"icon.svg", "image/svg+xml", lam_ui_icon, lam_ui_icon_end},
+    {"app.js", SCRIPT, lam_ui_app, lam_ui_app_end},
+    {"client.js", SCRIPT, lam_ui_client, lam_ui_client_end},
+    {"dom.js", SCRIPT, lam_ui_dom, lam_ui_dom_end},
+    {"results.js", SCRIPT, lam_ui_results, lam_ui_results_end},
+    {"views.js", SCRIPT, lam_ui_views, lam_ui_views_end},
 };
 
 /* Nothing from elsewhere, nothing inline; blob: is how the script shows pictures that it fetched with a
