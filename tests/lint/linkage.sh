@@ -13,9 +13,10 @@ check() { # name, command…
 }
 # Not piped into grep -q, which would close the pipe early.
 libraries_of() { ldd "$build/$1" | tr -d '\t'; }
-lacks() { ! libraries_of "$1" | grep -iE "$2" | sed 's/^/# /' | grep .; }
+# What is not there lacks nothing, so look first.
+lacks() { [ -x "$build/$1" ] && ! libraries_of "$1" | grep -iE "$2" | sed 's/^/# /' | grep .; }
 has() { libraries_of "$1" | grep -qE "$2"; }
-symbols_lack() { ! nm -C "$build/$1" 2>/dev/null | grep -E "$2" | head -n 5 | sed 's/^/# /' | grep .; }
+symbols_lack() { [ -x "$build/$1" ] && ! nm -C "$build/$1" 2>/dev/null | grep -E "$2" | head -n 5 | sed 's/^/# /' | grep .; }
 position_independent() { readelf -h "$build/$1" | grep -q 'Type:.*DYN'; }
 bound_at_start() { readelf -d "$build/$1" | grep -q 'BIND_NOW\|NOW'; }
 
