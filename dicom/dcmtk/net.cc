@@ -95,12 +95,13 @@ namespace
 lam_status next_fragment(lam_association *association, DUL_PDV *pdv, lam_error *err)
 {
     DUL_ASSOCIATIONKEY **key = &association->asc->DULassociation;
-    OFCondition condition = DUL_NextPDV(key, pdv);
-    if (condition.bad()) {
-        condition = DUL_ReadPDVs(key, nullptr, DUL_BLOCK, 0);
-        if (condition == DUL_PDATAPDUARRIVED)
-            condition = DUL_NextPDV(key, pdv);
-    }
+    if (DUL_NextPDV(key, pdv).good())
+        return LAM_OK;
+    OFCondition condition = DUL_ReadPDVs(key, nullptr, DUL_BLOCK, 0);
+    if (condition == DUL_PDATAPDUARRIVED)
+        condition = DUL_NextPDV(key, pdv);
+    else if (condition.good()) /* DCMTK has answered a PDU it does not know with an abort, and is content */
+        condition = DUL_UNEXPECTEDPDU;
     return condition.good() ? LAM_OK : fail_condition(err, association, condition, "receiving");
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "dicom/associate.h"
 
 namespace lamina
 {
@@ -70,8 +71,18 @@ ssize_t Connection::read(void *buffer, size_t length)
     /* DCMTK asks for exactly what it needs, so waiting for all of it saves a wake-up a segment. */
     ssize_t got = recv(getSocket(), buffer, length, MSG_WAITALL);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        *timed_out_ = true;
+        give_up();
     return got;
+}
+
+/* To DCMTK silence looks like a connection that the peer has closed, so the abort that belongs here is ours.
+ */
+void Connection::give_up()
+{
+    *timed_out_ = true;
+    uint8_t pdu[LAM_SHORT_PDU_BYTES];
+    lam_abort_write(LAM_ABORT_NO_REASON, pdu);
+    send(getSocket(), pdu, sizeof pdu, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 ssize_t Connection::write(void *buffer, size_t length)

@@ -49,6 +49,7 @@ class Connection : public DcmTransportConnection
 
   private:
     void set_timeout_ms(int timeout_ms);
+    void give_up();
 
     const uint8_t *first_;
     size_t first_length_;

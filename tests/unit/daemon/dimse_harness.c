@@ -218,6 +218,16 @@ int dimse_harness_connect(const dimse_harness *h)
     return s;
 }
 
+bool dimse_harness_ended(const dimse_harness *h)
+{
+    siginfo_t info = {0};
+    for (int i = 0; i < 500 && info.si_pid == 0; i++) {
+        waitid(P_PID, (id_t)h->pid, &info, WEXITED | WNOHANG | WNOWAIT);
+        usleep(10000);
+    }
+    return info.si_pid != 0;
+}
+
 int dimse_harness_stop(dimse_harness *h)
 {
     int status = 0;

@@ -35,6 +35,8 @@ typedef struct dimse_harness {
 void dimse_harness_start(dimse_harness *harness, const char *extra);
 void dimse_harness_configure(dimse_harness *harness, const char *extra, bool first);
 void dimse_harness_send(dimse_harness *harness, uint32_t type);
+/* Waits up to 5 s for the program to end by itself. */
+bool dimse_harness_ended(const dimse_harness *harness);
 /* Closes our end if it is open, waits for the program to end and cleans up; returns its exit status, or 256
  * and the signal. */
 int dimse_harness_stop(dimse_harness *harness);
