@@ -36,7 +36,7 @@ typedef enum encoding {
 static const char *const iconv_names[ENCODINGS] = {
     [LATIN1] = "ISO-8859-1", [LATIN2] = "ISO-8859-2",  [LATIN3] = "ISO-8859-3",   [LATIN4] = "ISO-8859-4",
     [LATIN5] = "ISO-8859-9", [LATIN9] = "ISO-8859-15", [CYRILLIC] = "ISO-8859-5", [ARABIC] = "ISO-8859-6",
-    [GREEK] = "ISO-8859-7",  [HEBREW] = "ISO-8859-8",  [THAI] = "TIS-620",        [KATAKANA] = "JIS_X0201",
+    [GREEK] = "ISO-8859-7",  [HEBREW] = "ISO-8859-8",  [THAI] = "TIS-620",        [KATAKANA] = "EUC-JP",
     [KOREAN] = "EUC-KR",     [CHINESE] = "GB2312",     [JIS_X0208] = "EUC-JP",    [JIS_X0212] = "EUC-JP",
     [GBK] = "GBK",           [GB18030] = "GB18030",
 };
@@ -162,6 +162,15 @@ static size_t convert_pairs(encoding set, const char *text, size_t length, lam_b
     return used;
 }
 
+/* Half-width katakana are one byte, which EUC-JP wants announced. */
+static void convert_katakana(const char *text, size_t length, lam_buffer *out)
+{
+    for (size_t i = 0; i < length; i++) {
+        char euc[2] = {(char)0x8e, text[i]};
+        convert(KATAKANA, euc, sizeof euc, out);
+    }
+}
+
 static size_t match_escape(const char *text, size_t length, encoding *g0, encoding *g1)
 {
     for (size_t i = 0; i < LAM_COUNT(escapes); i++) {
@@ -191,7 +200,10 @@ static void convert_designated(const lam_charset *charset, const char *text, siz
             i += match_escape(text + i, length - i, &g0, &g1);
         } else if (c >= 0x80) {
             size_t n = run_of_high(text + i, length - i);
-            convert(g1, text + i, n, out);
+            if (g1 == KATAKANA)
+                convert_katakana(text + i, n, out);
+            else
+                convert(g1, text + i, n, out);
             i += n;
         } else if (g0 != ASCII && convert_pairs(g0, text + i, 2 < length - i ? 2 : length - i, out)) {
             i += 2;

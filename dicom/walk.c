@@ -141,12 +141,19 @@ static void skip_fragments(lam_walk *walk, lam_walk_event *event)
 
 static bool is_pixel_data(lam_tag tag)
 {
-    return tag == LAM_TAG_PIXELS || tag == LAM_TAG_FLOAT_PIXELS || tag == LAM_TAG(0x7fe0, 0x0009);
+    return tag == LAM_TAG_PIXELS || tag == LAM_TAG_FLOAT_PIXELS || tag == LAM_TAG_DOUBLE_PIXELS;
 }
 
-static bool is_sequence(const header *h)
+/* Also what was written as UN of known length by something that did not know the attribute (PS3.5 6.2.2 note
+ * 2), if it does begin with an item. */
+static bool is_sequence(const lam_walk *walk, const header *h, size_t limit)
 {
-    return strcmp(h->vr, "SQ") == 0 || h->length == UNDEFINED;
+    char known[3];
+    if (strcmp(h->vr, "SQ") == 0 || h->length == UNDEFINED)
+        return true;
+    return strcmp(h->vr, "UN") == 0 && !walk->big_endian && h->length >= 8 && limit - walk->position >= 8 &&
+           get_tag(walk, walk->position) == LAM_TAG_ITEM && lam_dictionary_vr(h->tag, known) &&
+           strcmp(known, "SQ") == 0;
 }
 
 static lam_status begin_sequence(lam_walk *walk, const header *h, size_t limit, lam_walk_event *event,
@@ -198,7 +205,7 @@ static lam_status next_element(lam_walk *walk, lam_walk_event *event, lam_error 
         skip_fragments(walk, event);
         return LAM_OK;
     }
-    if (is_sequence(&h))
+    if (is_sequence(walk, &h, limit))
         return begin_sequence(walk, &h, limit, event, err);
     event->cut_short = h.length > limit - walk->position;
     if (event->cut_short && !(top && is_pixel_data(h.tag)))

@@ -1,9 +1,27 @@
 #include "daemon/worker/analyse.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/clock.h"
+#include "daemon/ipc/messages.h"
+#include "daemon/worker/hook.h"
+#include "daemon/worker/outputs.h"
+#include "daemon/worker/progress.h"
+#include "daemon/worker/segment.h"
+#include "dicom/series.h"
 
 struct lam_analysis {
-    lam_error failure;
+    lam_json *begin; /* the payload of ANALYZE_BEGIN; text below is borrowed from it */
+    lam_algorithm algorithm;
+    lam_device device;
+    const char *series_uid, *input_set;
+    int64_t inputs;
+    const lam_bundle *bundle; /* the cache's */
+    lam_predictor *predictor;
+    lam_series *series;
+    lam_error failure; /* the first; answered to RUN */
 };
 
 bool lam_worker_is_permanent(lam_status status)
@@ -12,35 +30,192 @@ bool lam_worker_is_permanent(lam_status status)
            status == LAM_E_LIMIT;
 }
 
+/* ---- BEGIN ---- */
+
+static lam_status read_begin(lam_analysis *a, const lam_ipc_message *message, lam_error *err)
+{
+    lam_status status = lam_json_parse(message->payload, message->length, &a->begin, err);
+    if (status != LAM_OK)
+        return status;
+    const lam_jv *root = lam_json_root(a->begin), *model = lam_jv_get(root, "model"),
+                 *device = lam_jv_get(root, "device");
+    const struct {
+        const lam_jv *object;
+        const char *key;
+        const char **out;
+    } texts[] = {
+        {model, "name", &a->algorithm.name},
+        {model, "version", &a->algorithm.version},
+        {model, "weights_sha256", &a->algorithm.weights_sha256},
+        {device, "manufacturer", &a->device.manufacturer},
+        {device, "model_name", &a->device.model_name},
+        {device, "serial", &a->device.serial},
+        {device, "software", &a->device.software},
+        {root, "series_uid", &a->series_uid},
+        {root, "input_set", &a->input_set},
+    };
+    for (size_t i = 0; i < LAM_COUNT(texts) && status == LAM_OK; i++)
+        status = lam_jv_need_text(texts[i].object, texts[i].key, texts[i].out, err);
+    if (status == LAM_OK)
+        status = lam_jv_need_integer(root, "inputs", 1, LAM_SERIES_MAX_SLICES, &a->inputs, err);
+    if (status == LAM_OK && message->fd_count != 2)
+        status = lam_fail(err, LAM_E_PEER, "ANALYZE_BEGIN came with %zu descriptors instead of two",
+                          message->fd_count);
+    return status;
+}
+
 lam_status lam_analysis_create(lam_models *models, lam_ipc_message *begin, lam_analysis **out, lam_error *err)
 {
-    (void)models;
-    (void)begin;
-    lam_analysis *analysis = calloc(1, sizeof *analysis);
-    if (!analysis)
+    lam_analysis *a = calloc(1, sizeof *a);
+    if (!a)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    lam_fail(&analysis->failure, LAM_E_UNSUPPORTED, "this worker indexes only");
-    *out = analysis;
+    lam_status status = read_begin(a, begin, err);
+    if (status == LAM_OK)
+        status = lam_series_create(&a->series, err);
+    if (status != LAM_OK) {
+        lam_analysis_free(a);
+        return status;
+    }
+    if (lam_models_get(models, a->algorithm.name, a->algorithm.version, a->algorithm.weights_sha256,
+                       begin->fds, &a->bundle, &a->predictor, &a->failure) == LAM_OK)
+        a->algorithm.title = lam_bundle_manifest(a->bundle)->title;
+    *out = a;
     return LAM_OK;
 }
 
 void lam_analysis_free(lam_analysis *analysis)
 {
+    if (!analysis)
+        return;
+    lam_series_free(analysis->series);
+    lam_json_free(analysis->begin);
     free(analysis);
+}
+
+/* ---- INPUT ---- */
+
+static lam_status add_one(lam_analysis *a, int fd, lam_error *err)
+{
+    lam_status status = lam_series_add(a->series, fd, err);
+    if (status != LAM_OK) {
+        lam_error_prefix(err, "image %zu of %lld", lam_series_objects(a->series) + 1, (long long)a->inputs);
+        return status;
+    }
+    lam_dataset *object = lam_series_object(a->series, lam_series_objects(a->series) - 1);
+    lam_worker_hook(lam_dataset_text(object, LAM_TAG_PATIENT_ID, NULL), false);
+    lam_worker_hook(lam_dataset_text(object, LAM_TAG_SERIES_DESCRIPTION, NULL), false);
+    if (strcmp(lam_dataset_text(object, LAM_TAG_SERIES, ""), a->series_uid) != 0)
+        return lam_fail(err, LAM_E_INVALID, "an image is of another series than the job");
+    return LAM_OK;
 }
 
 void lam_analysis_add(lam_analysis *analysis, lam_ipc_message *input)
 {
-    (void)analysis;
-    (void)input;
+    for (size_t i = 0; i < input->fd_count && analysis->failure.status == LAM_OK; i++)
+        add_one(analysis, input->fds[i], &analysis->failure);
+}
+
+/* ---- RUN ---- */
+
+typedef struct listener {
+    int socket;
+    uint32_t request;
+} listener;
+
+/* A lost sign of life is not worth failing for; a lost laminad ends the process soon enough. */
+static void tell(void *context, lam_stage stage, size_t done, size_t total)
+{
+    const listener *to = context;
+    LAM_AUTO(lam_buffer_done) lam_buffer payload;
+    lam_buffer_init(&payload, 256);
+    lam_json_writer w = lam_json_write_to(&payload);
+    lam_jw_object(&w, NULL);
+    lam_jw_text(&w, "stage", lam_stage_name(stage));
+    lam_jw_integer(&w, "done", (int64_t)done);
+    lam_jw_integer(&w, "total", (int64_t)total);
+    lam_jw_end(&w);
+    lam_ipc_send(to->socket, LAM_MESSAGE_PROGRESS, to->request, lam_buffer_text(&payload), NULL, 0, NULL);
+}
+
+static void write_segments(const lam_segmented *segmented, lam_json_writer *w)
+{
+    lam_jw_array(w, "segments");
+    for (size_t i = 0; i < segmented->segment_count; i++) {
+        const lam_segment *segment = &segmented->segments[i];
+        lam_jw_object(w, NULL);
+        lam_jw_integer(w, "number", segment->number);
+        lam_jw_text(w, "label", segment->label);
+        lam_jw_object(w, "code");
+        lam_jw_text(w, "scheme", segment->type.scheme);
+        lam_jw_text(w, "value", segment->type.value);
+        lam_jw_text(w, "meaning", segment->type.meaning);
+        lam_jw_end(w);
+        lam_jw_integer(w, "voxels", segment->voxels);
+        lam_jw_number(w, "volume_ml", segment->volume_ml);
+        lam_jw_end(w);
+    }
+    lam_jw_end(w);
+}
+
+static lam_status write_done(lam_analysis *a, const lam_segmented *segmented, const lam_jv *outputs,
+                             const int *fds, lam_progress *progress, lam_buffer *out, lam_error *err)
+{
+    const lam_result result = {.series = a->series,
+                               .input_set = a->input_set,
+                               .device = a->device,
+                               .algorithm = a->algorithm,
+                               .segments = segmented->segments,
+                               .segment_count = segmented->segment_count,
+                               .labels = segmented->labels,
+                               .made_ms = lam_clock_wall_ms()};
+    lam_json_writer w = lam_json_write_to(out);
+    lam_progress_enter(progress, LAM_STAGE_WRITE);
+    lam_jw_object(&w, NULL);
+    lam_jw_text(&w, "task", lam_task_name(lam_bundle_manifest(a->bundle)->task));
+    write_segments(segmented, &w);
+    lam_status status = lam_outputs_write(&result, segmented->voxels, outputs, fds, &w, err);
+    if (status != LAM_OK)
+        return status;
+    lam_progress_finish(progress);
+    lam_progress_write(progress, &w);
+    lam_jw_end(&w);
+    return out->status == LAM_OK ? LAM_OK : lam_fail(err, out->status, "the result is too large");
+}
+
+static lam_status check_inputs(const lam_analysis *a, lam_error *err)
+{
+    if (a->failure.status != LAM_OK)
+        return lam_fail(err, a->failure.status, "%s", a->failure.message);
+    if ((int64_t)lam_series_objects(a->series) != a->inputs)
+        return lam_fail(err, LAM_E_STATE, "%zu of %lld images came", lam_series_objects(a->series),
+                        (long long)a->inputs);
+    lam_task task = lam_bundle_manifest(a->bundle)->task;
+    if (task != LAM_TASK_SEGMENTATION)
+        return lam_fail(err, LAM_E_UNSUPPORTED, "models for %s are not run here", lam_task_name(task));
+    return LAM_OK;
 }
 
 lam_status lam_analysis_run(lam_analysis *analysis, int socket, lam_ipc_message *run, lam_buffer *result,
                             lam_error *err)
 {
-    (void)socket;
-    (void)run;
-    (void)result;
-    *err = analysis->failure;
-    return err->status;
+    LAM_AUTO_PTR(lam_json) *document = NULL;
+    LAM_AUTO(lam_segmented_done) lam_segmented segmented = {.voxels = NULL};
+    listener to = {socket, run->request};
+    lam_progress progress = {.tell = tell, .context = &to};
+    lam_status status = check_inputs(analysis, err);
+    if (status == LAM_OK)
+        status = lam_json_parse(run->payload, run->length, &document, err);
+    if (status != LAM_OK)
+        return status;
+    const lam_jv *outputs = lam_jv_get(lam_json_root(document), "outputs");
+    if (lam_jv_count(outputs) != run->fd_count)
+        return lam_fail(err, LAM_E_PEER, "%zu outputs came with %zu descriptors", lam_jv_count(outputs),
+                        run->fd_count);
+    status = lam_series_arrange(analysis->series, err);
+    if (status == LAM_OK)
+        status = lam_segment_series(analysis->series, analysis->bundle, analysis->predictor, &progress,
+                                    &segmented, err);
+    if (status == LAM_OK)
+        status = write_done(analysis, &segmented, outputs, run->fds, &progress, result, err);
+    return status;
 }

@@ -1,6 +1,7 @@
 /* Decoded frames of a lam_dataset, and what a process needs once to decode at all. JPEG 2000 is not among
  * DCMTK's codecs. */
 #include <dcmtk/config/osconfig.h>
+#include <dcmtk/dcmdata/dcdicent.h>
 #include <dcmtk/dcmdata/dcrledrg.h>
 #include <dcmtk/dcmdata/dcrleerg.h>
 #include <dcmtk/dcmdata/dctk.h>
@@ -16,8 +17,10 @@ extern "C" void lam_dicom_prepare(void) noexcept
 {
     lam_guard_value(0, [] {
         OFLog::configure(OFLogger::OFF_LOG_LEVEL);
-        dcmDataDict.rdlock();
-        dcmDataDict.rdunlock();
+        dcmDataDict.wrlock().addEntry(/* younger than this DCMTK */
+                                      new DcmDictEntry(0x0008, 0x001c, EVR_CS, "SyntheticData", 1, 1, "DICOM",
+                                                       OFTrue, nullptr));
+        dcmDataDict.wrunlock();
         DcmRLEDecoderRegistration::registerCodecs();
         DcmRLEEncoderRegistration::registerCodecs();
         DJDecoderRegistration::registerCodecs();

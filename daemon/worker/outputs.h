@@ -1,0 +1,15 @@
+/* The files of a finished job, by the names of messages.h ("SEG", "SR", "montage"). */
+#ifndef LAMINA_DAEMON_WORKER_OUTPUTS_H
+#define LAMINA_DAEMON_WORKER_OUTPUTS_H
+
+#include "core/base/json.h"
+#include "core/base/status.h"
+#include "dicom/result.h"
+
+/* Writes output `names[i]` into descriptor `fds[i]` (readable too, at its start) and appends the members
+ * "objects" and "pictures" of DONE. `voxels` is the volume that pictures show. Errors: LAM_E_UNSUPPORTED (a
+ * name that is not known), and those of writing. */
+lam_status lam_outputs_write(const lam_result *result, const float *voxels, const lam_jv *names,
+                             const int *fds, lam_json_writer *w, lam_error *err);
+
+#endif

@@ -1,0 +1,234 @@
+#include "dicom/picture.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/cleanup.h"
+#include "dicom/canvas.h"
+#include "dicom/tag.h"
+
+enum {
+    TILE = 200, /* pixels, of the longer side of a slice */
+    GAP = 4,
+    PER_ROW = 6,
+    TEXT_SCALE = 2,
+    LINE = 24,
+    MARGIN = 8,
+    SAMPLES = 100000, /* voxels that decide the window */
+};
+
+static const uint8_t white[3] = {235, 235, 235}, grey[3] = {150, 150, 150};
+
+typedef struct window {
+    float low, high;
+} window;
+
+typedef struct montage {
+    const lam_result *result;
+    const lam_grid *grid;
+    const float *voxels;
+    window window;
+    size_t slices[LAM_PICTURE_MAX_TILES];
+    int count;
+    int tile_width, tile_height;
+    int across, down; /* tiles */
+} montage;
+
+static int by_value(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* The 1st and 99.5th percentile of the volume, so that single bright voxels do not darken the rest. */
+static lam_status choose_window(montage *m, lam_error *err)
+{
+    const int64_t *size = m->grid->size;
+    size_t voxels = (size_t)(size[0] * size[1] * size[2]);
+    size_t step = voxels / SAMPLES + 1, count = 0;
+    lam_autofree float *sample = calloc(voxels / step + 1, sizeof *sample);
+    if (!sample)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < voxels; i += step)
+        if (isfinite(m->voxels[i]))
+            sample[count++] = m->voxels[i];
+    qsort(sample, count, sizeof *sample, by_value);
+    m->window = (window){0, 1};
+    if (count > 0)
+        m->window = (window){sample[count / 100], sample[count - 1 - count / 200]};
+    if (!(m->window.high > m->window.low))
+        m->window.high = m->window.low + 1;
+    return LAM_OK;
+}
+
+static lam_status choose_slices(montage *m, lam_error *err)
+{
+    size_t all = (size_t)m->grid->size[0], voxels = (size_t)(m->grid->size[1] * m->grid->size[2]), found = 0;
+    lam_autofree size_t *marked = calloc(all, sizeof *marked);
+    lam_autofree uint8_t *empty = calloc(voxels, 1);
+    if (!marked || !empty)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    for (size_t z = 0; z < all; z++)
+        if (memcmp(m->result->labels + z * voxels, empty, voxels) != 0)
+            marked[found++] = z;
+    for (size_t z = 0; found == 0 && z < all; z++)
+        marked[z] = z;
+    found = found ? found : all;
+    m->count = (int)(found < LAM_PICTURE_MAX_TILES ? found : LAM_PICTURE_MAX_TILES);
+    for (int i = 0; i < m->count; i++)
+        m->slices[i] = marked[(2 * (size_t)i + 1) * found / (2 * (size_t)m->count)];
+    return LAM_OK;
+}
+
+static void lay_out(montage *m)
+{
+    double height = (double)m->grid->size[1] * m->grid->spacing_mm[1];
+    double width = (double)m->grid->size[2] * m->grid->spacing_mm[2], longer = fmax(width, height);
+    m->tile_width = (int)fmax(1, round(TILE * width / longer));
+    m->tile_height = (int)fmax(1, round(TILE * height / longer));
+    m->across = m->count < PER_ROW ? m->count : PER_ROW;
+    m->down = (m->count + m->across - 1) / m->across;
+}
+
+static int64_t clamp(int64_t value, int64_t most)
+{
+    return value < 0 ? 0 : value > most ? most : value;
+}
+
+/* Brightness at a place in a slice (in voxels), bilinear, 0 … 255. */
+static double brightness(const montage *m, const float *slice, double y, double x)
+{
+    int64_t rows = m->grid->size[1], columns = m->grid->size[2];
+    int64_t y0 = (int64_t)floor(y), x0 = (int64_t)floor(x);
+    double sum = 0;
+    for (int64_t j = 0; j < 2; j++)
+        for (int64_t i = 0; i < 2; i++) {
+            double weight = (1 - fabs(y - (double)(y0 + j))) * (1 - fabs(x - (double)(x0 + i)));
+            sum += weight * (double)slice[clamp(y0 + j, rows - 1) * columns + clamp(x0 + i, columns - 1)];
+        }
+    double shade = (sum - (double)m->window.low) / (double)(m->window.high - m->window.low);
+    return shade > 0 ? 255 * fmin(shade, 1) : 0;
+}
+
+/* Label of the voxel under a pixel of a tile; 0 outside the tile. */
+static int label_at(const montage *m, const uint8_t *labels, int row, int column)
+{
+    if (row < 0 || column < 0 || row >= m->tile_height || column >= m->tile_width)
+        return 0;
+    int64_t y = (int64_t)row * m->grid->size[1] / m->tile_height;
+    int64_t x = (int64_t)column * m->grid->size[2] / m->tile_width;
+    return labels[y * m->grid->size[2] + x];
+}
+
+static const uint8_t *colour_of(const lam_result *result, int label)
+{
+    for (size_t i = 0; i < result->segment_count; i++)
+        if (result->segments[i].number == label)
+            return result->segments[i].rgb;
+    return white;
+}
+
+static void draw_pixel(const montage *m, const float *slice, const uint8_t *labels, int row, int column,
+                       uint8_t rgb[3])
+{
+    double y = (row + 0.5) * (double)m->grid->size[1] / m->tile_height - 0.5;
+    double x = (column + 0.5) * (double)m->grid->size[2] / m->tile_width - 0.5;
+    double shade = brightness(m, slice, y, x), cover = 0;
+    int label = label_at(m, labels, row, column);
+    if (label) {
+        bool inside =
+            label_at(m, labels, row - 1, column) == label && label_at(m, labels, row + 1, column) == label &&
+            label_at(m, labels, row, column - 1) == label && label_at(m, labels, row, column + 1) == label;
+        cover = inside ? 0.3 : 1;
+    }
+    const uint8_t *colour = colour_of(m->result, label);
+    for (int i = 0; i < 3; i++)
+        rgb[i] = (uint8_t)lround((1 - cover) * shade + cover * colour[i]);
+}
+
+static void draw_tile(const montage *m, int index, lam_canvas *canvas)
+{
+    size_t voxels = (size_t)(m->grid->size[1] * m->grid->size[2]), z = m->slices[index];
+    const float *slice = m->voxels + z * voxels;
+    const uint8_t *labels = m->result->labels + z * voxels;
+    int left = MARGIN + index % m->across * (m->tile_width + GAP);
+    int top = MARGIN + index / m->across * (m->tile_height + GAP);
+    char number[24];
+    for (int row = 0; row < m->tile_height; row++)
+        for (int column = 0; column < m->tile_width; column++) {
+            uint8_t rgb[3];
+            draw_pixel(m, slice, labels, row, column, rgb);
+            lam_canvas_set(canvas, left + column, top + row, rgb);
+        }
+    snprintf(number, sizeof number, "%zu", z + 1);
+    lam_canvas_text(canvas, left + 3, top + 3, 1, white, number);
+}
+
+static bool is_synthetic(const lam_result *result)
+{
+    lam_dataset *source = lam_series_object(result->series, 0);
+    return strcmp(lam_dataset_text(source, LAM_TAG_SYNTHETIC, ""), "YES") == 0 ||
+           strncmp(lam_dataset_text(source, LAM_TAG_PATIENT_NAME, ""), "Synthetic^", 10) == 0;
+}
+
+static void legend_text(const lam_segment *segment, char text[128])
+{
+    char label[65];
+    snprintf(text, 128, "%s %.2f ml", lam_result_ascii(segment->label, 64, label), segment->volume_ml);
+}
+
+static void caption_text(const lam_result *result, char text[160])
+{
+    snprintf(text, 160, "%.40s %.20s - not for diagnosis%s", result->algorithm.name,
+             result->algorithm.version, is_synthetic(result) ? " - synthetic data" : "");
+}
+
+static int needed_width(const montage *m)
+{
+    char text[160];
+    caption_text(m->result, text);
+    int width = lam_canvas_text_width(text, TEXT_SCALE);
+    for (size_t i = 0; i < m->result->segment_count; i++) {
+        legend_text(&m->result->segments[i], text);
+        int line = LINE + lam_canvas_text_width(text, TEXT_SCALE);
+        width = line > width ? line : width;
+    }
+    int tiles = m->across * (m->tile_width + GAP) - GAP;
+    return (tiles > width ? tiles : width) + 2 * MARGIN;
+}
+
+static void draw_legend(const montage *m, int top, lam_canvas *canvas)
+{
+    char text[160];
+    for (size_t i = 0; i < m->result->segment_count; i++, top += LINE) {
+        const lam_segment *segment = &m->result->segments[i];
+        lam_canvas_fill(canvas, MARGIN, top, LINE - 8, LINE - 8, segment->rgb);
+        legend_text(segment, text);
+        lam_canvas_text(canvas, MARGIN + LINE, top + 1, TEXT_SCALE, white, text);
+    }
+    caption_text(m->result, text);
+    lam_canvas_text(canvas, MARGIN, top + 1, TEXT_SCALE, grey, text);
+}
+
+lam_status lam_picture_montage(const lam_result *result, const float *voxels, lam_buffer *png, lam_error *err)
+{
+    montage m = {.result = result, .grid = lam_series_grid(result->series), .voxels = voxels};
+    LAM_AUTO(lam_canvas_done) lam_canvas canvas = {0, 0, NULL};
+    lam_status status = choose_window(&m, err);
+    if (status == LAM_OK)
+        status = choose_slices(&m, err);
+    if (status != LAM_OK)
+        return status;
+    lay_out(&m);
+    int tiles_end = MARGIN + m.down * (m.tile_height + GAP) + MARGIN;
+    status =
+        lam_canvas_init(&canvas, needed_width(&m), tiles_end + ((int)result->segment_count + 1) * LINE, err);
+    if (status != LAM_OK)
+        return status;
+    for (int i = 0; i < m.count; i++)
+        draw_tile(&m, i, &canvas);
+    draw_legend(&m, tiles_end, &canvas);
+    return lam_canvas_png(&canvas, png, err);
+}

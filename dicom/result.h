@@ -1,0 +1,89 @@
+/* What all result objects share: who made them from what, their UIDs, and the modules that say whose they
+ * are. Patient, study and frame of reference are copied from the source as they are written there (promise
+ * 7). */
+#ifndef LAMINA_DICOM_RESULT_H
+#define LAMINA_DICOM_RESULT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "core/base/uid.h"
+#include "dicom/dataset.h"
+#include "dicom/series.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A coded concept (PS3.3 8.8), ASCII. `value` NULL: none. */
+typedef struct lam_code {
+    const char *value, *scheme, *meaning;
+} lam_code;
+
+/* The installation that produced the result; the four attributes of Enhanced General Equipment (PS3.3
+ * C.7.5.2). */
+typedef struct lam_device {
+    const char *manufacturer, *model_name, *serial, *software;
+} lam_device;
+
+typedef struct lam_algorithm {
+    const char *name, *version, *weights_sha256;
+    const char *title; /* for people */
+} lam_algorithm;
+
+/* One finding that has voxels. Text may be UTF-8; what is not ASCII is written as '?'. */
+typedef struct lam_segment {
+    int number; /* from 1, without gaps: the value in the label map and the Segment Number */
+    const char *label, *description;
+    lam_code category, type, type_modifier, anatomy, anatomy_modifier;
+    uint8_t rgb[3];
+    uint16_t lab[3]; /* Recommended Display CIELab Value */
+    int64_t voxels;
+    double volume_ml;
+} lam_segment;
+
+/* Everything a result is made from; all borrowed. */
+typedef struct lam_result {
+    lam_series *series;
+    const char *input_set; /* hash of the SOP instance UIDs that went in */
+    lam_device device;
+    lam_algorithm algorithm;
+    const lam_segment *segments;
+    size_t segment_count;
+    const uint8_t *labels; /* [z, y, x] in the series' grid */
+    int64_t made_ms;       /* wall clock; the only thing that may differ between two runs */
+} lam_result;
+
+/* The UID of a part of the result, by its role ("SEG", "SEG series", "segment 1"): a function of source
+ * series, input set and model (promise 5). */
+void lam_result_uid(const lam_result *result, const char *role, char uid[LAM_UID_TEXT]);
+/* The UID of the device that computed: another for every version and every weights of a model. */
+void lam_result_device_uid(const lam_result *result, char uid[LAM_UID_TEXT]);
+
+/* Starts an object: SOP common, patient, study, series, frame of reference, equipment, contributing
+ * equipment. The SOP instance and series UIDs are those of roles `kind` and "`kind` series". */
+typedef struct lam_result_kind {
+    const char *kind; /* and Modality: "SEG" */
+    const char *sop_class;
+    int series_offset; /* added to a thousand times the source's series number */
+    const char *series_description;
+} lam_result_kind;
+void lam_result_begin(const lam_result *result, const lam_result_kind *kind, lam_dataset *out);
+
+/* Text with everything but printable ASCII replaced, cut to `most` characters. `out` has room for most + 1.
+ */
+const char *lam_result_ascii(const char *text, size_t most, char *out);
+
+/* Code sequence item `sequence` of `dataset`; nothing for a code without value. */
+void lam_result_code(lam_dataset *dataset, lam_tag sequence, lam_code code);
+
+/* Referenced SOP class and instance into an item. */
+void lam_result_reference(lam_dataset *item, const char *sop_class, const char *sop_instance);
+
+/* YYYYMMDD and HHMMSS.FFFFFF in local time. */
+void lam_result_date(int64_t wall_ms, char date[16], char time[16]);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,247 @@
+#include "dicom/series.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "dicom/tag.h"
+
+struct lam_series {
+    lam_dataset **objects;
+    size_t object_count, object_room;
+    lam_slice *slices;
+    size_t slice_count;
+    lam_grid grid;
+};
+
+lam_status lam_series_create(lam_series **out, lam_error *err)
+{
+    lam_series *series = calloc(1, sizeof *series);
+    if (!series)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    *out = series;
+    return LAM_OK;
+}
+
+void lam_series_free(lam_series *series)
+{
+    if (!series)
+        return;
+    for (size_t i = 0; i < series->object_count; i++)
+        lam_dataset_free(series->objects[i]);
+    free(series->objects);
+    free(series->slices);
+    free(series);
+}
+
+lam_status lam_series_add(lam_series *series, int fd, lam_error *err)
+{
+    if (series->object_count >= LAM_SERIES_MAX_SLICES)
+        return lam_fail(err, LAM_E_LIMIT, "the series has more than %d images", LAM_SERIES_MAX_SLICES);
+    if (series->object_count == series->object_room) {
+        size_t room = series->object_room ? 2 * series->object_room : 64;
+        lam_dataset **grown = realloc(series->objects, room * sizeof *grown);
+        if (!grown)
+            return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+        series->objects = grown;
+        series->object_room = room;
+    }
+    lam_status status = lam_dataset_read(fd, LAM_DATASET_WHOLE, &series->objects[series->object_count], err);
+    if (status == LAM_OK)
+        series->object_count++;
+    return status;
+}
+
+size_t lam_series_objects(const lam_series *series)
+{
+    return series->object_count;
+}
+
+lam_dataset *lam_series_object(const lam_series *series, size_t index)
+{
+    return series->objects[index];
+}
+
+const lam_slice *lam_series_slices(const lam_series *series)
+{
+    return series->slices;
+}
+
+const lam_grid *lam_series_grid(const lam_series *series)
+{
+    return &series->grid;
+}
+
+/* ---- arranging ---- */
+
+/* What all objects of one series share. Frame of reference: positions mean nothing across two of them. */
+static const struct {
+    lam_tag tag;
+    const char *name;
+} shared[] = {
+    {LAM_TAG_STUDY, "StudyInstanceUID"},
+    {LAM_TAG_SERIES, "SeriesInstanceUID"},
+    {LAM_TAG_FRAME_OF_REFERENCE, "FrameOfReferenceUID"},
+    {LAM_TAG_PATIENT_ID, "PatientID"},
+};
+
+static lam_status check_shared(const lam_series *series, lam_error *err)
+{
+    for (size_t i = 0; i < LAM_COUNT(shared); i++) {
+        const char *first = lam_dataset_text(series->objects[0], shared[i].tag, "");
+        for (size_t k = 1; k < series->object_count; k++)
+            if (strcmp(first, lam_dataset_text(series->objects[k], shared[i].tag, "")) != 0)
+                return lam_fail(err, LAM_E_INVALID,
+                                "the images differ in %s (%04x,%04x), so they are not one volume",
+                                shared[i].name, LAM_TAG_ARGS(shared[i].tag));
+    }
+    return LAM_OK;
+}
+
+/* The item of a functional group macro for a frame: its own, else the one shared by all (PS3.3 C.7.6.16). */
+static lam_dataset *functional_group(lam_dataset *object, lam_tag macro, size_t frame)
+{
+    lam_dataset *groups[] = {lam_dataset_item(object, LAM_TAG_FRAME_GROUPS, frame),
+                             lam_dataset_item(object, LAM_TAG_SHARED_GROUPS, 0)};
+    for (size_t i = 0; i < LAM_COUNT(groups); i++) {
+        lam_dataset *item = groups[i] ? lam_dataset_item(groups[i], macro, 0) : NULL;
+        if (item)
+            return item;
+    }
+    return NULL;
+}
+
+static lam_rescale rescale_of(lam_dataset *item)
+{
+    lam_rescale rescale = {.slope = 1, .intercept = 0};
+    if (item && lam_dataset_number(item, LAM_TAG_SLOPE, 0, &rescale.slope))
+        lam_dataset_number(item, LAM_TAG_INTERCEPT, 0, &rescale.intercept);
+    return rescale;
+}
+
+static lam_status locate(lam_slice *slice, const lam_image *image, lam_error *err)
+{
+    lam_dataset *object = slice->object;
+    bool groups = slice->multi_frame;
+    size_t frame = (size_t)slice->frame;
+    slice->position_in = groups ? functional_group(object, LAM_TAG_PLANE_POSITIONS, frame) : object;
+    slice->orientation_in = groups ? functional_group(object, LAM_TAG_PLANE_ORIENTATIONS, frame) : object;
+    slice->measures_in = groups ? functional_group(object, LAM_TAG_PIXEL_MEASURES, frame) : object;
+    slice->rescale = rescale_of(groups ? functional_group(object, LAM_TAG_VALUE_TRANSFORMS, frame) : object);
+    double orientation[6];
+    lam_plane plane = {.rows = image->rows, .columns = image->columns};
+    if (!slice->position_in || !lam_dataset_numbers(slice->position_in, LAM_TAG_POSITION, plane.position, 3))
+        return lam_fail(err, LAM_E_INVALID,
+                        "an image has no ImagePositionPatient (0020,0032), so its place is unknown");
+    if (!slice->orientation_in ||
+        !lam_dataset_numbers(slice->orientation_in, LAM_TAG_ORIENTATION, orientation, 6))
+        return lam_fail(err, LAM_E_INVALID, "an image has no ImageOrientationPatient (0020,0037)");
+    if (!slice->measures_in ||
+        !lam_dataset_numbers(slice->measures_in, LAM_TAG_PIXEL_SPACING, plane.spacing_mm, 2))
+        return lam_fail(err, LAM_E_INVALID, "an image has no PixelSpacing (0028,0030)");
+    memcpy(plane.row, orientation, sizeof plane.row);
+    memcpy(plane.column, orientation + 3, sizeof plane.column);
+    slice->plane = plane;
+    return LAM_OK;
+}
+
+static lam_status add_slices(lam_series *series, size_t object_index, lam_error *err)
+{
+    lam_dataset *object = series->objects[object_index];
+    lam_image image;
+    lam_status status = lam_image_describe(object, &image, err);
+    if (status != LAM_OK)
+        return status;
+    bool enhanced =
+        lam_dataset_items(object, LAM_TAG_SHARED_GROUPS) + lam_dataset_items(object, LAM_TAG_FRAME_GROUPS);
+    if (image.frames > 1 && !enhanced)
+        return lam_fail(err, LAM_E_UNSUPPORTED,
+                        "an image of %lld frames without functional groups does not say where they are",
+                        (long long)image.frames);
+    if (series->slice_count + (size_t)image.frames > LAM_SERIES_MAX_SLICES)
+        return lam_fail(err, LAM_E_LIMIT, "the series has more than %d slices", LAM_SERIES_MAX_SLICES);
+    lam_slice *grown = realloc(series->slices, (series->slice_count + (size_t)image.frames) * sizeof *grown);
+    if (!grown)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    series->slices = grown;
+    for (int64_t frame = 0; frame < image.frames; frame++) {
+        lam_slice slice = {
+            .object = object, .object_index = object_index, .frame = frame, .multi_frame = enhanced};
+        status = locate(&slice, &image, err);
+        if (status != LAM_OK)
+            return status;
+        series->slices[series->slice_count++] = slice;
+    }
+    return LAM_OK;
+}
+
+static lam_status sort_slices(lam_series *series, lam_error *err)
+{
+    size_t count = series->slice_count;
+    lam_autofree lam_plane *planes = calloc(count, sizeof *planes);
+    lam_autofree size_t *order = calloc(count, sizeof *order);
+    lam_slice *sorted = calloc(count, sizeof *sorted);
+    lam_status status = planes && order && sorted ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < count && status == LAM_OK; i++)
+        planes[i] = series->slices[i].plane;
+    if (status == LAM_OK)
+        status = lam_grid_from_planes(planes, count, order, &series->grid, err);
+    if (status != LAM_OK) {
+        free(sorted);
+        return status;
+    }
+    for (size_t i = 0; i < count; i++)
+        sorted[i] = series->slices[order[i]];
+    free(series->slices);
+    series->slices = sorted;
+    return LAM_OK;
+}
+
+lam_status lam_series_arrange(lam_series *series, lam_error *err)
+{
+    if (series->object_count == 0)
+        return lam_fail(err, LAM_E_INVALID, "the series has no images");
+    lam_status status = check_shared(series, err);
+    for (size_t i = 0; i < series->object_count && status == LAM_OK; i++)
+        status = add_slices(series, i, err);
+    if (status == LAM_OK)
+        status = sort_slices(series, err);
+    if (status != LAM_OK)
+        return status;
+    const int64_t *size = series->grid.size;
+    if (size[0] * size[1] * size[2] > LAM_SERIES_MAX_VOXELS)
+        return lam_fail(err, LAM_E_LIMIT, "a volume of %lld×%lld×%lld voxels is over the limit of %lld",
+                        (long long)size[0], (long long)size[1], (long long)size[2],
+                        (long long)LAM_SERIES_MAX_VOXELS);
+    return LAM_OK;
+}
+
+/* ---- pixels ---- */
+
+lam_status lam_series_voxels(lam_series *series, float *out,
+                             void (*tick)(void *context, size_t done, size_t total), void *context,
+                             lam_error *err)
+{
+    lam_autofree int64_t *left = calloc(series->object_count, sizeof *left);
+    if (!left)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < series->slice_count; i++)
+        left[series->slices[i].object_index]++;
+    size_t voxels = (size_t)(series->grid.size[1] * series->grid.size[2]);
+    for (size_t i = 0; i < series->slice_count; i++) {
+        const lam_slice *slice = &series->slices[i];
+        lam_image image;
+        lam_status status = lam_image_describe(slice->object, &image, err);
+        if (status == LAM_OK)
+            status =
+                lam_image_frame(slice->object, &image, slice->frame, slice->rescale, out + i * voxels, err);
+        if (status != LAM_OK) {
+            lam_error_prefix(err, "slice %zu of %zu", i + 1, series->slice_count);
+            return status;
+        }
+        if (--left[slice->object_index] == 0)
+            lam_dataset_remove(slice->object, LAM_TAG_PIXELS);
+        if (tick)
+            tick(context, i + 1, series->slice_count);
+    }
+    return LAM_OK;
+}

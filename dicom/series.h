@@ -1,0 +1,65 @@
+/* A series as a volume: image objects in any order, classic single-frame or enhanced multi-frame, become
+ * slices sorted along the normal of their planes, and their pixels one array. File names and InstanceNumber
+ * decide nothing. */
+#ifndef LAMINA_DICOM_SERIES_H
+#define LAMINA_DICOM_SERIES_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/status.h"
+#include "dicom/dataset.h"
+#include "dicom/geometry.h"
+#include "dicom/image.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { LAM_SERIES_MAX_SLICES = 20000 };
+#define LAM_SERIES_MAX_VOXELS ((int64_t)1 << 30)
+
+/* One frame of one object. Everything is borrowed from the series. */
+typedef struct lam_slice {
+    lam_dataset *object; /* its header; pixel data only until lam_series_voxels */
+    size_t object_index; /* in the order of adding */
+    int64_t frame;       /* from 0 */
+    bool multi_frame;    /* the object is an enhanced one, so references name the frame */
+    lam_plane plane;
+    lam_rescale rescale;
+    lam_dataset *position_in, *orientation_in, *measures_in; /* the items that hold these attributes */
+} lam_slice;
+
+typedef struct lam_series lam_series;
+
+lam_status lam_series_create(lam_series **out, lam_error *err);
+void lam_series_free(lam_series *series);
+LAM_DEFINE_AUTO(lam_series, lam_series_free)
+
+/* Reads one Part 10 file. Errors: those of lam_dataset_read. */
+lam_status lam_series_add(lam_series *series, int fd, lam_error *err);
+
+/* Sorts what was added. After it the functions below may be called. LAM_E_INVALID, LAM_E_UNSUPPORTED,
+ * LAM_E_LIMIT with a reason for people: not one series, not grey images, no position, or what
+ * lam_grid_from_planes refuses. */
+lam_status lam_series_arrange(lam_series *series, lam_error *err);
+
+size_t lam_series_objects(const lam_series *series);
+lam_dataset *lam_series_object(const lam_series *series, size_t index); /* in the order of adding */
+
+/* Slices from the first to the last along the normal; as many as lam_series_grid()->size[0]. */
+const lam_slice *lam_series_slices(const lam_series *series);
+const lam_grid *lam_series_grid(const lam_series *series);
+
+/* Decodes all slices into out [z, y, x] of the grid's size, modality values. Each object's pixel data are let
+ * go when its last frame is read, so this can be done once. `tick` (may be NULL) hears how many slices are
+ * done. */
+lam_status lam_series_voxels(lam_series *series, float *out,
+                             void (*tick)(void *context, size_t done, size_t total), void *context,
+                             lam_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

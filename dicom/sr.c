@@ -1,0 +1,231 @@
+#include "dicom/sr.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/base/cleanup.h"
+#include "dicom/seg.h"
+#include "dicom/sr_tree.h"
+#include "dicom/tag.h"
+
+/* Concepts (PS3.16 annex D and the context groups of TID 1500). Viewers match some of them by the text of
+ * their meaning, so the meanings are exactly the standard's. */
+static const lam_code report = {"126000", "DCM", "Imaging Measurement Report"};
+static const lam_code language = {"121049", "DCM", "Language of Content Item and Descendants"};
+static const lam_code english = {"en", "RFC5646", "English"};
+static const lam_code observer_type = {"121005", "DCM", "Observer Type"};
+static const lam_code observer_device = {"121007", "DCM", "Device"};
+static const lam_code observer_uid = {"121012", "DCM", "Device Observer UID"};
+static const lam_code observer_name = {"121013", "DCM", "Device Observer Name"};
+static const lam_code observer_manufacturer = {"121014", "DCM", "Device Observer Manufacturer"};
+static const lam_code observer_model = {"121015", "DCM", "Device Observer Model Name"};
+static const lam_code observer_serial = {"121016", "DCM", "Device Observer Serial Number"};
+static const lam_code procedure_reported = {"121058", "DCM", "Procedure reported"};
+static const lam_code image_library = {"111028", "DCM", "Image Library"};
+static const lam_code image_group = {"126200", "DCM", "Image Library Group"};
+static const lam_code modality_name = {"121139", "DCM", "Modality"};
+static const lam_code frame_of_reference = {"112227", "DCM", "Frame of Reference UID"};
+static const lam_code measurements = {"126010", "DCM", "Imaging Measurements"};
+static const lam_code measurement_group = {"125007", "DCM", "Measurement Group"};
+static const lam_code tracking_identifier = {"112039", "DCM", "Tracking Identifier"};
+static const lam_code tracking_uid = {"112040", "DCM", "Tracking Unique Identifier"};
+static const lam_code finding_category = {"276214006", "SCT", "Finding category"};
+static const lam_code finding = {"121071", "DCM", "Finding"};
+static const lam_code finding_site = {"363698007", "SCT", "Finding Site"};
+static const lam_code laterality = {"272741003", "SCT", "Laterality"};
+static const lam_code topography = {"106233006", "SCT", "Topographical modifier"};
+static const lam_code referenced_segment = {"121191", "DCM", "Referenced Segment"};
+static const lam_code source_series = {"121232", "DCM", "Source series for segmentation"};
+static const lam_code volume = {"118565006", "SCT", "Volume"};
+static const lam_code millilitre = {"ml", "UCUM", "milliliter"};
+static const lam_code algorithm_name = {"111001", "DCM", "Algorithm Name"};
+static const lam_code algorithm_version = {"111003", "DCM", "Algorithm Version"};
+static const lam_code algorithm_parameters = {"111002", "DCM", "Algorithm Parameters"};
+
+/* Modality (CID 29) and, where the source names no procedure, what it must have been (CID 100). */
+static const struct {
+    const char *modality;
+    lam_code code, procedure;
+} modalities[] = {
+    {"MR", {"MR", "DCM", "Magnetic Resonance"}, {"113091000", "SCT", "Magnetic resonance imaging"}},
+    {"CT", {"CT", "DCM", "Computed Tomography"}, {"77477000", "SCT", "Computed tomography"}},
+    {"PT",
+     {"PT", "DCM", "Positron emission tomography"},
+     {"82918005", "SCT", "Positron emission tomography"}},
+    {"US", {"US", "DCM", "Ultrasound"}, {"16310003", "SCT", "Ultrasonography"}},
+    {"DX", {"DX", "DCM", "Digital Radiography"}, {"363680008", "SCT", "Radiographic imaging procedure"}},
+    {"CR", {"CR", "DCM", "Computed Radiography"}, {"363680008", "SCT", "Radiographic imaging procedure"}},
+    {"OT", {"OT", "DCM", "Other Modality"}, {"363679005", "SCT", "Imaging procedure"}},
+};
+
+static size_t modality_row(const char *modality)
+{
+    for (size_t i = 0; i + 1 < LAM_COUNT(modalities); i++)
+        if (strcmp(modalities[i].modality, modality) == 0)
+            return i;
+    return LAM_COUNT(modalities) - 1;
+}
+
+/* TID 1001 and 1004. */
+static void add_observer(const lam_result *result, lam_dataset *root)
+{
+    char uid[LAM_UID_TEXT];
+    lam_result_device_uid(result, uid);
+    lam_sr_code(root, LAM_SR_HAS_OBS_CONTEXT, observer_type, observer_device);
+    lam_sr_uid(root, LAM_SR_HAS_OBS_CONTEXT, observer_uid, uid);
+    lam_sr_text(root, LAM_SR_HAS_OBS_CONTEXT, observer_name, result->algorithm.name);
+    lam_sr_text(root, LAM_SR_HAS_OBS_CONTEXT, observer_manufacturer, result->device.manufacturer);
+    lam_sr_text(root, LAM_SR_HAS_OBS_CONTEXT, observer_model, result->device.model_name);
+    lam_sr_text(root, LAM_SR_HAS_OBS_CONTEXT, observer_serial, result->device.serial);
+}
+
+/* The source's own codes as they are written there, else a general one. */
+static void add_procedure(lam_dataset *source, lam_dataset *root)
+{
+    size_t row = modality_row(lam_dataset_text(source, LAM_TAG_MODALITY, ""));
+    lam_dataset *code = lam_dataset_item(source, LAM_TAG_PROCEDURE_CODES, 0);
+    bool usable = code && lam_dataset_has(code, LAM_TAG_CODE_VALUE) &&
+                  lam_dataset_has(code, LAM_TAG_CODING_SCHEME) && lam_dataset_has(code, LAM_TAG_CODE_MEANING);
+    lam_dataset *item = lam_sr_code(root, LAM_SR_HAS_CONCEPT_MOD, procedure_reported,
+                                    usable ? (lam_code){NULL, NULL, NULL} : modalities[row].procedure);
+    if (!usable)
+        return;
+    static const lam_tag parts[] = {LAM_TAG_CODE_VALUE, LAM_TAG_CODING_SCHEME, LAM_TAG(0x0008, 0x0103),
+                                    LAM_TAG_CODE_MEANING};
+    lam_dataset *copy = lam_dataset_add(item, LAM_TAG_CONCEPT_CODES);
+    for (size_t i = 0; i < LAM_COUNT(parts); i++)
+        lam_dataset_copy(copy, code, parts[i]);
+}
+
+/* Calls `each` once for every source object, in the order of its first slice. */
+static void for_each_source(const lam_result *result, void (*each)(lam_dataset *source, void *context),
+                            void *context)
+{
+    const lam_slice *slices = lam_series_slices(result->series);
+    size_t count = (size_t)lam_series_grid(result->series)->size[0];
+    for (size_t i = 0; i < count; i++)
+        if (slices[i].frame == 0)
+            each(slices[i].object, context);
+}
+
+static void add_library_image(lam_dataset *source, void *group)
+{
+    lam_sr_image(group, LAM_SR_CONTAINS, (lam_code){NULL, NULL, NULL},
+                 lam_dataset_text(source, LAM_TAG_SOP_CLASS, ""),
+                 lam_dataset_text(source, LAM_TAG_SOP_INSTANCE, ""), 0);
+}
+
+/* TID 1600. */
+static void add_image_library(const lam_result *result, lam_dataset *source, lam_dataset *root)
+{
+    size_t row = modality_row(lam_dataset_text(source, LAM_TAG_MODALITY, ""));
+    const char *reference = lam_dataset_text(source, LAM_TAG_FRAME_OF_REFERENCE, NULL);
+    lam_dataset *library = lam_sr_container(root, LAM_SR_CONTAINS, image_library, "1600");
+    lam_dataset *group = lam_sr_container(library, LAM_SR_CONTAINS, image_group, NULL);
+    lam_sr_code(group, LAM_SR_HAS_ACQ_CONTEXT, modality_name, modalities[row].code);
+    if (reference)
+        lam_sr_uid(group, LAM_SR_HAS_ACQ_CONTEXT, frame_of_reference, reference);
+    for_each_source(result, add_library_image, group);
+}
+
+/* TID 4019. */
+static void add_algorithm(const lam_result *result, lam_dataset *group)
+{
+    char parameters[96];
+    snprintf(parameters, sizeof parameters, "weights sha256 %s", result->algorithm.weights_sha256);
+    lam_sr_text(group, LAM_SR_HAS_CONCEPT_MOD, algorithm_name, result->algorithm.name);
+    lam_sr_text(group, LAM_SR_HAS_CONCEPT_MOD, algorithm_version, result->algorithm.version);
+    lam_sr_text(group, LAM_SR_HAS_CONCEPT_MOD, algorithm_parameters, parameters);
+}
+
+static void add_site(const lam_segment *segment, lam_dataset *group)
+{
+    bool region = segment->anatomy.value != NULL;
+    lam_dataset *site =
+        lam_sr_code(group, LAM_SR_HAS_CONCEPT_MOD, finding_site, region ? segment->anatomy : segment->type);
+    if (region && segment->anatomy_modifier.value)
+        lam_sr_code(site, LAM_SR_HAS_CONCEPT_MOD, laterality, segment->anatomy_modifier);
+    if (!region && segment->type_modifier.value)
+        lam_sr_code(site, LAM_SR_HAS_CONCEPT_MOD, topography, segment->type_modifier);
+}
+
+/* TID 1411: one segment. Its tracking UID is the segment's in the SEG object. */
+static void add_group(const lam_result *result, const lam_segment *segment, lam_dataset *parent)
+{
+    char role[32], uid[LAM_UID_TEXT];
+    lam_dataset *group = lam_sr_container(parent, LAM_SR_CONTAINS, measurement_group, "1411");
+    snprintf(role, sizeof role, "segment %d", segment->number);
+    lam_result_uid(result, role, uid);
+    lam_sr_text(group, LAM_SR_HAS_OBS_CONTEXT, tracking_identifier, segment->label);
+    lam_sr_uid(group, LAM_SR_HAS_OBS_CONTEXT, tracking_uid, uid);
+    lam_sr_code(group, LAM_SR_CONTAINS, finding_category, segment->category);
+    lam_sr_code(group, LAM_SR_CONTAINS, finding, segment->type);
+    lam_result_uid(result, "SEG", uid);
+    lam_sr_image(group, LAM_SR_CONTAINS, referenced_segment, LAM_SEG_SOP_CLASS, uid, segment->number);
+    lam_sr_uid(group, LAM_SR_CONTAINS, source_series,
+               lam_dataset_text(lam_series_object(result->series, 0), LAM_TAG_SERIES, ""));
+    add_algorithm(result, group);
+    add_site(segment, group);
+    lam_sr_number(group, LAM_SR_CONTAINS, volume, round(segment->volume_ml * 1e6) / 1e6, millilitre);
+}
+
+static void add_evidence_object(lam_dataset *source, void *series)
+{
+    lam_result_reference(lam_dataset_add(series, LAM_TAG_REFERENCED_SOPS),
+                         lam_dataset_text(source, LAM_TAG_SOP_CLASS, ""),
+                         lam_dataset_text(source, LAM_TAG_SOP_INSTANCE, ""));
+}
+
+/* Everything the content refers to (PS3.3 C.17.2). */
+static void add_evidence(const lam_result *result, lam_dataset *source, lam_dataset *out)
+{
+    char uid[LAM_UID_TEXT];
+    lam_dataset *study = lam_dataset_add(out, LAM_TAG_EVIDENCE);
+    lam_dataset_copy(study, source, LAM_TAG_STUDY);
+    lam_dataset *images = lam_dataset_add(study, LAM_TAG_REFERENCED_SERIES);
+    lam_dataset_copy(images, source, LAM_TAG_SERIES);
+    for_each_source(result, add_evidence_object, images);
+    lam_dataset *segmentation = lam_dataset_add(study, LAM_TAG_REFERENCED_SERIES);
+    lam_result_uid(result, "SEG series", uid);
+    lam_dataset_set_text(segmentation, LAM_TAG_SERIES, uid);
+    lam_result_uid(result, "SEG", uid);
+    lam_result_reference(lam_dataset_add(segmentation, LAM_TAG_REFERENCED_SOPS), LAM_SEG_SOP_CLASS, uid);
+}
+
+/* SR Document Series and SR Document General (PS3.3 C.17.1, C.17.2). */
+static void set_document(lam_dataset *out)
+{
+    lam_dataset_set_empty(out, LAM_TAG_PERFORMED_STEP_REFS);
+    lam_dataset_set_empty(out, LAM_TAG_PERFORMED_CODES);
+    lam_dataset_set_text(out, LAM_TAG_COMPLETION, "COMPLETE");
+    lam_dataset_set_text(out, LAM_TAG_VERIFICATION, "UNVERIFIED");
+    lam_dataset_set_text(out, LAM_TAG_PRELIMINARY, "PRELIMINARY");
+}
+
+lam_status lam_sr_create(const lam_result *result, lam_dataset **out, lam_error *err)
+{
+    char description[65];
+    snprintf(description, sizeof description, "%s measurements", result->algorithm.title);
+    const lam_result_kind kind = {"SR", LAM_SR_SOP_CLASS, 2, description};
+    lam_dataset *source = lam_series_slices(result->series)[0].object;
+    LAM_AUTO_PTR(lam_dataset) *object = NULL;
+    lam_status status = lam_dataset_create(&object, err);
+    if (status != LAM_OK)
+        return status;
+    lam_result_begin(result, &kind, object);
+    set_document(object);
+    lam_sr_root(object, report, "1500");
+    lam_sr_code(object, LAM_SR_HAS_CONCEPT_MOD, language, english);
+    add_observer(result, object);
+    add_procedure(source, object);
+    add_image_library(result, source, object);
+    lam_dataset *groups = lam_sr_container(object, LAM_SR_CONTAINS, measurements, NULL);
+    for (size_t i = 0; i < result->segment_count; i++)
+        add_group(result, &result->segments[i], groups);
+    add_evidence(result, source, object);
+    status = lam_dataset_status(object, err);
+    if (status == LAM_OK)
+        *out = LAM_TAKE_PTR(object);
+    return status;
+}

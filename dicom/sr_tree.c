@@ -1,0 +1,88 @@
+#include "dicom/sr_tree.h"
+
+#include "dicom/tag.h"
+
+static const char *const relations[] = {
+    [LAM_SR_CONTAINS] = "CONTAINS",
+    [LAM_SR_HAS_CONCEPT_MOD] = "HAS CONCEPT MOD",
+    [LAM_SR_HAS_OBS_CONTEXT] = "HAS OBS CONTEXT",
+    [LAM_SR_HAS_ACQ_CONTEXT] = "HAS ACQ CONTEXT",
+    [LAM_SR_HAS_PROPERTIES] = "HAS PROPERTIES",
+};
+
+static lam_dataset *item(lam_dataset *parent, lam_sr_relation relation, const char *type, lam_code name)
+{
+    lam_dataset *child = lam_dataset_add(parent, LAM_TAG_CONTENT);
+    lam_dataset_set_text(child, LAM_TAG_RELATIONSHIP, relations[relation]);
+    lam_dataset_set_text(child, LAM_TAG_VALUE_TYPE, type);
+    lam_result_code(child, LAM_TAG_CONCEPT_NAMES, name);
+    return child;
+}
+
+static void make_container(lam_dataset *container, const char *template_id)
+{
+    lam_dataset_set_text(container, LAM_TAG_CONTINUITY, "SEPARATE");
+    if (!template_id)
+        return;
+    lam_dataset *template = lam_dataset_add(container, LAM_TAG_TEMPLATES);
+    lam_dataset_set_text(template, LAM_TAG_MAPPING_RESOURCE, "DCMR");
+    lam_dataset_set_text(template, LAM_TAG_TEMPLATE, template_id);
+}
+
+void lam_sr_root(lam_dataset *document, lam_code name, const char *template_id)
+{
+    lam_dataset_set_text(document, LAM_TAG_VALUE_TYPE, "CONTAINER");
+    lam_result_code(document, LAM_TAG_CONCEPT_NAMES, name);
+    make_container(document, template_id);
+}
+
+lam_dataset *lam_sr_container(lam_dataset *parent, lam_sr_relation relation, lam_code name,
+                              const char *template_id)
+{
+    lam_dataset *child = item(parent, relation, "CONTAINER", name);
+    make_container(child, template_id);
+    return child;
+}
+
+lam_dataset *lam_sr_code(lam_dataset *parent, lam_sr_relation relation, lam_code name, lam_code value)
+{
+    lam_dataset *child = item(parent, relation, "CODE", name);
+    lam_result_code(child, LAM_TAG_CONCEPT_CODES, value);
+    return child;
+}
+
+lam_dataset *lam_sr_text(lam_dataset *parent, lam_sr_relation relation, lam_code name, const char *text)
+{
+    char ascii[1025];
+    lam_dataset *child = item(parent, relation, "TEXT", name);
+    lam_dataset_set_text(child, LAM_TAG_TEXT_VALUE, lam_result_ascii(text, sizeof ascii - 1, ascii));
+    return child;
+}
+
+lam_dataset *lam_sr_uid(lam_dataset *parent, lam_sr_relation relation, lam_code name, const char *uid)
+{
+    lam_dataset *child = item(parent, relation, "UIDREF", name);
+    lam_dataset_set_text(child, LAM_TAG_UID_VALUE, uid);
+    return child;
+}
+
+lam_dataset *lam_sr_number(lam_dataset *parent, lam_sr_relation relation, lam_code name, double number,
+                           lam_code unit)
+{
+    lam_dataset *child = item(parent, relation, "NUM", name);
+    lam_dataset *measured = lam_dataset_add(child, LAM_TAG_MEASURED_VALUES);
+    lam_dataset_set_number(measured, LAM_TAG_NUMERIC_VALUE, number);
+    lam_result_code(measured, LAM_TAG_UNITS, unit);
+    return child;
+}
+
+lam_dataset *lam_sr_image(lam_dataset *parent, lam_sr_relation relation, lam_code name, const char *sop_class,
+                          const char *sop_instance, int segment)
+{
+    lam_dataset *child = item(parent, relation, "IMAGE", name);
+    lam_dataset *reference = lam_dataset_add(child, LAM_TAG_REFERENCED_SOPS);
+    lam_result_reference(reference, sop_class, sop_instance);
+    if (segment > 0)
+        lam_dataset_set_number(reference, LAM_TAG_REFERENCED_SEGMENT, segment);
+    return child;
+}
