@@ -19,6 +19,8 @@ static const struct option long_options[] = {
     {"save", required_argument, NULL, 'd'},  {0},
 };
 
+static const char model_characters[] = "abcdefghijklmnopqrstuvwxyz0123456789_-";
+
 static const struct {
     int letter;
     unsigned option;
@@ -39,11 +41,6 @@ static bool is_made_of(const char *text, const char *characters, size_t maximum)
 {
     size_t length = strlen(text);
     return length > 0 && length <= maximum && strspn(text, characters) == length;
-}
-
-static bool is_model_name(const char *text)
-{
-    return is_made_of(text, "abcdefghijklmnopqrstuvwxyz0123456789_-", 64);
 }
 
 static bool read_count(const char *text, int64_t minimum, int64_t maximum, int64_t *out)
@@ -77,8 +74,9 @@ static int take_option(lam_remote *r, int letter, const char *value, const char 
                    : lam_cli_usage(r->command, "--limit takes a number from 1 to 1000");
     case 'm':
         r->model = value;
-        return is_model_name(value) ? LAM_CLI_OK
-                                    : lam_cli_usage(r->command, "'%s' is not a name of a model", value);
+        return is_made_of(value, model_characters, 64)
+                   ? LAM_CLI_OK
+                   : lam_cli_usage(r->command, "'%s' is not the name of a model", value);
     case 'w':
         r->wait_ms = DEFAULT_WAIT_S;
         if (value && !read_count(value, 0, MAX_WAIT_S, &r->wait_ms))
@@ -93,31 +91,30 @@ static int take_option(lam_remote *r, int letter, const char *value, const char 
     }
 }
 
+/* What each kind of argument is made of; a kind without a question may be missing. */
+static const struct {
+    const char *characters;
+    size_t maximum;
+    const char *what;
+    const char *question;
+} argument_kinds[] = {
+    [LAM_ARGUMENT_STUDY] = {"0123456789.", 64, "a Study Instance UID",
+                            "which study? Give a Study Instance UID; 'lamina studies' lists them"},
+    [LAM_ARGUMENT_JOB] = {"0123456789", 18, "the number of a job",
+                          "which job? Give its number; 'lamina jobs' lists them"},
+    [LAM_ARGUMENT_MODEL] = {model_characters, 64, "the name of a model", NULL},
+};
+
 static int check_argument(const lam_remote *r, lam_remote_argument kind)
 {
-    const char *text = r->argument;
-    switch (kind) {
-    case LAM_ARGUMENT_NONE:
+    if (kind == LAM_ARGUMENT_NONE)
         return LAM_CLI_OK;
-    case LAM_ARGUMENT_STUDY:
-        if (!text)
-            return lam_cli_usage(r->command,
-                                 "which study? Give a Study Instance UID; 'lamina studies' lists them");
-        return is_made_of(text, "0123456789.", 64)
-                   ? LAM_CLI_OK
-                   : lam_cli_usage(r->command, "'%s' is not a Study Instance UID", text);
-    case LAM_ARGUMENT_JOB:
-        if (!text)
-            return lam_cli_usage(r->command, "which job? Give its number; 'lamina jobs' lists them");
-        return is_made_of(text, "0123456789", 18)
-                   ? LAM_CLI_OK
-                   : lam_cli_usage(r->command, "'%s' is not the number of a job", text);
-    case LAM_ARGUMENT_MODEL:
-        return !text || is_model_name(text)
-                   ? LAM_CLI_OK
-                   : lam_cli_usage(r->command, "'%s' is not a name of a model", text);
-    }
-    return LAM_CLI_USAGE;
+    if (!r->argument && argument_kinds[kind].question)
+        return lam_cli_usage(r->command, "%s", argument_kinds[kind].question);
+    if (r->argument &&
+        !is_made_of(r->argument, argument_kinds[kind].characters, argument_kinds[kind].maximum))
+        return lam_cli_usage(r->command, "'%s' is not %s", r->argument, argument_kinds[kind].what);
+    return LAM_CLI_OK;
 }
 
 int lam_remote_start(lam_remote *remote, int argc, char **argv, unsigned options,

@@ -166,10 +166,10 @@ static lam_status explain_transport(lam_rest *rest, CURLcode code, lam_error *er
     if (code == CURLE_WRITE_ERROR)
         return lam_fail(err, LAM_E_LIMIT, "the answer of %s could not be kept: too large, or no space left",
                         rest->root);
-    return lam_fail(err, LAM_E_PEER,
-                    "cannot talk to laminad at %s: %s; check that it runs, or name its address with --url or "
-                    "LAMINA_URL",
-                    rest->root, reason);
+    return lam_fail(
+        err, LAM_E_PEER,
+        "cannot talk to laminad at %s: %s; check that it runs, or name its address with --url or LAMINA_URL",
+        rest->root, reason);
 }
 
 /* One request; `to->text` holds the problem when the status is not 2xx. */

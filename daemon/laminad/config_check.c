@@ -52,8 +52,7 @@ static void check_http(const lam_config *c, findings *f)
     if (c->auth == LAM_AUTH_NONE && !lam_config_is_loopback(c->http_listen.host))
         add_error(f,
                   "http.listen = %s is not a loopback address, and http.auth = none would let anyone in; set "
-                  "auth = "
-                  "token and token_file, or listen on 127.0.0.1",
+                  "auth = token and token_file, or listen on 127.0.0.1",
                   c->http_listen.host);
     if (c->auth == LAM_AUTH_TOKEN && !c->token_file[0])
         add_error(f, "http.auth = token needs http.token_file");
@@ -75,14 +74,12 @@ static void check_dicom(const lam_config *c, findings *f)
     if (c->accept == LAM_ACCEPT_ANY)
         add_error(f,
                   "dicom.listen = %s is not a loopback address, and dicom.accept = any would let anyone in; "
-                  "set accept "
-                  "= known and add a [peer NAME] section for each node",
+                  "set accept = known and add a [peer NAME] section for each node",
                   host);
     else if (known == 0)
         add_error(f,
                   "dicom.listen = %s is not a loopback address, and no [peer NAME] with an address may "
-                  "associate; add "
-                  "one for each node, or listen on 127.0.0.1",
+                  "associate; add one for each node, or listen on 127.0.0.1",
                   host);
 }
 

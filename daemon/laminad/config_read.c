@@ -177,8 +177,8 @@ static void open_section(reader *r, char *text)
     const lam_config_section *section = find_section(word);
     if (!section) {
         problem(r, r->line,
-                "there is no section [%.40s]; there are [lamina] [dicom] [http] [storage] [analysis] "
-                "[peer NAME] [rule NAME]",
+                "there is no section [%.40s]; there are [lamina] [dicom] [http] [storage] [analysis] [peer "
+                "NAME] [rule NAME]",
                 word);
         return;
     }

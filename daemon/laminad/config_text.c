@@ -91,10 +91,9 @@ static void write_example_key(lam_buffer *out, const lam_config_key *key, bool c
 lam_status lam_config_write_example(lam_buffer *out)
 {
     lam_buffer_append_text(
-        out, "# Configuration of laminad; lamina.conf(5) says more. Every line that is not a comment "
-             "gives the default.\n"
-             "# A comment begins with # or ; at the start of a line, or with a blank and ; behind a "
-             "value.\n"
+        out, "# Configuration of laminad; lamina.conf(5) says more. Every line that is not a comment gives "
+             "the default.\n"
+             "# A comment begins with # or ; at the start of a line, or with a blank and ; behind a value.\n"
              "# Check with: laminad --check-config. Apply with: systemctl reload laminad\n");
     for (size_t i = 0; i < LAM_SECTION_COUNT; i++) {
         const lam_config_section *section = &lam_config_sections[i];

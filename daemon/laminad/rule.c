@@ -102,10 +102,10 @@ static lam_status check_keyword(const char *keyword, lam_error *err)
         good = isalnum((unsigned char)keyword[i]);
     if (good)
         return LAM_OK;
-    return lam_fail(err, LAM_E_INVALID,
-                    "'%.*s' is not a DICOM attribute keyword; write it as PS3.6 does, such as "
-                    "SeriesDescription",
-                    MAX_KEYWORD, keyword);
+    return lam_fail(
+        err, LAM_E_INVALID,
+        "'%.*s' is not a DICOM attribute keyword; write it as PS3.6 does, such as SeriesDescription",
+        MAX_KEYWORD, keyword);
 }
 
 static lam_status compile(term *t, lam_error *err)
