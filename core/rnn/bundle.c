@@ -7,6 +7,7 @@
 
 #include "core/base/io.h"
 #include "core/base/sha256.h"
+#include "core/rnn/prepare.h"
 
 struct lam_bundle {
     lam_manifest *manifest;
@@ -57,23 +58,28 @@ static lam_status read_weights(lam_bundle *bundle, int fd, lam_error *err)
     return LAM_OK;
 }
 
-/* A segmenter maps [1, z, y, x, 1] to [1, z, y, x, classes]. Planned for the smallest sizes it accepts, so
- * that a network that only fits some of them is found here; prediction looks again at the size it gets. */
-static lam_status check_segmentation(const lam_bundle *bundle, lam_error *err)
+/* Planned for the smallest sizes the model accepts, so that a network that only fits some of them is found
+ * here; prediction looks again at the size it gets. */
+static lam_status check_task(const lam_bundle *bundle, lam_error *err)
 {
     enum { SIZES = 8 };
     const lam_model_preprocessing *pre = &bundle->manifest->preprocessing;
+    const lam_network *network = bundle->network;
     LAM_AUTO_PTR(lam_session) *session = NULL;
-    if (lam_network_axes(bundle->network) != 3 || lam_network_input_channels(bundle->network) != 1)
-        return lam_fail(err, LAM_E_INVALID, "`network`: a segmentation takes axes z, y, x and 1 channel");
+    if (lam_network_axes(network) > 3)
+        return lam_fail(err, LAM_E_INVALID, "`network`: a model of images has at most the axes z, y, x");
     lam_status status = lam_session_create(bundle->weights, LAM_MODE_INFER, NULL, &session, err);
     for (int step = 0; step < SIZES && status == LAM_OK; step++) {
-        lam_shape shape = {.rank = 5, .dim = {1, 0, 0, 0, 1}};
+        lam_padding padding;
         for (int i = 0; i < 3; i++) {
             int64_t multiple = pre->pad_multiple[i], least = (pre->minimum_size[i] + multiple - 1) / multiple;
-            shape.dim[1 + i] = (least + step) * multiple;
+            padding.size[i] = (least + step) * multiple;
+            if (padding.size[i] > (pre->maximum_size[i] + multiple - 1) / multiple * multiple)
+                padding.size[i] = (pre->maximum_size[i] + multiple - 1) / multiple * multiple;
         }
-        status = lam_bundle_plan_segmentation(bundle, session, &shape, err);
+        lam_shape shape =
+            lam_prepare_shape(&padding, lam_network_axes(network), 1, lam_network_input_channels(network));
+        status = lam_bundle_plan(bundle->manifest, session, &shape, err);
     }
     return status;
 }
@@ -87,8 +93,7 @@ lam_status lam_bundle_load(int manifest_fd, int weights_fd, lam_bundle **out, la
     if ((status = read_manifest(manifest_fd, &bundle->manifest, err)))
         return status;
     if ((status = lam_network_create(bundle->manifest->network, &bundle->network, err)) ||
-        (status = read_weights(bundle, weights_fd, err)) ||
-        (bundle->manifest->task == LAM_TASK_SEGMENTATION && (status = check_segmentation(bundle, err)))) {
+        (status = read_weights(bundle, weights_fd, err)) || (status = check_task(bundle, err))) {
         lam_error_prefix(err, "model %s %s", bundle->manifest->name, bundle->manifest->version);
         return status;
     }
@@ -133,21 +138,27 @@ const lam_weights *lam_bundle_weights(const lam_bundle *bundle)
     return bundle->weights;
 }
 
-lam_status lam_bundle_plan_segmentation(const lam_bundle *bundle, lam_session *session,
-                                        const lam_shape *input, lam_error *err)
+lam_status lam_bundle_plan(const lam_manifest *manifest, lam_session *session, const lam_shape *input,
+                           lam_error *err)
 {
-    char text[LAM_SHAPE_TEXT];
-    lam_shape want = *input;
+    char text[LAM_SHAPE_TEXT], have[LAM_SHAPE_TEXT];
     lam_status status = lam_session_plan(session, input, err);
     if (status)
         return status;
-    want.dim[want.rank - 1] = (int64_t)bundle->manifest->segment_count + 1;
-    if (!lam_shape_equal(lam_session_output_shape(session), &want))
-        return lam_fail(err, LAM_E_INVALID,
-                        "`network`: for an input of %s its result has not the size of the input and "
-                        "one channel a class",
-                        lam_shape_text(input, text));
-    return LAM_OK;
+    lam_shape want = *input;
+    if (manifest->task == LAM_TASK_SEGMENTATION)
+        want.dim[want.rank - 1] = (int64_t)manifest->segment_count + 1;
+    else if (manifest->task == LAM_TASK_CLASSIFICATION)
+        want = (lam_shape){.rank = 2, .dim = {input->dim[0], (int64_t)manifest->class_count}};
+    else
+        return LAM_OK;
+    if (lam_shape_equal(lam_session_output_shape(session), &want))
+        return LAM_OK;
+    return lam_fail(err, LAM_E_INVALID, "`network`: for an input of %s its result is %s; %s needs %s",
+                    lam_shape_text(input, text), lam_shape_text(lam_session_output_shape(session), have),
+                    lam_task_name(manifest->task),
+                    manifest->task == LAM_TASK_SEGMENTATION ? "the size of the input and one channel a class"
+                                                            : "[batch, classes]");
 }
 
 const char *lam_bundle_weights_sha256(const lam_bundle *bundle)

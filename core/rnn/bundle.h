@@ -38,9 +38,10 @@ const lam_weights *lam_bundle_weights(const lam_bundle *bundle);
 /* SHA-256 of the weights file as it is, lower-case hexadecimal. */
 const char *lam_bundle_weights_sha256(const lam_bundle *bundle);
 
-/* lam_session_plan, and the check that the result has the input's size and a channel a class. */
-lam_status lam_bundle_plan_segmentation(const lam_bundle *bundle, lam_session *session,
-                                        const lam_shape *input, lam_error *err);
+/* lam_session_plan, and the check that the result has the shape the task needs: a segmentation the input's
+ * size and a channel a class, a classification [batch, classes]. */
+lam_status lam_bundle_plan(const lam_manifest *manifest, lam_session *session, const lam_shape *input,
+                           lam_error *err);
 
 #ifdef __cplusplus
 }

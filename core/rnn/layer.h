@@ -55,6 +55,7 @@ typedef struct lam_layer {
     int parameter_count;
     size_t first_parameter; /* in the network's list */
     bool trainable;         /* false: frozen */
+    bool probabilities;     /* the result is a softmax's */
     void *options;          /* kind->options_size bytes, zeroed before setup */
 } lam_layer;
 

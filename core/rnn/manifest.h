@@ -151,6 +151,20 @@ lam_status lam_manifest_parse(const char *text, size_t length, lam_manifest **ou
 void lam_manifest_free(lam_manifest *manifest);
 LAM_DEFINE_AUTO(lam_manifest, lam_manifest_free)
 
+/* What training adds to a manifest. Values that are not finite are written as null and so refused on reading:
+ * leave them out. */
+typedef struct lam_manifest_update {
+    const lam_model_metric *metrics;
+    size_t metric_count;
+    const char *date;
+    const char *weights_sha256;
+    double temperature;
+} lam_manifest_update;
+
+/* The document as it was read, with these members replaced, laid out for people; appended to `out`. */
+lam_status lam_manifest_rewrite(const lam_manifest *manifest, const lam_manifest_update *update,
+                                lam_buffer *out, lam_error *err);
+
 /* sRGB to DICOM's Recommended Display CIELab Value (PS3.3 C.10.7.1.1: L, a, b scaled to 16 bit, D50). */
 void lam_manifest_cielab(const uint8_t rgb[3], uint16_t lab[3]);
 

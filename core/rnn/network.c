@@ -279,6 +279,11 @@ int64_t lam_network_output_channels(const lam_network *network)
     return lam_shape_channels(&network->layers[network->output - 1].out.shape);
 }
 
+bool lam_network_gives_probabilities(const lam_network *network)
+{
+    return network->layers[network->output - 1].probabilities;
+}
+
 size_t lam_network_parameter_count(const lam_network *network)
 {
     return network->parameter_count;

@@ -49,6 +49,10 @@ int lam_network_axes(const lam_network *network);
 int64_t lam_network_input_channels(const lam_network *network);
 int64_t lam_network_output_channels(const lam_network *network);
 
+/* Whether the output is probabilities already (a softmax is the last thing the network does) and not logits.
+ */
+bool lam_network_gives_probabilities(const lam_network *network);
+
 typedef struct lam_parameter {
     char name[LAM_MAX_NAME]; /* "blocks.0.sw.weight_hh" */
     lam_shape shape;
@@ -75,6 +79,9 @@ lam_status lam_weights_load(const lam_network *network, const lam_safetensors *f
                             lam_error *err);
 void lam_weights_free(lam_weights *weights);
 LAM_DEFINE_AUTO(lam_weights, lam_weights_free)
+
+/* Borrowed. */
+const lam_network *lam_weights_network(const lam_weights *weights);
 
 /* The flat buffer. After changing it call lam_weights_refresh before anything runs. */
 float *lam_weights_data(lam_weights *weights);
@@ -117,7 +124,7 @@ void lam_session_run(lam_session *session);
 void lam_session_forward(lam_session *session, uint64_t key);
 /* Gradient of the loss with respect to the output: filled by the caller before lam_session_backward. */
 float *lam_session_output_gradient(lam_session *session);
-/* Adds the gradient with respect to every parameter to `gradient` (the layout of the flat parameter buffer).
+/* Adds the gradient with respect to every parameter to `gradient` (layout of the flat parameter buffer).
  * Uses what lam_session_forward kept. With `want_input` also computes lam_session_input_gradient. */
 void lam_session_backward(lam_session *session, float *gradient, bool want_input);
 const float *lam_session_input_gradient(const lam_session *session);

@@ -16,14 +16,18 @@ extern "C" {
  * and must outlive it. */
 typedef struct lam_predictor lam_predictor;
 
+/* The same from parts, for weights that are still being trained. All must outlive the predictor. */
+lam_status lam_predictor_create_for(const lam_manifest *manifest, const lam_weights *weights, lam_pool *pool,
+                                    lam_predictor **out, lam_error *err);
+
 /* `pool` NULL: one thread. */
 lam_status lam_predictor_create(const lam_bundle *bundle, lam_pool *pool, lam_predictor **out,
                                 lam_error *err);
 void lam_predictor_free(lam_predictor *predictor);
 LAM_DEFINE_AUTO(lam_predictor, lam_predictor_free)
 
-/* One case: [z, y, x] contiguous, raw intensities after rescale, already along the manifest's axes and
- * spacing. Non-finite values are read as 0. */
+/* One case: [z, y, x] (and the network's input channels, if it has more than one) contiguous, raw intensities
+ * after rescale, already along the manifest's axes and spacing. Non-finite values are read as 0. */
 typedef struct lam_volume {
     const float *voxels;
     int64_t size[3];      /* z, y, x */
@@ -52,6 +56,10 @@ typedef struct lam_segmentation {
 lam_status lam_predict_segment(lam_predictor *predictor, const lam_volume *volume, lam_segmentation *out,
                                lam_error *err);
 void lam_segmentation_done(lam_segmentation *segmentation);
+
+/* The probability of each class [manifest's class_count], calibrated, summing to 1. Errors as above. */
+lam_status lam_predict_classes(lam_predictor *predictor, const lam_volume *volume, float *probabilities,
+                               lam_error *err);
 
 #ifdef __cplusplus
 }

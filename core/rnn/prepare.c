@@ -100,13 +100,25 @@ void lam_prepare_intensities(const lam_model_preprocessing *preprocessing, const
             out[i] = (float)(out[i] * preprocessing->scale + preprocessing->offset);
 }
 
-void lam_prepare_pad(const lam_padding *padding, const int64_t size[3], const float *in, float *out)
+lam_shape lam_prepare_shape(const lam_padding *padding, int axes, int64_t batch, int64_t channels)
 {
-    memset(out, 0, (size_t)(padding->size[0] * padding->size[1] * padding->size[2]) * sizeof *out);
+    lam_shape shape = {.rank = axes + 2};
+    shape.dim[0] = batch;
+    for (int i = 0; i < axes; i++)
+        shape.dim[1 + i] = padding->size[3 - axes + i];
+    shape.dim[axes + 1] = channels;
+    return shape;
+}
+
+void lam_prepare_pad(const lam_padding *padding, const int64_t size[3], int64_t channels, const float *in,
+                     float *out)
+{
+    size_t row = (size_t)(size[2] * channels);
+    memset(out, 0, (size_t)(padding->size[0] * padding->size[1] * padding->size[2] * channels) * sizeof *out);
     for (int64_t z = 0; z < size[0]; z++)
         for (int64_t y = 0; y < size[1]; y++) {
             int64_t line = (z + padding->before[0]) * padding->size[1] + y + padding->before[1];
-            memcpy(out + line * padding->size[2] + padding->before[2], in + (z * size[1] + y) * size[2],
-                   (size_t)size[2] * sizeof *out);
+            memcpy(out + (line * padding->size[2] + padding->before[2]) * channels,
+                   in + (size_t)(z * size[1] + y) * row, row * sizeof *out);
         }
 }

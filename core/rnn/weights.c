@@ -74,6 +74,11 @@ void lam_weights_refresh(lam_weights *weights)
     }
 }
 
+const lam_network *lam_weights_network(const lam_weights *weights)
+{
+    return weights->network;
+}
+
 float *lam_weights_data(lam_weights *weights)
 {
     return weights->data;

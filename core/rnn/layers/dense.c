@@ -23,6 +23,7 @@ static lam_status setup(lam_layer *layer, const lam_jv *json, lam_error *err)
         (status = lam_options_bool(json, "bias", true, &options->bias, err)) ||
         (status = lam_activation_read(json, "activation", &options->activation, err)))
         return status;
+    layer->probabilities = options->activation == LAM_ACTIVATION_SOFTMAX;
     double bound = 1 / sqrt((double)inputs);
     layer->out.shape.dim[layer->out.shape.rank - 1] = units;
     lam_layer_declare(layer, "weight", LAM_INIT_UNIFORM, bound, 2, units, inputs);

@@ -23,6 +23,7 @@ static lam_status softmax_setup(lam_layer *layer, const lam_jv *json, lam_error 
     struct activation_options *options = layer->options;
     (void)json, (void)err;
     options->activation = LAM_ACTIVATION_SOFTMAX;
+    layer->probabilities = true;
     return LAM_OK;
 }
 

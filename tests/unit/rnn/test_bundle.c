@@ -109,7 +109,7 @@ static void test_refuses_what_is_wrong_in_a_manifest(void **state)
         {"\"factor\": 2", "\"factor\": 3", "multiple"},
         {"\"output\": \"logits\"", "\"output\": \"head\"", "size of the input"},
         {"\"units\": 24", "\"units\": 32", "head.weight"},
-        {"\"temperature\": 1.0", "\"temperature\": 0", "temperature"},
+        {"\"temperature\": 1.5", "\"temperature\": 0", "temperature"},
         {"\"weights_sha256\": \"", "\"weights_sha256\": \"0", "weights_sha256"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -56,7 +56,7 @@ static void test_padding(void **state)
     float in[30], out[64];
     for (int i = 0; i < 30; i++)
         in[i] = (float)(i + 1);
-    lam_prepare_pad(&padding, size, in, out);
+    lam_prepare_pad(&padding, size, 1, in, out);
     for (int z = 0; z < 4; z++)
         for (int y = 0; y < 8; y++)
             for (int x = 0; x < 2; x++) {

@@ -1,0 +1,125 @@
+/* `lamina eval`: scores a bundle on a labelled set. */
+#include <getopt.h>
+#include <math.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+#include "core/base/buffer.h"
+#include "core/base/cleanup.h"
+#include "core/base/json.h"
+#include "core/rnn/bundle.h"
+#include "core/rnn/train/evaluate.h"
+#include "daemon/cli/cli.h"
+
+enum { MAX_FILES = 256 };
+
+struct eval_options {
+    const char *bundle;
+    const char *data[MAX_FILES];
+    size_t data_count;
+    long threads;
+    bool json;
+};
+
+static int parse_arguments(int argc, char **argv, struct eval_options *out)
+{
+    static const struct option known[] = {
+        {"bundle", required_argument, NULL, 'b'},
+        {"data", required_argument, NULL, 'd'},
+        {"threads", required_argument, NULL, 't'},
+        {"json", no_argument, NULL, 'J'},
+        {0},
+    };
+    int option, last = 0;
+    char *end;
+    optind = 1;
+    /* A leading '-' hands over plain arguments in their place, so that `--data A B C` takes them all. */
+    while ((option = getopt_long(argc, argv, "-", known, NULL)) != -1) {
+        last = option == 1 ? last : option;
+        switch (last) {
+        case 'b':
+            out->bundle = optarg;
+            break;
+        case 'd':
+            if (out->data_count == MAX_FILES)
+                return lam_cli_usage(argv[0], "more than %d files", MAX_FILES);
+            out->data[out->data_count++] = optarg;
+            break;
+        case 't':
+            out->threads = strtol(optarg, &end, 10);
+            if (*end || out->threads < 1 || out->threads > 256)
+                return lam_cli_usage(argv[0], "--threads takes a number from 1 to 256");
+            break;
+        case 'J':
+            out->json = true;
+            break;
+        default:
+            return lam_cli_usage(argv[0], NULL);
+        }
+    }
+    if (!out->bundle || out->data_count == 0)
+        return lam_cli_usage(argv[0], "--bundle and --data are needed");
+    return LAM_CLI_OK;
+}
+
+static lam_status evaluate(const struct eval_options *options, const lam_bundle *bundle, size_t *cases,
+                           lam_scores *scores, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_dataset) *dataset = NULL;
+    lam_pool *pool = NULL;
+    lam_status status = lam_dataset_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle),
+                                         options->data, options->data_count, &dataset, err);
+    if (status == LAM_OK)
+        status = lam_pool_create((size_t)options->threads, &pool, err);
+    if (status == LAM_OK) {
+        *cases = lam_dataset_count(dataset);
+        status = lam_evaluate(lam_bundle_manifest(bundle), lam_bundle_weights(bundle), dataset, pool, true,
+                              scores, err);
+    }
+    lam_pool_free(pool);
+    return status;
+}
+
+static void print_json(const lam_manifest *manifest, size_t cases, const lam_scores *scores)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer text;
+    lam_buffer_init(&text, 1 << 20);
+    lam_json_writer w = lam_json_write_to(&text);
+    lam_jw_object(&w, NULL);
+    lam_jw_text(&w, "bundle", manifest->name);
+    lam_jw_text(&w, "version", manifest->version);
+    lam_jw_text(&w, "task", lam_task_name(manifest->task));
+    lam_jw_integer(&w, "n", (int64_t)cases);
+    lam_jw_object(&w, "metrics");
+    for (size_t i = 0; i < scores->count; i++)
+        lam_jw_number(&w, scores->items[i].name, scores->items[i].value);
+    lam_jw_end(&w);
+    lam_jw_end(&w);
+    puts(lam_buffer_text(&text));
+}
+
+static void print_table(const lam_manifest *manifest, size_t cases, const lam_scores *scores)
+{
+    printf("%s %s, %s, %zu cases\n", manifest->name, manifest->version, lam_task_name(manifest->task), cases);
+    for (size_t i = 0; i < scores->count; i++)
+        printf("  %-28s %.4f\n", scores->items[i].name, scores->items[i].value);
+}
+
+int lam_cli_eval(int argc, char **argv)
+{
+    struct eval_options options = {0};
+    LAM_AUTO_PTR(lam_bundle) *bundle = NULL;
+    lam_autofree lam_scores *scores = calloc(1, sizeof *scores);
+    lam_error err = {0};
+    size_t cases = 0;
+    int status = parse_arguments(argc, argv, &options);
+    if (status)
+        return status;
+    if (!scores)
+        return lam_cli_fail("out of memory");
+    if (lam_bundle_load_path(options.bundle, &bundle, &err) ||
+        evaluate(&options, bundle, &cases, scores, &err))
+        return lam_cli_fail_error(&err);
+    (options.json ? print_json : print_table)(lam_bundle_manifest(bundle), cases, scores);
+    return LAM_CLI_OK;
+}

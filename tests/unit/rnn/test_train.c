@@ -1,0 +1,397 @@
+/* Training: losses against their numerical derivative, optimisers against PyTorch, the same bits whatever the
+ * threads and wherever it was stopped, and that it learns. */
+#include "tests/unit/unit.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/io.h"
+#include "core/rnn/random.h"
+#include "core/rnn/safetensors.h"
+#include "core/rnn/train/augment.h"
+#include "core/rnn/train/fit.h"
+#include "core/rnn/train/loss.h"
+#include "core/rnn/train/metrics.h"
+#include "core/rnn/train/optimiser.h"
+
+/* ---- losses ---- */
+
+static void check_loss(const lam_loss *loss)
+{
+    enum { ROWS = 7, CLASSES = 3, COUNT = ROWS * CLASSES };
+    static const uint8_t labels[ROWS] = {0, 1, 2, 1, 0, 0, 2};
+    float scores[COUNT], gradient[COUNT], other[COUNT], scratch[COUNT];
+    lam_random random = lam_random_stream(9, 0, 0);
+    for (int i = 0; i < COUNT; i++)
+        scores[i] =
+            loss->probabilities ? 0.1f + 0.8f * lam_random_uniform(&random) : 2 * lam_random_normal(&random);
+    lam_loss_evaluate(loss, ROWS, CLASSES, scores, labels, 1, gradient, scratch);
+    for (int i = 0; i < COUNT; i++) {
+        const float step = 1e-3f, start = scores[i];
+        scores[i] = start + step;
+        double up = lam_loss_evaluate(loss, ROWS, CLASSES, scores, labels, 1, other, scratch);
+        scores[i] = start - step;
+        double down = lam_loss_evaluate(loss, ROWS, CLASSES, scores, labels, 1, other, scratch);
+        scores[i] = start;
+        double numeric = (up - down) / (2 * (double)step);
+        if (!(fabs(numeric - gradient[i]) <= 2e-3 * (0.1 + fabs(numeric))))
+            fail_msg("loss %d: derivative %g, gradient %g", loss->terms[0].kind, numeric, gradient[i]);
+    }
+}
+
+static void test_loss_gradients(void **state)
+{
+    (void)state;
+    for (int kind = LAM_LOSS_CROSS_ENTROPY; kind <= LAM_LOSS_DICE; kind++)
+        for (int variant = 0; variant < 4; variant++) {
+            lam_loss loss = {.count = 1, .terms = {{.kind = (lam_loss_kind)kind, .weight = 1.5, .gamma = 2}}};
+            loss.probabilities = variant & 1;
+            loss.weighted = variant & 2;
+            loss.terms[0].label_smoothing = variant & 2 ? 0.1 : 0;
+            for (int c = 0; c < 3; c++)
+                loss.class_weights[c] = 0.5f + (float)c;
+            check_loss(&loss);
+        }
+}
+
+static void test_cross_entropy_is_its_definition(void **state)
+{
+    (void)state;
+    lam_loss loss = {.count = 1, .terms = {{.kind = LAM_LOSS_CROSS_ENTROPY, .weight = 1}}};
+    float scores[] = {0, 0, 1, 3}, gradient[4], scratch[4];
+    static const uint8_t labels[] = {0, 1};
+    double value = lam_loss_evaluate(&loss, 2, 2, scores, labels, 1, gradient, scratch);
+    assert_float_equal(value, (log(2) + log(1 + exp(-2))) / 2, 1e-6);
+    assert_float_equal(gradient[0], -0.25, 1e-6);
+}
+
+/* ---- metrics ---- */
+
+static void test_metrics(void **state)
+{
+    (void)state;
+    lam_error err = {0};
+    static const uint8_t a[] = {1, 1, 0, 0, 2, 2}, b[] = {1, 0, 0, 1, 2, 2};
+    assert_float_equal(lam_metric_dice(a, b, 6, 1), 0.5, 1e-12);
+    assert_float_equal(lam_metric_dice(a, b, 6, 2), 1, 1e-12);
+    assert_float_equal(lam_metric_dice(a, b, 6, 3), 1, 1e-12);
+
+    static const double scores[] = {0.1, 0.4, 0.35, 0.8, 0.4};
+    static const uint8_t positive[] = {0, 0, 1, 1, 1};
+    double auc;
+    assert_ok(lam_metric_auc(scores, positive, 5, &auc, &err), err);
+    assert_float_equal(auc, 4.5 / 6, 1e-12);
+
+    uint8_t one[5 * 6 * 7] = {0}, two[5 * 6 * 7] = {0};
+    int64_t size[3] = {5, 6, 7};
+    double spacing[3] = {2, 1, 1}, distance;
+    one[(1 * 6 + 2) * 7 + 3] = 1;
+    two[(3 * 6 + 2) * 7 + 0] = 1;
+    assert_ok(lam_metric_hd95(one, two, size, spacing, 1, &distance, &err), err);
+    assert_float_equal(distance, 5, 1e-6); /* 2 slices of 2 mm, 3 voxels of 1 mm */
+    assert_ok(lam_metric_hd95(one, two, size, spacing, 2, &distance, &err), err);
+    assert_true(isnan(distance));
+
+    lam_calibration calibration = {0};
+    for (int i = 0; i < 10; i++)
+        lam_calibration_add(&calibration, 0.9, i < 7);
+    assert_float_equal(lam_calibration_error(&calibration), 0.2, 1e-9);
+}
+
+/* Distances by the transform are those of trying every pair. */
+static void test_hd95_is_exhaustive_search(void **state)
+{
+    (void)state;
+    enum { Z = 6, Y = 7, X = 8, COUNT = Z * Y * X };
+    int64_t size[3] = {Z, Y, X};
+    double spacing[3] = {1.5, 0.7, 1.1}, distance;
+    uint8_t maps[2][COUNT] = {{0}};
+    lam_error err = {0};
+    lam_random random = lam_random_stream(4, 0, 0);
+    for (int m = 0; m < 2; m++)
+        for (int i = 0; i < COUNT; i++)
+            maps[m][i] = lam_random_uniform(&random) < 0.05f;
+    assert_ok(lam_metric_hd95(maps[0], maps[1], size, spacing, 1, &distance, &err), err);
+    double worst = 0;
+    for (int m = 0; m < 2; m++) {
+        double nearest[COUNT];
+        int found = 0;
+        for (int i = 0; i < COUNT; i++) {
+            double best = INFINITY;
+            for (int j = 0; j < COUNT && maps[m][i]; j++) {
+                double dz = (i / (Y * X) - j / (Y * X)) * spacing[0],
+                       dy = (i / X % Y - j / X % Y) * spacing[1];
+                double dx = (i % X - j % X) * spacing[2], d = sqrt(dz * dz + dy * dy + dx * dx);
+                best = maps[1 - m][j] && d < best ? d : best;
+            }
+            if (maps[m][i])
+                nearest[found++] = best;
+        }
+        for (int i = 0; i < found; i++)
+            for (int j = i + 1; j < found; j++)
+                if (nearest[j] < nearest[i]) {
+                    double t = nearest[i];
+                    nearest[i] = nearest[j];
+                    nearest[j] = t;
+                }
+        double at = 0.95 * (found - 1);
+        int low = (int)at;
+        double value = nearest[low] + (low + 1 < found ? (at - low) * (nearest[low + 1] - nearest[low]) : 0);
+        worst = value > worst ? value : worst;
+    }
+    assert_float_equal(distance, worst, 1e-5); /* sparse single voxels are all surface */
+}
+
+/* ---- augmentation ---- */
+
+static void test_augmentation(void **state)
+{
+    (void)state;
+    enum { Z = 5, Y = 6, X = 7, COUNT = Z * Y * X };
+    int64_t size[3] = {Z, Y, X};
+    float image[COUNT], out[COUNT], again[COUNT], scratch[COUNT];
+    uint8_t labels[COUNT], labels_out[COUNT], labels_again[COUNT];
+    for (int i = 0; i < COUNT; i++) {
+        image[i] = (float)i;
+        labels[i] = i % 3 == 0;
+    }
+    lam_augmentation none = {0};
+    lam_augment(&none, lam_random_stream(1, 2, 3), size, image, labels, out, labels_out, scratch);
+    assert_memory_equal(out, image, sizeof image);
+    assert_memory_equal(labels_out, labels, sizeof labels);
+
+    /* A flip alone shows the source or its mirror image, exactly. */
+    lam_augmentation flip = {.flip = {false, false, true}, .spatial = true};
+    int mirrored = 0;
+    for (uint64_t n = 0; n < 16; n++) {
+        lam_augment(&flip, lam_random_stream(1, n, 0), size, image, labels, out, labels_out, scratch);
+        bool is_mirror = out[0] != image[0];
+        mirrored += is_mirror;
+        for (int i = 0; i < COUNT; i++)
+            assert_float_equal(out[i], image[is_mirror ? i - i % X + X - 1 - i % X : i], 1e-3);
+    }
+    assert_in_range(mirrored, 3, 13);
+
+    lam_augmentation all = {.rotate_degrees = 20,
+                            .scale_log = 0.2,
+                            .stretch_log = 0.1,
+                            .shift = 2,
+                            .elastic_probability = 1,
+                            .elastic_voxels = 1,
+                            .elastic_grid = {3, 4, 5},
+                            .gain_log = 0.2,
+                            .offset = 0.2,
+                            .gamma_probability = 1,
+                            .gamma_log = 0.3,
+                            .noise_probability = 1,
+                            .noise_deviation = 0.1,
+                            .blur_probability = 1,
+                            .spatial = true};
+    lam_augment(&all, lam_random_stream(1, 2, 3), size, image, labels, out, labels_out, scratch);
+    lam_augment(&all, lam_random_stream(1, 2, 3), size, image, labels, again, labels_again, scratch);
+    assert_memory_equal(out, again, sizeof out);
+    assert_memory_equal(labels_out, labels_again, sizeof labels_out);
+    lam_augment(&all, lam_random_stream(1, 2, 4), size, image, labels, again, labels_again, scratch);
+    assert_memory_not_equal(out, again, sizeof out);
+    for (int i = 0; i < COUNT; i++)
+        assert_true(isfinite(out[i]));
+}
+
+/* ---- schedules ---- */
+
+static void test_schedules(void **state)
+{
+    (void)state;
+    lam_schedule cosine = {.kind = LAM_SCHEDULE_COSINE, .warm_up = 10, .floor = 0.1};
+    assert_float_equal(lam_schedule_rate(&cosine, 1, 1, 101, 10), 0.1, 1e-3);
+    assert_float_equal(lam_schedule_rate(&cosine, 1, 51, 100, 10), 0.55, 1e-9);
+    assert_float_equal(lam_schedule_rate(&cosine, 1, 101, 100, 10), 0.1, 1e-9);
+    lam_schedule step = {.kind = LAM_SCHEDULE_STEP, .every = 2, .factor = 0.5};
+    assert_float_equal(lam_schedule_rate(&step, 1, 20, 100, 10), 1, 1e-9);
+    assert_float_equal(lam_schedule_rate(&step, 1, 21, 100, 10), 0.5, 1e-9);
+}
+
+/* ---- whole trainings ---- */
+
+static const char model[] =
+    "{\"schema\": 1, \"name\": \"blobs\", \"version\": \"1\", \"task\": \"segmentation\","
+    "\"preprocessing\": {\"pad_multiple\": 2},"
+    "\"network\": {\"input\": {\"axes\": [\"z\", \"y\", \"x\"], \"channels\": 1}, \"layers\": ["
+    "{\"name\": \"stem\", \"kind\": \"conv\", \"channels\": 8, \"kernel\": 4, \"stride\": 2, \"padding\": 1},"
+    "{\"name\": \"sweep\", \"kind\": \"sweep\", \"cell\": \"gru\", \"units\": 4, \"directions\": [\"z+\", "
+    "\"y-\", \"x+\"]},"
+    "{\"name\": \"head\", \"kind\": \"dense\", \"units\": 16},"
+    "{\"name\": \"logits\", \"kind\": \"depth_to_space\", \"factor\": 2}]},"
+    "\"outputs\": {\"segments\": [{\"number\": 1, \"name\": \"blob\", \"label\": \"Blob\","
+    "\"category\": {\"scheme\": \"SCT\", \"value\": \"49755003\", \"meaning\": \"Morphologically Abnormal "
+    "Structure\"},"
+    "\"type\": {\"scheme\": \"SCT\", \"value\": \"4147007\", \"meaning\": \"Mass\"}}]},"
+    "\"training\": {\"epochs\": 20, \"batch\": 3, \"optimiser\": {\"kind\": \"adamw\", \"rate\": 0.02},"
+    "\"schedule\": {\"kind\": \"cosine\", \"warm_up\": 4}, \"loss\": [{\"kind\": \"cross_entropy\"}, "
+    "{\"kind\": \"dice\"}],"
+    "\"clip_norm\": 1, \"average\": 0.9, \"augmentation\": {\"rotate_degrees\": 10, \"flip\": [\"x\"],"
+    "\"noise\": {\"probability\": 0.5, \"deviation\": 0.1}}, \"validate_every\": 2, \"fit_temperature\": "
+    "true}}";
+
+/* Bright balls in noise. */
+static void write_set(const char *path, uint64_t seed, int cases)
+{
+    enum { SIDE = 10, COUNT = SIDE * SIDE * SIDE };
+    lam_tensor tensors[64];
+    static char names[64][16];
+    static float images[32][COUNT];
+    static uint8_t labels[32][COUNT];
+    for (int n = 0; n < cases; n++) {
+        lam_random random = lam_random_stream(seed, (uint64_t)n, 0);
+        float centre[3];
+        for (int i = 0; i < 3; i++)
+            centre[i] = 2.5f + 4 * lam_random_uniform(&random);
+        for (int i = 0; i < COUNT; i++) {
+            float z = (float)(i / 100) - centre[0], y = (float)(i / 10 % 10) - centre[1],
+                  x = (float)(i % 10) - centre[2];
+            labels[n][i] = z * z + y * y + x * x < 5;
+            images[n][i] = 2 * (float)labels[n][i] + 0.5f * lam_random_normal(&random);
+        }
+        snprintf(names[2 * n], sizeof names[0], "%d.image", n);
+        snprintf(names[2 * n + 1], sizeof names[0], "%d.label", n);
+        lam_shape shape = {3, {SIDE, SIDE, SIDE}};
+        tensors[2 * n] = (lam_tensor){names[2 * n], LAM_DTYPE_F32, shape, images[n], sizeof images[n]};
+        tensors[2 * n + 1] = (lam_tensor){names[2 * n + 1], LAM_DTYPE_U8, shape, labels[n], sizeof labels[n]};
+    }
+    lam_error err = {0};
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    assert_ok(lam_safetensors_write(fd, tensors, (size_t)cases * 2, NULL, 0, &err), err);
+    close(fd);
+}
+
+static char folder[] = "/tmp/lamina-train-XXXXXX";
+static char train_set[64], validation_set[64];
+
+static void make_bundle(const char *name, char path[80])
+{
+    snprintf(path, 80, "%s/%s", folder, name);
+    lam_error err = {0};
+    assert_ok(lam_io_make_directories(path, 0700, &err), err);
+    char file[96];
+    snprintf(file, sizeof file, "%s/model.json", path);
+    FILE *out = fopen(file, "w");
+    assert_non_null(out);
+    fputs(model, out);
+    fclose(out);
+}
+
+static bool stop_in_epoch_six(void *context, const lam_fit_progress *progress)
+{
+    (void)context;
+    return progress->epoch->epoch < 6 || progress->epoch->step < 5 * progress->epoch->steps_an_epoch + 2;
+}
+
+static lam_status train(const char *bundle, int threads, bool resume, lam_fit_report *report,
+                        lam_scores *scores, lam_error *err)
+{
+    const char *data[] = {train_set}, *validation[] = {validation_set};
+    lam_fit_settings settings = {.bundle = bundle,
+                                 .data = data,
+                                 .data_count = 1,
+                                 .validation = validation,
+                                 .validation_count = 1,
+                                 .seed = 7,
+                                 .threads = threads,
+                                 .resume = resume};
+    return lam_fit(&settings, report, NULL, scores, err);
+}
+
+static void assert_same_file(const char *a, const char *b, const char *name)
+{
+    lam_buffer left, right;
+    char path[128];
+    lam_error err = {0};
+    lam_buffer_init(&left, 1 << 24);
+    lam_buffer_init(&right, 1 << 24);
+    snprintf(path, sizeof path, "%s/%s", a, name);
+    assert_ok(lam_io_read_file(path, &left, &err), err);
+    snprintf(path, sizeof path, "%s/%s", b, name);
+    assert_ok(lam_io_read_file(path, &right, &err), err);
+    assert_int_equal(left.length, right.length);
+    assert_memory_equal(left.data, right.data, left.length);
+    lam_buffer_done(&left);
+    lam_buffer_done(&right);
+}
+
+static void test_training(void **state)
+{
+    (void)state;
+    static lam_scores scores;
+    lam_error err = {0};
+    char one[80], three[80], stopped[80];
+    make_bundle("one", one);
+    make_bundle("three", three);
+    make_bundle("stopped", stopped);
+    assert_ok(train(one, 1, false, NULL, &scores, &err), err);
+    double dice = lam_scores_get(&scores, "dice_mean");
+    if (!(dice > 0.75))
+        fail_msg("Dice of the validation set is %g", dice);
+    assert_true(lam_scores_get(&scores, "ece") < 0.2);
+
+    /* The same bits whatever the number of threads. */
+    assert_ok(train(three, 3, false, NULL, &scores, &err), err);
+    assert_same_file(one, three, "weights.safetensors");
+    assert_same_file(one, three, "curve.csv");
+
+    /* And wherever it was stopped. */
+    assert_fails(train(stopped, 2, false, stop_in_epoch_six, &scores, &err), LAM_E_CANCELLED, err);
+    assert_ok(train(stopped, 1, true, NULL, &scores, &err), err);
+    assert_same_file(one, stopped, "weights.safetensors");
+    assert_same_file(one, stopped, "curve.csv");
+    assert_same_file(one, stopped, "model.json");
+    assert_float_equal(lam_scores_get(&scores, "dice_mean"), dice, 0);
+}
+
+static void test_refuses_unfit_data(void **state)
+{
+    (void)state;
+    static lam_scores scores;
+    lam_error err = {0};
+    char bundle[80];
+    const char *data[] = {"tests/golden/rnn/layers.safetensors"}, *missing[] = {"/nonexistent.safetensors"};
+    make_bundle("unfit", bundle);
+    lam_fit_settings settings = {.bundle = bundle, .data = data, .data_count = 1};
+    assert_fails(lam_fit(&settings, NULL, NULL, &scores, &err), LAM_E_INVALID, err);
+    settings.data = missing;
+    assert_fails(lam_fit(&settings, NULL, NULL, &scores, &err), LAM_E_NOT_FOUND, err);
+}
+
+static int make_data(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(train_set, sizeof train_set, "%s/train.safetensors", folder);
+    snprintf(validation_set, sizeof validation_set, "%s/val.safetensors", folder);
+    write_set(train_set, 1, 20);
+    write_set(validation_set, 2, 6);
+    return 0;
+}
+
+static int remove_data(void **state)
+{
+    char command[128];
+    (void)state;
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_loss_gradients), cmocka_unit_test(test_cross_entropy_is_its_definition),
+        cmocka_unit_test(test_metrics),        cmocka_unit_test(test_hd95_is_exhaustive_search),
+        cmocka_unit_test(test_augmentation),   cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_training),       cmocka_unit_test(test_refuses_unfit_data),
+    };
+    return cmocka_run_group_tests(tests, make_data, remove_data);
+}
