@@ -20,7 +20,7 @@
  * both from x alone                  (minGRU, Feng 2024)
  *
  * With peepholes (Gers 2000) the LSTM adds p_i·c, p_f·c to i, f (old c) and p_o·c to o (new c).
- * Gate activations are within 2e-7 absolute. NaN in a line stays in that line. */
+ * Activations are within 4e-7 absolute. NaN in a line stays in that line. */
 #ifndef LAMINA_RNN_KERNELS_CELL_H
 #define LAMINA_RNN_KERNELS_CELL_H
 

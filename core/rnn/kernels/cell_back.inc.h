@@ -38,7 +38,7 @@ INLINE void lstm_back_unit(bool peephole, const lam_step_back *s, size_t j, size
         s->c_before ? s->c_before + j * s->stride : s->trace + s->rows_before[j] * s->trace_width + 4 * w;
     vf i = vf_load(t), f = vf_load(t + w), g = vf_load(t + 2 * w), o = vf_load(t + 3 * w),
        c = vf_load(t + 4 * w);
-    vf c0 = vf_load(before + unit), dh = back_dh(s, j, unit), tc = vf_tanh(k, c);
+    vf c0 = vf_load(before + unit), dh = back_dh(s, j, unit), tc = vf_tanh_gate(k, c);
     vf d_o = dh * tc * d_sigmoid(o);
     vf dc = vf_fma(dh * o, d_tanh(tc), vf_load(s->dc + j * s->stride + unit));
     if (peephole)

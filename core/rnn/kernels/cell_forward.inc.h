@@ -126,7 +126,7 @@ INLINE void gru_tile(step_tile t, const lam_step *s, size_t line, size_t vector)
     {
         size_t j = step_line(t, line, e), unit = step_unit(t, vector, e);
         vf *a = acc + e * 4, before = vf_load(s->h + j * s->stride + unit);
-        vf r = vf_gate(k, a[0]), z = vf_gate(k, a[1]), n = vf_tanh(k, vf_fma(r, a[3], a[2]));
+        vf r = vf_gate(k, a[0]), z = vf_gate(k, a[1]), n = vf_tanh_gate(k, vf_fma(r, a[3], a[2]));
         if (s->trace) {
             size_t w = s->cell->padded;
             float *trace = step_trace(s, j) + unit;
@@ -144,7 +144,7 @@ INLINE vf elman_activation(const vf_constants *k, lam_cell_activation f, vf a)
 {
     switch (f) {
     case LAM_CELL_TANH:
-        return vf_tanh(k, a);
+        return vf_tanh_gate(k, a);
     case LAM_CELL_RELU:
         return vf_max(vf_set(0), a);
     case LAM_CELL_SIGMOID:
@@ -359,7 +359,7 @@ static void step_reset_before(const lam_step *s)
     for (size_t j = 0; j < s->lines; j++) {
         for (size_t unit = 0; unit < cell->padded; unit += LANES) {
             const float *sums = s->scratch + j * line + unit;
-            vf n = vf_tanh(k, vf_load(sums + 2 * s->stride)), z = vf_load(sums + s->stride);
+            vf n = vf_tanh_gate(k, vf_load(sums + 2 * s->stride)), z = vf_load(sums + s->stride);
             if (s->trace)
                 vf_store(step_trace(s, j) + unit, n);
             step_output(s, j, unit, vf_fma(z, vf_load(s->h + j * s->stride + unit) - n, n));

@@ -135,8 +135,8 @@ static void depthwise_weights(const lam_depthwise *s, size_t first, size_t count
     for (size_t tx = 0; tx < s->kernel_width; tx++) {
         float *sums = dw + ((tap_z * s->kernel_height + tap_y) * s->kernel_width + tx) * channels + first;
         vf sum = vf_load_part(sums, count);
-        size_t begin = tap_begin(0, hx) > tx ? hx - tx : 0,
-               end = s->width + hx > s->width + tx ? s->width : s->width + hx - tx;
+        size_t begin = tx < hx ? hx - tx : 0, beyond = tx > hx ? tx - hx : 0;
+        size_t end = beyond < s->width ? s->width - beyond : 0;
         for (size_t z = 0; z < s->depth; z++) {
             if (z + tap_z < hz || z + tap_z - hz >= s->depth)
                 continue;
