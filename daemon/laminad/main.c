@@ -43,6 +43,19 @@ static lam_config *config_of(const laminad *d)
     return d->configs[d->config_count - 1];
 }
 
+/* What is legal and will still surprise. */
+static void log_warnings(const lam_config *config)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer warnings;
+    lam_buffer_init(&warnings, 1 << 20);
+    lam_config_warnings(config, &warnings);
+    for (const char *line = lam_buffer_text(&warnings); *line; line += strcspn(line, "\n") + 1) {
+        char text[LAM_LOG_QUOTE];
+        snprintf(text, sizeof text, "%.*s", (int)strcspn(line, "\n"), line);
+        lam_log(LAM_LOG_WARNING, "configuration", "reason=%s", LAM_QUOTE(text));
+    }
+}
+
 /* ---- start ---- */
 
 /* One daemon a data_dir: two would hand out the same file numbers. */
@@ -202,6 +215,7 @@ static void reload(laminad *d)
         lam_log(LAM_LOG_ERROR, "reload_failed", "reason=%s", LAM_QUOTE(err.message));
     } else {
         d->configs[d->config_count++] = config;
+        log_warnings(config);
         pthread_mutex_lock(&d->daemon.lock);
         lam_models *old = d->daemon.models;
         d->daemon.config = config;
@@ -282,6 +296,7 @@ static int serve(lam_config *config)
     d.daemon.config = config;
     d.daemon.started_ms = lam_clock_monotonic_ms();
     lam_log_open("laminad", config->log_level, getenv("JOURNAL_STREAM") != NULL);
+    log_warnings(config);
     lam_status status = take_signals(&d, &err);
     if (status == LAM_OK)
         status = start_all(&d, &err);
