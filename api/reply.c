@@ -4,10 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/conditional.h"
 #include "api/routes.h"
 #include "core/base/log.h"
+#include "core/base/sha256.h"
 
 enum { STREAM_BLOCK = 128 * 1024 };
 
@@ -120,19 +123,99 @@ void lam_reply_error(lam_request *request, const lam_error *error)
     reply_problem(request, status, lam_status_name(error->status), error->message);
 }
 
+static const char *request_header(const lam_request *request, const char *name)
+{
+    return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
+/* True when the client has it: then 304 is the answer. */
+static bool reply_if_unchanged(lam_request *request, const char *etag)
+{
+    const char *known = request_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH);
+    if (!known || !lam_etag_matches(known, etag))
+        return false;
+    lam_reply_empty(request, MHD_HTTP_NOT_MODIFIED);
+    return true;
+}
+
+/* Kept by the client alone, and asked about each time. */
+static void add_validator(lam_request *request, const char *etag)
+{
+    lam_reply_header(request, MHD_HTTP_HEADER_ETAG, etag);
+    lam_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
+}
+
 void lam_reply_constant(lam_request *request, const char *media_type, const void *bytes, size_t length)
 {
-    set_reply(request, MHD_HTTP_OK,
-              MHD_create_response_from_buffer(length, (void *)bytes, MHD_RESPMEM_PERSISTENT), media_type,
-              (int64_t)length);
+    uint8_t digest[LAM_SHA256_BYTES];
+    char etag[LAM_SHA256_TEXT + 2] = "\"";
+    lam_sha256 hash;
+    lam_sha256_init(&hash);
+    lam_sha256_update(&hash, bytes, length);
+    lam_sha256_final(&hash, digest);
+    lam_sha256_hex(digest, etag + 1);
+    memcpy(etag + 17, "\"", 2);
+    if (!reply_if_unchanged(request, etag))
+        set_reply(request, MHD_HTTP_OK,
+                  MHD_create_response_from_buffer(length, (void *)bytes, MHD_RESPMEM_PERSISTENT), media_type,
+                  (int64_t)length);
+    add_validator(request, etag);
+}
+
+/* Stored files are written once, so inode, size and time of change tell one from another. */
+static void etag_of_file(int fd, char etag[64])
+{
+    struct stat info = {0};
+    fstat(fd, &info);
+    snprintf(
+        etag, 64, "\"%llx-%llx-%llx\"", (unsigned long long)info.st_ino, (unsigned long long)info.st_size,
+        (unsigned long long)info.st_mtim.tv_sec * 1000000000ULL + (unsigned long long)info.st_mtim.tv_nsec);
+}
+
+/* RFC 9110 section 13.1.5: a range only of the version that the client has the rest of. */
+static lam_range_kind wanted_range(const lam_request *request, const char *etag, int64_t bytes,
+                                   int64_t *first, int64_t *length)
+{
+    const char *condition = request_header(request, MHD_HTTP_HEADER_IF_RANGE);
+    if (strcmp(request->method, "GET") != 0 || (condition && strcmp(condition, etag) != 0))
+        return LAM_RANGE_ALL;
+    return lam_range_parse(request_header(request, MHD_HTTP_HEADER_RANGE), bytes, first, length);
+}
+
+static void send_file(lam_request *request, const char *media_type, int fd, int64_t bytes, const char *etag)
+{
+    int64_t first = 0, length = bytes;
+    char content_range[96];
+    lam_range_kind range = wanted_range(request, etag, bytes, &first, &length);
+    if (range == LAM_RANGE_NONE) {
+        close(fd);
+        lam_reply_problem(request, MHD_HTTP_RANGE_NOT_SATISFIABLE, "the object has %lld bytes",
+                          (long long)bytes);
+        snprintf(content_range, sizeof content_range, "bytes */%lld", (long long)bytes);
+    } else {
+        struct MHD_Response *reply =
+            MHD_create_response_from_fd_at_offset64((uint64_t)length, fd, (uint64_t)first);
+        if (!reply)
+            close(fd);
+        set_reply(request, range == LAM_RANGE_PART ? MHD_HTTP_PARTIAL_CONTENT : MHD_HTTP_OK, reply,
+                  media_type, length);
+        snprintf(content_range, sizeof content_range, "bytes %lld-%lld/%lld", (long long)first,
+                 (long long)(first + length - 1), (long long)bytes);
+    }
+    if (range != LAM_RANGE_ALL)
+        lam_reply_header(request, MHD_HTTP_HEADER_CONTENT_RANGE, content_range);
+    lam_reply_header(request, MHD_HTTP_HEADER_ACCEPT_RANGES, "bytes");
 }
 
 void lam_reply_file(lam_request *request, const char *media_type, int fd, int64_t bytes)
 {
-    struct MHD_Response *reply = MHD_create_response_from_fd64((uint64_t)bytes, fd);
-    if (!reply)
+    char etag[64];
+    etag_of_file(fd, etag);
+    if (reply_if_unchanged(request, etag))
         close(fd);
-    set_reply(request, MHD_HTTP_OK, reply, media_type, bytes);
+    else
+        send_file(request, media_type, fd, bytes, etag);
+    add_validator(request, etag);
 }
 
 typedef struct stream {

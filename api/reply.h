@@ -25,10 +25,11 @@ void lam_reply_json(lam_request *request, unsigned status, json_t *value);
 /* `text` is malloc'd and taken. `media_type` may be short-lived. */
 void lam_reply_text(lam_request *request, unsigned status, const char *media_type, char *text, size_t length);
 
-/* Bytes that live as long as the program. */
+/* Bytes that live as long as the program. With an ETag; 304 where the client has them. */
 void lam_reply_constant(lam_request *request, const char *media_type, const void *bytes, size_t length);
 
-/* The first `bytes` of `fd`, which is taken, sent by the kernel without a copy through this process. */
+/* The first `bytes` of `fd`, which is taken, sent by the kernel without a copy through this process. With an
+ * ETag: 304 where the client has it, 206 or 416 where it asks for a range. */
 void lam_reply_file(lam_request *request, const char *media_type, int fd, int64_t bytes);
 
 /* `length` bytes from `read`, which is called with a buffer to fill and gives back how much it wrote, or -1

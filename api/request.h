@@ -19,10 +19,12 @@ extern "C" {
 enum { LAM_PATH_PARAMETERS = 3, LAM_PARAMETER_TEXT = 129, LAM_CLIENT_TEXT = 46 };
 
 struct lam_route;
+struct lam_stats;
 
 typedef struct lam_request {
     const lam_http_options *options;
     const lam_backend *backend;
+    struct lam_stats *stats;
     struct MHD_Connection *connection;
     const struct lam_route *route; /* NULL when nothing matched */
     const char *method;

@@ -6,6 +6,7 @@
 
 #include "api/handlers.h"
 #include "api/reply.h"
+#include "api/stats.h"
 #include "core/base/cleanup.h"
 
 enum { DEFAULT_LIMIT = 100, MAX_LIMIT = 1000, MAX_METRICS = 4 * 1024 * 1024 };
@@ -201,6 +202,7 @@ void lam_rest_metrics(lam_request *request)
         lam_reply_error(request, &error);
         return;
     }
+    lam_stats_write(request->stats, &text);
     size_t length = text.length;
     lam_reply_text(request, MHD_HTTP_OK, "text/plain; version=0.0.4; charset=utf-8", lam_buffer_take(&text),
                    length);

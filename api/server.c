@@ -21,13 +21,14 @@
 #include "api/reply.h"
 #include "api/request.h"
 #include "api/routes.h"
+#include "api/stats.h"
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
 
 enum {
     STACK_BYTES = 1024 * 1024,
-    CONNECTION_MEMORY = 128 * 1024, /* headers, and then the buffer that a body is read through */
+    CONNECTION_MEMORY = 64 * 1024, /* headers, and then the buffer that a body is read through */
     MAX_PUBLIC_URL = 300,
     DRAINED_BODY = 16 * 1024 * 1024 /* read and dropped, so that a client gets to read why it was refused */
 };
@@ -36,6 +37,7 @@ struct lam_http_server {
     lam_http_options options;
     lam_backend backend;
     lam_access *access;
+    lam_stats *stats;
     struct MHD_Daemon *daemon;
     int listen_fd;
     unsigned port;
@@ -56,7 +58,7 @@ lam_http_options lam_http_options_default(void)
         .drain_timeout_ms = 10000,
         .max_body_bytes = INT64_C(64) << 30,
         .max_parts = 10000,
-        .max_header_bytes = 32 * 1024,
+        .max_header_bytes = 16 * 1024,
     };
 }
 
@@ -129,6 +131,7 @@ static lam_request *open_request(lam_http_server *server, struct MHD_Connection 
         return NULL;
     request->options = &server->options;
     request->backend = &server->backend;
+    request->stats = server->stats;
     request->connection = connection;
     request->path = url;
     request->method = method;
@@ -166,8 +169,11 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     return send_reply(server, request);
 }
 
-static void log_request(const lam_request *request, enum MHD_RequestTerminationCode code)
+static void record_request(const lam_request *request, enum MHD_RequestTerminationCode code)
 {
+    int64_t took_us = lam_clock_monotonic_us() - request->started_us;
+    lam_stats_add(request->stats, request->route, request->queued ? request->status : 0, took_us,
+                  request->body_bytes);
     bool quiet = request->route && (request->route->flags & LAM_ROUTE_QUIET) && request->status < 400;
     bool without_body = strcmp(request->method, "HEAD") == 0;
     lam_log(quiet ? LAM_LOG_DEBUG : LAM_LOG_INFO, "http",
@@ -175,8 +181,7 @@ static void log_request(const lam_request *request, enum MHD_RequestTerminationC
             LAM_QUOTE(request->method), request->route ? request->route->path : "-",
             request->queued ? request->status : 0, (long long)request->body_bytes,
             without_body || !request->queued ? 0LL : (long long)request->reply_bytes,
-            (double)(lam_clock_monotonic_us() - request->started_us) / 1000.0,
-            code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "" : " aborted=yes");
+            (double)took_us / 1000.0, code == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "" : " aborted=yes");
 }
 
 static void on_completed(void *context, struct MHD_Connection *connection, void **state,
@@ -187,7 +192,7 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     lam_request *request = *state;
     if (!request)
         return;
-    log_request(request, code);
+    record_request(request, code);
     if (request->route && request->route->body)
         request->route->body->discard(request);
     if (request->reply)
@@ -286,6 +291,7 @@ static void free_server(lam_http_server *server)
     if (server->listen_fd >= 0 && server->listen_fd != server->options.listen_fd)
         close(server->listen_fd);
     lam_access_free(server->access);
+    lam_stats_free(server->stats);
     pthread_cond_destroy(&server->idle);
     pthread_mutex_destroy(&server->mutex);
     free((void *)server->options.address);
@@ -309,6 +315,8 @@ static lam_status check_url(const char *url, lam_error *err)
 static lam_status start(lam_http_server *server, const lam_http_options *options, lam_error *err)
 {
     lam_status status = copy_options(server, options, err);
+    if (status == LAM_OK && !server->stats)
+        status = lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     if (status == LAM_OK)
         status = check_url(options->public_url, err);
     if (status == LAM_OK && options->auth == LAM_HTTP_AUTH_MTLS)
@@ -329,6 +337,7 @@ lam_status lam_http_server_create(const lam_http_options *options, const lam_bac
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     server->backend = *backend;
     server->listen_fd = -1;
+    server->stats = lam_stats_create();
     pthread_mutex_init(&server->mutex, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);

@@ -52,7 +52,6 @@ static void reply_file(lam_request *request, const char *name)
         lam_reply_header(request, "Content-Security-Policy", policy);
         lam_reply_header(request, "Referrer-Policy", "no-referrer");
         lam_reply_header(request, "X-Frame-Options", "DENY");
-        lam_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
         return;
     }
     lam_reply_problem(request, MHD_HTTP_NOT_FOUND, "the web page has no such part");

@@ -66,11 +66,9 @@ static lam_status upload_write(lam_upload *upload, const void *bytes, size_t len
     return status == LAM_OK ? LAM_OK : lam_fail(err, status, "the object is too large");
 }
 
-static void free_upload(lam_upload *upload, int *counter)
+static void free_upload(lam_upload *upload, atomic_int *counter)
 {
-    pthread_mutex_lock(&upload->f->mutex);
-    ++*counter;
-    pthread_mutex_unlock(&upload->f->mutex);
+    atomic_fetch_add(counter, 1);
     lam_buffer_done(&upload->content);
     free(upload);
 }
@@ -79,9 +77,7 @@ static void upload_submit(lam_upload *upload, const char *study_uid)
 {
     snprintf(upload->study, sizeof upload->study, "%s", study_uid ? study_uid : "");
     upload->submitted = true;
-    pthread_mutex_lock(&upload->f->mutex);
-    upload->f->submitted++;
-    pthread_mutex_unlock(&upload->f->mutex);
+    atomic_fetch_add(&upload->f->submitted, 1);
 }
 
 static void upload_discard(lam_upload *upload)

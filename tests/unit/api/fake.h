@@ -4,6 +4,7 @@
 #define LAMINA_TESTS_API_FAKE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "api/backend.h"

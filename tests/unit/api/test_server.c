@@ -206,6 +206,33 @@ static void not_ready_says_why(void **state)
     answer_done(&a);
 }
 
+static void counts_requests(void **state)
+{
+    fixture *x = *state;
+    static const struct {
+        const char *path, *line;
+    } cases[] = {
+        {"/api/v1/studies/1.2.3",
+         "lamina_http_requests_total{method=\"GET\",route=\"/api/v1/studies/{study}\",status=\"2xx\"} 1\n"},
+        {"/api/v1/studies/1.2.4",
+         "lamina_http_requests_total{method=\"GET\",route=\"/api/v1/studies/{study}\",status=\"4xx\"} 1\n"},
+        {"/nothing/1.2.3", "lamina_http_requests_total{method=\"\",route=\"\",status=\"4xx\"} 1\n"},
+    };
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        answer a = client_get(x->port, cases[i].path, "");
+        answer_done(&a);
+    }
+    for (size_t i = 0;
+         i < LAM_COUNT(cases);) { /* a request is counted when it has ended, a little after its answer */
+        answer a = client_get(x->port, "/metrics", "");
+        assert_non_null(strstr(lam_buffer_text(&a.body), "lamina_up 1\n")); /* the backend's own */
+        assert_null(strstr(lam_buffer_text(&a.body), "1.2.3"));             /* promise 9 */
+        if (strstr(lam_buffer_text(&a.body), cases[i].line))
+            i++;
+        answer_done(&a);
+    }
+}
+
 static void serves_pictures(void **state)
 {
     fixture *x = *state;
@@ -613,6 +640,7 @@ int main(void)
         WITH_SERVER(hands_parameters_on),
         WITH_SERVER(head_has_the_headers_of_get),
         WITH_SERVER(not_ready_says_why),
+        WITH_SERVER(counts_requests),
         WITH_SERVER(serves_pictures),
         WITH_SERVER(page_may_load_nothing_else),
         WITH_SERVER(document_lists_every_route),

@@ -212,6 +212,53 @@ static void what_may_be_asked_for(void **state)
     }
 }
 
+static void parts_of_an_object(void **state)
+{
+    fixture *x = *state;
+    static const struct {
+        const char *headers, *content_range;
+        int status;
+        size_t first, length;
+    } cases[] = {
+        {"Range: bytes=100-199\r\n", "bytes 100-199/700001", 206, 100, 100},
+        {"Range: bytes=-1\r\n", "bytes 700000-700000/700001", 206, LARGE - 1, 1},
+        {"Range: bytes=700001-\r\n", "bytes */700001", 416, 0, 0},
+        {"Range: bytes=0-1,5-6\r\n", "", 200, 0, LARGE},
+        {"Range: bytes=0-1\r\nIf-Range: \"other\"\r\n", "", 200, 0, LARGE},
+    };
+    lam_autofree char *stored = malloc(LARGE);
+    assert_int_equal(pread(x->f.objects[0].fd, stored, LARGE, 0), LARGE);
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        answer a = client_get(x->port, INSTANCE "?accept=application/dicom", cases[i].headers);
+        assert_int_equal(a.status, cases[i].status);
+        assert_string_equal(answer_header(&a, "Content-Range"), cases[i].content_range);
+        if (a.status != 416) {
+            assert_int_equal(a.body.length, cases[i].length);
+            assert_memory_equal(a.body.data, stored + cases[i].first, cases[i].length);
+        }
+        answer_done(&a);
+    }
+}
+
+static void what_the_client_has_is_not_sent(void **state)
+{
+    fixture *x = *state;
+    static const char *const paths[] = {INSTANCE "?accept=application/dicom", "/ui/style.css", "/"};
+    for (size_t i = 0; i < LAM_COUNT(paths); i++) {
+        answer a = client_get(x->port, paths[i], "");
+        assert_int_equal(a.status, 200);
+        char headers[256];
+        snprintf(headers, sizeof headers, "If-None-Match: \"other\", %s\r\n", answer_header(&a, "ETag"));
+        answer again = client_get(x->port, paths[i], headers);
+        assert_int_equal(again.status, 304);
+        char etag[128];
+        snprintf(etag, sizeof etag, "%s", answer_header(&a, "ETag"));
+        assert_string_equal(answer_header(&again, "ETag"), etag);
+        answer_done(&a);
+        answer_done(&again);
+    }
+}
+
 /* An object that does not have the size its row says must not be passed on as if it were whole. */
 static void a_damaged_store_breaks_off(void **state)
 {
@@ -228,10 +275,9 @@ int main(void)
     lam_log_open("test_wado", LAM_LOG_ERROR, false);
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        WITH_SERVER(several_objects_byte_for_byte),
-        WITH_SERVER(one_object_byte_for_byte),
-        WITH_SERVER(what_may_be_asked_for),
-        WITH_SERVER(a_damaged_store_breaks_off),
+        WITH_SERVER(several_objects_byte_for_byte),   WITH_SERVER(one_object_byte_for_byte),
+        WITH_SERVER(what_may_be_asked_for),           WITH_SERVER(parts_of_an_object),
+        WITH_SERVER(what_the_client_has_is_not_sent), WITH_SERVER(a_damaged_store_breaks_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
