@@ -188,7 +188,7 @@ static lam_status parse(const lam_manifest *manifest, lam_recipe *out, lam_error
     static const char *const members[] = {
         "epochs",         "batch",         "shard",           "optimiser", "schedule",
         "loss",           "class_weights", "clip_norm",       "average",   "augmentation",
-        "validate_every", "patience",      "fit_temperature", NULL};
+        "validate_every", "patience",      "fit_temperature", "shuffle",   NULL};
     const lam_jv *object = manifest->training;
     size_t classes =
         manifest->task == LAM_TASK_SEGMENTATION ? manifest->segment_count + 1 : manifest->class_count;
@@ -197,6 +197,7 @@ static lam_status parse(const lam_manifest *manifest, lam_recipe *out, lam_error
         (status = lam_options_integer(object, "epochs", 10, 1, 1000000, &out->epochs, err)) ||
         (status = lam_options_integer(object, "batch", 1, 1, 65536, &out->batch, err)) ||
         (status = lam_options_integer(object, "shard", 1, 1, out->batch, &out->shard, err)) ||
+        (status = lam_options_bool(object, "shuffle", true, &out->shuffle, err)) ||
         (status = read_optimiser(object, &out->optimiser, err)) ||
         (status = read_schedule(object, &out->schedule, err)) ||
         (status = read_loss(object, classes, &out->loss, err)) ||

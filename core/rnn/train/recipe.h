@@ -85,6 +85,7 @@ typedef struct lam_recipe {
     int64_t epochs;
     int64_t batch; /* samples a step */
     int64_t shard; /* of them computed together, as one array; gradients of shards are summed in order */
+    bool shuffle;  /* a new order every epoch */
     lam_optimiser optimiser;
     lam_schedule schedule;
     lam_loss loss;

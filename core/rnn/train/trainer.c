@@ -338,6 +338,8 @@ lam_status lam_trainer_run_epoch(lam_trainer *trainer, lam_trainer_report *repor
     lam_epoch epoch = {0};
     double losses = 0, norms = 0;
     lam_random_permutation(&random, trainer->order, (uint32_t)samples);
+    for (int64_t i = 0; i < samples && !trainer->recipe.shuffle; i++)
+        trainer->order[i] = (uint32_t)i;
     for (int64_t i = 0; i < trainer->steps_an_epoch; i++) {
         double norm, rate;
         trainer->batch_begin = i * trainer->recipe.batch;
