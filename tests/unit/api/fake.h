@@ -25,7 +25,7 @@ typedef struct fake {
     pthread_mutex_t mutex;
     fake_object objects[FAKE_OBJECTS];
     size_t count;
-    int opened, submitted, waited,
+    atomic_int opened, submitted, waited,
         discarded; /* uploads; opened == waited + discarded when none is under way */
     /* what to do */
     bool full;         /* upload_open gives LAM_E_NO_SPACE */
