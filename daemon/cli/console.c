@@ -6,13 +6,16 @@
 
 int lam_cli_fail(const char *format, ...)
 {
+    char message[1024];
     va_list arguments;
     va_start(arguments, format);
-    fflush(stdout);
-    fputs("lamina: ", stderr);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
+    for (char *at = message; *at; at++) /* it may quote a server, which does not command this terminal */
+        if ((unsigned char)*at < ' ' || *at == 0x7F)
+            *at = '?';
+    fflush(stdout);
+    fprintf(stderr, "lamina: %s\n", message);
     return LAM_CLI_FAILED;
 }
 

@@ -100,7 +100,7 @@ static void print_timings(const json_t *timings)
     const char *separator = "  ";
     json_object_foreach((json_t *)timings, stage, ms)
     {
-        printf("%s%s %.2f s", separator, stage, json_number_value(ms) / 1000);
+        printf("%s%s %.2f s", separator, LAM_PRINTABLE(stage), json_number_value(ms) / 1000);
         separator = ", ";
     }
     if (json_object_size(timings) > 0)
@@ -109,11 +109,11 @@ static void print_timings(const json_t *timings)
 
 static void print_result(const json_t *result)
 {
-    printf("%s %s, job %lld: %s\n", lam_json_member_text(result, "model.name"),
-           lam_json_member_text(result, "model.version"),
+    printf("%s %s, job %lld: %s\n", LAM_PRINTABLE(lam_json_member_text(result, "model.name")),
+           LAM_PRINTABLE(lam_json_member_text(result, "model.version")),
            (long long)json_integer_value(lam_json_member(result, "job")),
-           lam_json_member_text(result, "state"));
-    printf("  series %s\n", lam_json_member_text(result, "series_uid"));
+           LAM_PRINTABLE(lam_json_member_text(result, "state")));
+    printf("  series %s\n", LAM_PRINTABLE(lam_json_member_text(result, "series_uid")));
     print_timings(lam_json_member(result, "timings_ms"));
     for (size_t i = 0; i < LAM_COUNT(lists); i++) {
         const json_t *rows = lam_json_member(result, lists[i].member);

@@ -16,7 +16,7 @@ static void print_counts(const char *heading, const json_t *counts)
     {
         if (json_integer_value(number) == 0)
             continue;
-        printf("%s%lld %s", separator, (long long)json_integer_value(number), state);
+        printf("%s%lld %s", separator, (long long)json_integer_value(number), LAM_PRINTABLE(state));
         separator = ", ";
     }
     puts(*separator ? "" : "none");
@@ -45,11 +45,11 @@ static void print_workers(const json_t *workers)
 
 static void print_status(const json_t *status)
 {
-    printf("laminad    %s, up for ", lam_json_member_text(status, "version"));
+    printf("laminad    %s, up for ", LAM_PRINTABLE(lam_json_member_text(status, "version")));
     print_uptime(json_number_value(lam_json_member(status, "uptime_s")));
-    printf("\nDICOM      %s at %s\n", lam_json_member_text(status, "ae_title"),
-           lam_json_member_text(status, "dicom"));
-    printf("HTTP       %s\n", lam_json_member_text(status, "http"));
+    printf("\nDICOM      %s at %s\n", LAM_PRINTABLE(lam_json_member_text(status, "ae_title")),
+           LAM_PRINTABLE(lam_json_member_text(status, "dicom")));
+    printf("HTTP       %s\n", LAM_PRINTABLE(lam_json_member_text(status, "http")));
     print_counts("studies", lam_json_member(status, "studies"));
     print_counts("jobs", lam_json_member(status, "jobs"));
     print_workers(lam_json_member(status, "workers"));

@@ -23,8 +23,8 @@ void lam_studies_print_one(const json_t *study)
         {"INSTANCES", "instances", LAM_CELL_INTEGER}, {"STATE", "state", LAM_CELL_TEXT},
         {"REASON", "reason", LAM_CELL_TEXT},
     };
-    printf("study %s: %s\n\n", lam_json_member_text(study, "study_uid"),
-           lam_json_member_text(study, "state"));
+    printf("study %s: %s\n\n", LAM_PRINTABLE(lam_json_member_text(study, "study_uid")),
+           LAM_PRINTABLE(lam_json_member_text(study, "state")));
     lam_table_print(stdout, lam_json_member(study, "series"), columns, LAM_COUNT(columns));
 }
 

@@ -27,13 +27,15 @@ const char *lam_json_member_text(const json_t *object, const char *path)
 /* ---- cells ---- */
 
 /* A control character, also of C1 (U+0080 to U+009F), would reach the terminal as a command. */
-static void make_printable(char *text)
+char *lam_printable(const char *text, char out[LAM_CELL_TEXT_SIZE])
 {
-    for (unsigned char *at = (unsigned char *)text; *at; at++)
+    lam_text_copy(out, LAM_CELL_TEXT_SIZE, text);
+    for (unsigned char *at = (unsigned char *)out; *at; at++)
         if (*at < ' ' || *at == 0x7F)
             *at = '?';
         else if (at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0)
             at[0] = at[1] = '?';
+    return out;
 }
 
 static void print_value(const json_t *value, lam_cell_format format, char text[LAM_CELL_TEXT_SIZE])
@@ -41,10 +43,10 @@ static void print_value(const json_t *value, lam_cell_format format, char text[L
     enum { SIZE = LAM_CELL_TEXT_SIZE };
     double number = json_number_value(value);
     const char *string = json_string_value(value);
-    if (string && format == LAM_CELL_TIME)
-        snprintf(text, SIZE, "%.10s %.8s", string, strlen(string) >= 19 ? string + 11 : "");
+    if (string && format == LAM_CELL_TIME && strlen(string) >= 19)
+        snprintf(text, SIZE, "%.10s %.8s", LAM_PRINTABLE(string), LAM_PRINTABLE(string + 11));
     else if (string)
-        lam_text_copy(text, SIZE, string);
+        lam_printable(string, text);
     else if (!json_is_number(value))
         lam_text_copy(text, SIZE, "-");
     else if (format == LAM_CELL_SECONDS)
@@ -60,7 +62,6 @@ static void print_value(const json_t *value, lam_cell_format format, char text[L
 char *lam_cell_text(const json_t *row, const lam_column *column, char text[LAM_CELL_TEXT_SIZE])
 {
     print_value(lam_json_member(row, column->member), column->format, text);
-    make_printable(text);
     return text;
 }
 

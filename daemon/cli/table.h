@@ -27,6 +27,11 @@ typedef struct lam_column {
 
 enum { LAM_CELL_TEXT_SIZE = 256, LAM_MAX_COLUMNS = 12 };
 
+/* Text from elsewhere made safe for a terminal and cut to fit into `out`; returns `out`. NULL counts as "".
+ */
+char *lam_printable(const char *text, char out[LAM_CELL_TEXT_SIZE]);
+#define LAM_PRINTABLE(text) lam_printable((text), (char[LAM_CELL_TEXT_SIZE]){0})
+
 /* The member as one cell's text; "-" when absent. Returns `text`. */
 char *lam_cell_text(const json_t *row, const lam_column *column, char text[LAM_CELL_TEXT_SIZE]);
 
