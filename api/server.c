@@ -22,6 +22,7 @@
 #include "api/request.h"
 #include "api/routes.h"
 #include "api/stats.h"
+#include "api/watch.h"
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
 #include "core/base/log.h"
@@ -38,6 +39,7 @@ struct lam_http_server {
     lam_backend backend;
     lam_access *access;
     lam_stats *stats;
+    lam_watch *watch;
     struct MHD_Daemon *daemon;
     int listen_fd;
     unsigned port;
@@ -123,6 +125,28 @@ static void client_address(struct MHD_Connection *connection, char text[LAM_CLIE
                   LAM_CLIENT_TEXT);
 }
 
+static lam_watched *watched(struct MHD_Connection *connection)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
+}
+
+static void on_connection(void *context, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    lam_http_server *server = context;
+    if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        lam_watch_remove(server->watch, *state);
+        *state = NULL;
+        return;
+    }
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    if (info)
+        *state = lam_watch_add(server->watch, info->connect_fd);
+}
+
 static lam_request *open_request(lam_http_server *server, struct MHD_Connection *connection, const char *url,
                                  const char *method)
 {
@@ -137,6 +161,7 @@ static lam_request *open_request(lam_http_server *server, struct MHD_Connection 
     request->method = method;
     request->started_us = lam_clock_monotonic_us();
     client_address(connection, request->client);
+    lam_watch_stop_clock(server->watch, watched(connection));
     pthread_mutex_lock(&server->mutex);
     server->active++;
     pthread_mutex_unlock(&server->mutex);
@@ -187,11 +212,11 @@ static void record_request(const lam_request *request, enum MHD_RequestTerminati
 static void on_completed(void *context, struct MHD_Connection *connection, void **state,
                          enum MHD_RequestTerminationCode code)
 {
-    (void)connection;
     lam_http_server *server = context;
     lam_request *request = *state;
     if (!request)
         return;
+    lam_watch_start_clock(server->watch, watched(connection));
     record_request(request, code);
     if (request->route && request->route->body)
         request->route->body->discard(request);
@@ -256,10 +281,11 @@ static lam_status start_daemon(lam_http_server *server, lam_error *err)
             MHD_USE_ERROR_LOG,
         0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL,
         MHD_OPTION_LISTEN_SOCKET, server->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
-        MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_CONNECTION_LIMIT, options->max_connections,
-        MHD_OPTION_PER_IP_CONNECTION_LIMIT, options->max_connections_per_ip, MHD_OPTION_CONNECTION_TIMEOUT,
-        options->idle_timeout_s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
+        MHD_OPTION_CONNECTION_LIMIT, options->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
+        options->max_connections_per_ip, MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s,
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_THREAD_STACK_SIZE,
+        (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
     if (!server->daemon)
         return lam_fail_errno(err, errno, "cannot start the HTTP server");
     return LAM_OK;
@@ -292,6 +318,7 @@ static void free_server(lam_http_server *server)
         close(server->listen_fd);
     lam_access_free(server->access);
     lam_stats_free(server->stats);
+    lam_watch_free(server->watch);
     pthread_cond_destroy(&server->idle);
     pthread_mutex_destroy(&server->mutex);
     free((void *)server->options.address);
@@ -326,6 +353,8 @@ static lam_status start(lam_http_server *server, const lam_http_options *options
         status = lam_access_create(&server->options, &server->access, err);
     if (status == LAM_OK)
         status = lam_http_listen(&server->options, &server->listen_fd, &server->port, err);
+    if (status == LAM_OK)
+        status = lam_watch_create((int64_t)options->idle_timeout_s * 1000, &server->watch, err);
     return status == LAM_OK ? start_daemon(server, err) : status;
 }
 

@@ -35,7 +35,8 @@ typedef struct lam_http_options {
 
     unsigned max_connections;
     unsigned max_connections_per_ip;
-    unsigned idle_timeout_s;   /* a connection that neither sends nor takes a byte for so long is closed */
+    unsigned idle_timeout_s;   /* closes a connection that neither sends nor takes a byte for so long, or
+                                  whose next request has not all its headers by then */
     unsigned drain_timeout_ms; /* what free waits for requests under way */
     int64_t max_body_bytes;    /* of a request; 413 beyond */
     size_t max_parts;          /* of a multipart body */

@@ -266,10 +266,10 @@ static void commit(stow *store, lam_store_response *response, const char *root)
 {
     lam_request *request = store->request;
     const char *study = request->parameters[0][0] ? request->parameters[0] : NULL;
+    lam_request_wait_begin(request);
     for (size_t i = 0; i < store->count; i++)
         if (store->parts[i].upload)
             request->backend->upload_submit(store->parts[i].upload, study);
-    lam_request_wait_begin(request);
     for (size_t i = 0; i < store->count; i++) {
         lam_store_result result = {0};
         if (store->parts[i].upload)

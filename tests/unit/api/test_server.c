@@ -611,6 +611,35 @@ static void stopping_lets_requests_finish(void **state)
     assert_int_equal(client_connect(x.port), -1);
 }
 
+/* One byte now and then does not keep a connection; one that is used is kept. */
+static void slow_headers_are_cut_off(void **state)
+{
+    (void)state;
+    lam_http_options options = options_on_any_port();
+    options.idle_timeout_s = 1;
+    fixture x;
+    start(&x, &options);
+    int slow = client_connect(x.port), used = client_connect(x.port);
+    static const char request[] = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    int64_t began = lam_clock_monotonic_ms();
+    bool cut = false;
+    for (int i = 0; i < 80 && !cut; i++) {
+        client_send(slow, i ? "a" : "G", 1);
+        client_send(used, request, sizeof request - 1);
+        answer a = client_read(used, 0);
+        assert_int_equal(a.status, 200);
+        answer_done(&a);
+        char byte;
+        cut = recv(slow, &byte, 1, MSG_DONTWAIT) == 0;
+        usleep(100000);
+    }
+    assert_true(cut);
+    assert_in_range(lam_clock_monotonic_ms() - began, 900, 6000);
+    close(slow);
+    close(used);
+    stop(&x);
+}
+
 static void an_upload_that_hangs_is_cut_off(void **state)
 {
     (void)state;
@@ -656,6 +685,7 @@ int main(void)
         cmocka_unit_test(allowed_origins_may_read),
         cmocka_unit_test(public_names_are_answered),
         cmocka_unit_test(stopping_lets_requests_finish),
+        cmocka_unit_test(slow_headers_are_cut_off),
         cmocka_unit_test(an_upload_that_hangs_is_cut_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
