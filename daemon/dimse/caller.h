@@ -10,8 +10,6 @@
 #include "daemon/dimse/settings.h"
 #include "dicom/associate.h"
 
-enum { LAM_SCP_ADDRESS = 64 };
-
 typedef struct lam_scp_caller {
     int64_t association; /* number in this process's life, for the logs */
     int socket;          /* owned; -1 once given away */

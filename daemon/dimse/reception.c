@@ -126,7 +126,7 @@ static void receive_caller(lam_scp_reception *reception, waiting *place)
         return;
     }
     caller->association = ++reception->last_association;
-    rejection = lam_scp_settings_refuse(caller->settings, &caller->associate);
+    rejection = lam_scp_settings_refuse(caller->settings, &caller->associate, caller->address);
     if (!rejection &&
         !lam_scp_sessions_have_room(reception->sessions, caller->settings, caller->associate.calling_ae))
         rejection = &LAM_REJECT_LOCAL_LIMIT;

@@ -1,14 +1,16 @@
 #include "daemon/dimse/settings.h"
 
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/json.h"
 #include "dicom/net.h"
 #include "dicom/sop_class.h"
 
-enum { MAX_PEERS = 10000, DAY_MS = 24 * 60 * 60 * 1000 };
+enum { MAX_PEERS = 1000, DAY_MS = 24 * 60 * 60 * 1000 };
 
 static const double most_bytes = 9007199254740992.0; /* 2^53: JSON numbers are exact up to there */
 
@@ -22,6 +24,37 @@ static lam_status take_ae_title(const lam_jv *object, char out[LAM_AE_TEXT], lam
         return lam_fail(err, LAM_E_INVALID, "`ae_title` must have 1 to 16 characters");
     strcpy(out, text);
     return LAM_OK;
+}
+
+/* On a socket for both families an IPv4 caller is shown as ::ffff:10.0.0.5. */
+static const char *plain_address(const char *address)
+{
+    static const char mapped[] = "::ffff:";
+    size_t length = strlen(mapped);
+    return strncmp(address, mapped, length) == 0 && strchr(address, '.') ? address + length : address;
+}
+
+static void look_up(const char *host, lam_scp_peer *peer)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    if (getaddrinfo(host, NULL, &hints, &found) != 0)
+        return;
+    for (const struct addrinfo *a = found; a && peer->address_count < LAM_SCP_PEER_ADDRESSES; a = a->ai_next)
+        if (getnameinfo(a->ai_addr, a->ai_addrlen, peer->addresses[peer->address_count], LAM_SCP_ADDRESS,
+                        NULL, 0, NI_NUMERICHOST) == 0)
+            peer->address_count++;
+    freeaddrinfo(found);
+}
+
+static lam_status take_peer(const lam_jv *object, lam_scp_peer *out, lam_error *err)
+{
+    lam_status status = take_ae_title(object, out->ae_title, err);
+    const char *host = lam_jv_text(lam_jv_get(object, "host"), "");
+    out->anywhere = !*host;
+    if (status == LAM_OK && *host)
+        look_up(host, out);
+    return status;
 }
 
 static lam_status take_peers(const lam_jv *root, lam_scp_settings *settings, lam_error *err)
@@ -38,7 +71,7 @@ static lam_status take_peers(const lam_jv *root, lam_scp_settings *settings, lam
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %zu peers", count);
     settings->peer_count = count;
     for (size_t i = 0; i < count && status == LAM_OK; i++)
-        status = take_ae_title(lam_jv_at(peers, i), settings->peers[i], err);
+        status = take_peer(lam_jv_at(peers, i), &settings->peers[i], err);
     return status;
 }
 
@@ -118,17 +151,26 @@ void lam_scp_settings_unref(const lam_scp_settings *settings)
     free(own);
 }
 
-static bool knows(const lam_scp_settings *settings, const char *calling_ae)
+static bool comes_from(const lam_scp_peer *peer, const char *address)
+{
+    for (size_t i = 0; i < peer->address_count; i++)
+        if (strcmp(peer->addresses[i], plain_address(address)) == 0)
+            return true;
+    return peer->anywhere;
+}
+
+static bool knows(const lam_scp_settings *settings, const char *calling_ae, const char *address)
 {
     if (settings->any_caller)
         return true;
     for (size_t i = 0; i < settings->peer_count; i++)
-        if (strcmp(settings->peers[i], calling_ae) == 0)
+        if (strcmp(settings->peers[i].ae_title, calling_ae) == 0 && comes_from(&settings->peers[i], address))
             return true;
     return false;
 }
 
-const lam_rejection *lam_scp_settings_refuse(const lam_scp_settings *settings, const lam_associate *associate)
+const lam_rejection *lam_scp_settings_refuse(const lam_scp_settings *settings, const lam_associate *associate,
+                                             const char *address)
 {
     if (!(associate->protocol_version & 1))
         return &LAM_REJECT_PROTOCOL_VERSION;
@@ -136,7 +178,7 @@ const lam_rejection *lam_scp_settings_refuse(const lam_scp_settings *settings, c
         return &LAM_REJECT_APPLICATION_CONTEXT;
     if (strcmp(associate->called_ae, settings->ae_title) != 0)
         return &LAM_REJECT_CALLED_AE;
-    if (!knows(settings, associate->calling_ae))
+    if (!knows(settings, associate->calling_ae, address))
         return &LAM_REJECT_CALLING_AE;
     return NULL;
 }
