@@ -2,9 +2,9 @@
  * [units]. */
 #include <math.h>
 
-#include "core/rnn/kernels/gemm.h"
 #include "core/rnn/layers/activate.h"
 #include "core/rnn/layers/kinds.h"
+#include "core/rnn/layers/linear.h"
 #include "core/rnn/options.h"
 
 enum { WEIGHT, BIAS };
@@ -32,22 +32,31 @@ static lam_status setup(lam_layer *layer, const lam_jv *json, lam_error *err)
     return LAM_OK;
 }
 
-static lam_status pack(const lam_layer *layer, const float *const *parameters, void **packed, lam_error *err)
-{
-    const lam_shape *shape = &layer->parameters[WEIGHT].shape;
-    return lam_dense_create((size_t)shape->dim[0], (size_t)shape->dim[1], parameters[WEIGHT],
-                            parameters[BIAS], (lam_dense **)packed, err);
-}
-
 static void repack(const lam_layer *layer, const float *const *parameters, void *packed)
 {
     (void)layer;
-    lam_dense_update(packed, parameters[WEIGHT], parameters[BIAS]);
+    lam_linear_update(packed, parameters[WEIGHT], parameters[BIAS]);
 }
 
 static void discard(void *packed)
 {
-    lam_dense_free(packed);
+    lam_linear_done(packed);
+    free(packed);
+}
+
+static lam_status pack(const lam_layer *layer, const float *const *parameters, void **packed, lam_error *err)
+{
+    const lam_shape *shape = &layer->parameters[WEIGHT].shape;
+    lam_linear *linear = calloc(1, sizeof *linear);
+    if (!linear)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    lam_status status = lam_linear_init(linear, (size_t)shape->dim[0], (size_t)shape->dim[1],
+                                        parameters[WEIGHT], parameters[BIAS], err);
+    if (status)
+        free(linear);
+    else
+        *packed = linear;
+    return status;
 }
 
 static void forward(const lam_layer_run *run)
@@ -57,8 +66,8 @@ static void forward(const lam_layer_run *run)
     bool relu = options->activation == LAM_ACTIVATION_RELU;
     lam_matrix_in x = {run->in[0], (size_t)lam_shape_channels(run->in_shape[0])};
     lam_matrix y = {run->out, (size_t)units};
-    lam_dense_forward(run->packed, (size_t)rows, x, false, relu ? LAM_DENSE_RELU : LAM_DENSE_LINEAR, y,
-                      run->pool);
+    lam_dense_forward(((const lam_linear *)run->packed)->forward, (size_t)rows, x, false,
+                      relu ? LAM_DENSE_RELU : LAM_DENSE_LINEAR, y, run->pool);
     if (!relu && options->activation != LAM_ACTIVATION_LINEAR)
         lam_activation_forward(options->activation, rows, units, run->out, run->out);
 }
@@ -76,8 +85,7 @@ static void backward(const lam_layer_run *run)
     if (options->bias)
         lam_gemm_add_columns(rows, units, dy, run->d_parameters[BIAS], run->pool);
     if (run->d_in[0])
-        lam_gemm_nn(rows, inputs, units, dy, (lam_matrix_in){run->parameters[WEIGHT], inputs}, run->add[0],
-                    (lam_matrix){run->d_in[0], inputs}, run->pool);
+        lam_linear_back(run->packed, rows, run->d_out, run->add[0], run->d_in[0], run->pool);
 }
 
 static const char *const members[] = {"units", "activation", "bias", NULL};

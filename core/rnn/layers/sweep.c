@@ -13,6 +13,7 @@
 #include "core/rnn/kernels/cell.h"
 #include "core/rnn/kernels/gemm.h"
 #include "core/rnn/layers/kinds.h"
+#include "core/rnn/layers/linear.h"
 #include "core/rnn/options.h"
 
 enum { MAX_DIRECTIONS = 8, MAX_UNITS = 4096 };
@@ -27,7 +28,7 @@ struct sweep_options {
 };
 
 struct sweep_packed {
-    lam_dense *input;
+    lam_linear input;
     lam_cell *cell[MAX_DIRECTIONS];
     int directions;
     float *bias; /* of the input product, all directions */
@@ -209,13 +210,13 @@ static void repack(const lam_layer *layer, const float *const *parameters, void 
         lam_cell_update(packed->cell[d], &weights);
     }
     collect_bias(options, packed);
-    lam_dense_update(packed->input, parameters[options->weight_ih], packed->bias);
+    lam_linear_update(&packed->input, parameters[options->weight_ih], packed->bias);
 }
 
 static void discard(void *memory)
 {
     struct sweep_packed *packed = memory;
-    lam_dense_free(packed->input);
+    lam_linear_done(&packed->input);
     for (int d = 0; d < packed->directions; d++)
         lam_cell_free(packed->cell[d]);
     free(packed->bias);
@@ -240,8 +241,8 @@ static lam_status pack(const lam_layer *layer, const float *const *parameters, v
     }
     if (status == LAM_OK) {
         collect_bias(options, packed);
-        status = lam_dense_create(width, options->spec.input, parameters[options->weight_ih], packed->bias,
-                                  &packed->input, err);
+        status = lam_linear_init(&packed->input, width, options->spec.input, parameters[options->weight_ih],
+                                 packed->bias, err);
     }
     if (status)
         discard(packed);
@@ -349,8 +350,8 @@ static void forward(const lam_layer_run *run)
         sweeps[d].h_last = options->last ? states + (size_t)d * layout.states : NULL;
         sweeps[d].trace = run->training ? (float *)run->saved + (size_t)d * layout.trace : NULL;
     }
-    lam_dense_forward(packed->input, layout.rows, (lam_matrix_in){run->in[0], options->spec.input}, false,
-                      LAM_DENSE_LINEAR, (lam_matrix){projection, layout.width}, run->pool);
+    lam_dense_forward(packed->input.forward, layout.rows, (lam_matrix_in){run->in[0], options->spec.input},
+                      false, LAM_DENSE_LINEAR, (lam_matrix){projection, layout.width}, run->pool);
     lam_sweeps_forward(sweeps, (size_t)options->directions, run->pool, workspace);
     for (int d = 0; d < options->directions && options->last; d++)
         copy_states(layout.lines, hidden, sweeps[d].h_last, run->out + (size_t)d * hidden, outputs, true);
@@ -382,11 +383,12 @@ static void aim_gradients(const lam_layer_run *run, int d, float *projection, fl
 static void backward(const lam_layer_run *run)
 {
     const struct sweep_options *options = run->layer->options;
+    const struct sweep_packed *packed = run->packed;
     size_t inputs = options->spec.input, directions = (size_t)options->directions;
     lam_sweep sweeps[MAX_DIRECTIONS];
     lam_sweep_grad grads[MAX_DIRECTIONS];
     float *projection = run->scratch;
-    describe(options, run->packed, run->in_shape[0], sweeps);
+    describe(options, packed, run->in_shape[0], sweeps);
     for (size_t d = 0; d < directions; d++)
         sweeps[d].g = projection; /* not read; says that the caller projects */
     struct sweep_layout layout = lay_out(options, sweeps, run->in_shape[0], run->pool, true);
@@ -403,9 +405,7 @@ static void backward(const lam_layer_run *run)
     lam_gemm_tn(layout.width, inputs, layout.rows, dg, (lam_matrix_in){run->in[0], inputs}, true,
                 (lam_matrix){run->d_parameters[options->weight_ih], inputs}, run->pool);
     if (run->d_in[0])
-        lam_gemm_nn(layout.rows, inputs, layout.width, dg,
-                    (lam_matrix_in){run->parameters[options->weight_ih], inputs}, run->add[0],
-                    (lam_matrix){run->d_in[0], inputs}, run->pool);
+        lam_linear_back(&packed->input, layout.rows, projection, run->add[0], run->d_in[0], run->pool);
 }
 
 static const char *const members[] = {"cell",         "units",    "directions", "return",
