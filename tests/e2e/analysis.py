@@ -44,7 +44,7 @@ def objects_of(d, study_uid, result):
 
 
 def check_series(d, name):
-    folder = glob.glob(harness.shared("data", "dicom", name, "*HCrop*"))[0]
+    folder = glob.glob(os.path.join(harness.shared("data", "dicom", name), "*HCrop*"))[0]
     paths = images.files_below(folder)
     first = pydicom.dcmread(paths[0])
     result = send_and_wait(d, folder, first.StudyInstanceUID)
