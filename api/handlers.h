@@ -33,6 +33,9 @@ void lam_rest_healthz(lam_request *request);
 void lam_rest_readyz(lam_request *request);
 void lam_rest_metrics(lam_request *request);
 
+/* capabilities.c: PS3.18 section 8.9 */
+void lam_capabilities(lam_request *request);
+
 /* openapi.c */
 void lam_rest_openapi(lam_request *request);
 

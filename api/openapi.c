@@ -7,6 +7,7 @@
 #include "api/handlers.h"
 #include "api/reply.h"
 #include "api/routes.h"
+#include "core/base/text.h"
 
 LAM_EMBED(lam_schemas_json, "api/schemas.json");
 
@@ -98,7 +99,11 @@ static json_t *all_paths(void)
             path = json_object();
             json_object_set_new(paths, route->path, path);
         }
-        json_object_set_new(path, strcmp(route->method, "POST") == 0 ? "post" : "get", operation(route));
+        char method[16];
+        size_t length = lam_text_copy(method, sizeof method, route->method);
+        for (size_t c = 0; c < length; c++)
+            method[c] = (char)(method[c] | 0x20);
+        json_object_set_new(path, method, operation(route));
     }
     return paths;
 }

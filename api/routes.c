@@ -32,6 +32,8 @@ enum { OPEN = LAM_ROUTE_OPEN, QUIET = LAM_ROUTE_QUIET, FREE = LAM_ROUTE_FREE_QUE
 
 /* clang-format off */
 const lam_route lam_routes[] = {
+    {"OPTIONS", "/dicom-web", lam_capabilities,
+     "Says what can be done here (PS3.18 section 8.9)", "application/vnd.sun.wadl+xml", NULL, 200, NULL, NULL, OPEN | FREE},
     {"POST", "/dicom-web/studies", lam_stow_handle,
      "Stores instances (STOW-RS, PS3.18 section 10.5)", NULL, "StoreResponse", 200, accepted, &lam_stow_body, FREE},
     {"POST", "/dicom-web/studies/{study}", lam_stow_handle,
@@ -192,7 +194,8 @@ lam_status lam_route_find(const char *method, const char *path, const lam_route 
     }
     if (allow->length == 0)
         return lam_fail(err, LAM_E_NOT_FOUND, "nothing is here; /api/v1/openapi.json lists what is");
-    lam_buffer_append_text(allow, ", OPTIONS");
+    if (!strstr(lam_buffer_text(allow), "OPTIONS"))
+        lam_buffer_append_text(allow, ", OPTIONS");
     return lam_fail(err, LAM_E_STATE, "%.16s is not possible here; allowed: %s", method,
                     lam_buffer_text(allow));
 }

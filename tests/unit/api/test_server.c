@@ -146,6 +146,8 @@ static void answers_each_route(void **state)
         {"GET", "/api/v1", "", 404},
         {"OPTIONS", "/api/v1/status", "", 204},
         {"OPTIONS", "/nothing", "", 404},
+        {"OPTIONS", "/dicom-web", "", 200},
+        {"GET", "/dicom-web", "", 405},
         {"BREW", "/api/v1/status", "", 405},
     };
     for (size_t i = 0; i < LAM_COUNT(cases); i++) {
@@ -164,6 +166,19 @@ static void says_what_is_allowed(void **state)
     a = client_ask(x->port, "OPTIONS", "/dicom-web/studies/1.2", "", NULL, 0);
     assert_string_equal(answer_header(&a, "Allow"), "POST, GET, HEAD, OPTIONS");
     assert_int_equal(a.body.length, 0);
+    answer_done(&a);
+}
+
+static void describes_its_capabilities(void **state)
+{
+    fixture *x = *state;
+    answer a = client_ask(x->port, "OPTIONS", "/dicom-web", "", NULL, 0);
+    assert_int_equal(a.status, 200);
+    assert_string_equal(answer_header(&a, "Content-Type"), "application/vnd.sun.wadl+xml");
+    assert_non_null(strstr(
+        lam_buffer_text(&a.body),
+        "<resource path=\"studies/{study}\"><param name=\"study\" style=\"template\" type=\"xs:string\" "
+        "required=\"true\"/><method name=\"POST\">"));
     answer_done(&a);
 }
 
@@ -268,7 +283,9 @@ static void document_lists_every_route(void **state)
     for (size_t i = 0; i < lam_route_count; i++) {
         const json_t *path = json_object_get(paths, lam_routes[i].path);
         const json_t *operation =
-            json_object_get(path, strcmp(lam_routes[i].method, "POST") ? "get" : "post");
+            json_object_get(path, strcmp(lam_routes[i].method, "POST") == 0  ? "post"
+                                  : strcmp(lam_routes[i].method, "GET") == 0 ? "get"
+                                                                             : "options");
         char status[8];
         snprintf(status, sizeof status, "%u", lam_routes[i].success);
         if (!json_object_get(json_object_get(operation, "responses"), status))
@@ -666,6 +683,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_SERVER(answers_each_route),
         WITH_SERVER(says_what_is_allowed),
+        WITH_SERVER(describes_its_capabilities),
         WITH_SERVER(hands_parameters_on),
         WITH_SERVER(head_has_the_headers_of_get),
         WITH_SERVER(not_ready_says_why),
