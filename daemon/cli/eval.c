@@ -65,14 +65,14 @@ static int parse_arguments(int argc, char **argv, struct eval_options *out)
 static lam_status evaluate(const struct eval_options *options, const lam_bundle *bundle, size_t *cases,
                            lam_scores *scores, lam_error *err)
 {
-    LAM_AUTO_PTR(lam_dataset) *dataset = NULL;
+    LAM_AUTO_PTR(lam_samples) *dataset = NULL;
     lam_pool *pool = NULL;
-    lam_status status = lam_dataset_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle),
+    lam_status status = lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle),
                                          options->data, options->data_count, &dataset, err);
     if (status == LAM_OK)
         status = lam_pool_create((size_t)options->threads, &pool, err);
     if (status == LAM_OK) {
-        *cases = lam_dataset_count(dataset);
+        *cases = lam_samples_count(dataset);
         status = lam_evaluate(lam_bundle_manifest(bundle), lam_bundle_weights(bundle), dataset, pool, true,
                               scores, err);
     }

@@ -23,7 +23,7 @@ struct result {
 
 struct job {
     const lam_manifest *manifest;
-    const lam_dataset *dataset;
+    const lam_samples *dataset;
     lam_predictor **predictors; /* by worker */
     struct result *results;     /* by case */
     bool thorough, keep;
@@ -120,7 +120,7 @@ static lam_status score_map(const struct job *job, const lam_sample *sample,
                             const lam_segmentation *segmentation, struct result *result, lam_error *err)
 {
     int64_t count = sample->size[0] * sample->size[1] * sample->size[2];
-    const double *spacing = lam_dataset_spacing(job->dataset);
+    const double *spacing = lam_samples_spacing(job->dataset);
     double voxel_ml = spacing[0] * spacing[1] * spacing[2] / 1000;
     for (int c = 1; c < job->classes; c++) {
         int64_t voxels = 0;
@@ -144,7 +144,7 @@ static lam_status score_map(const struct job *job, const lam_sample *sample,
 static lam_status run_case(const struct job *job, lam_predictor *predictor, const lam_sample *sample,
                            struct result *result, lam_error *err)
 {
-    const double *spacing = lam_dataset_spacing(job->dataset);
+    const double *spacing = lam_samples_spacing(job->dataset);
     lam_volume volume = {.voxels = sample->raw};
     lam_status status;
     memcpy(volume.size, sample->size, sizeof volume.size);
@@ -166,7 +166,7 @@ static void case_task(void *context, size_t index, size_t worker)
 {
     struct job *job = context;
     struct result *result = &job->results[index];
-    const lam_sample *sample = lam_dataset_at(job->dataset, index);
+    const lam_sample *sample = lam_samples_at(job->dataset, index);
     result->status = run_case(job, job->predictors[worker], sample, result, &result->error);
     if (result->status)
         lam_error_prefix(&result->error, "%s", sample->id);
@@ -189,7 +189,7 @@ static void job_done(struct job *job, size_t workers)
 {
     for (size_t i = 0; job->predictors && i < workers; i++)
         lam_predictor_free(job->predictors[i]);
-    for (size_t i = 0; job->results && i < lam_dataset_count(job->dataset); i++) {
+    for (size_t i = 0; job->results && i < lam_samples_count(job->dataset); i++) {
         free(job->results[i].probabilities);
         free(job->results[i].labels);
     }
@@ -199,7 +199,7 @@ static void job_done(struct job *job, size_t workers)
 
 static lam_status run_all(struct job *job, const lam_weights *weights, lam_pool *pool, lam_error *err)
 {
-    size_t workers = lam_pool_threads(pool), cases = lam_dataset_count(job->dataset);
+    size_t workers = lam_pool_threads(pool), cases = lam_samples_count(job->dataset);
     const lam_manifest *manifest = job->manifest;
     size_t classes =
         manifest->task == LAM_TASK_SEGMENTATION ? manifest->segment_count + 1 : manifest->class_count;
@@ -233,7 +233,7 @@ static lam_status run_all(struct job *job, const lam_weights *weights, lam_pool 
 static double mean_over_cases(const struct job *job, int label, size_t offset)
 {
     double sum = 0, used = 0;
-    for (size_t i = 0; i < lam_dataset_count(job->dataset); i++) {
+    for (size_t i = 0; i < lam_samples_count(job->dataset); i++) {
         double value = ((const double *)((const char *)&job->results[i] + offset))[label];
         if (!isnan(value)) {
             sum += value;
@@ -246,7 +246,7 @@ static double mean_over_cases(const struct job *job, int label, size_t offset)
 static double calibration_error(const struct job *job)
 {
     lam_calibration all = {0};
-    for (size_t i = 0; i < lam_dataset_count(job->dataset); i++)
+    for (size_t i = 0; i < lam_samples_count(job->dataset); i++)
         for (int b = 0; b < 15; b++) {
             all.confidence[b] += job->results[i].calibration.confidence[b];
             all.correct[b] += job->results[i].calibration.correct[b];
@@ -276,7 +276,7 @@ static void sum_segmentation(const struct job *job, lam_scores *out)
 
 static lam_status add_auc(const struct job *job, lam_scores *out, lam_error *err)
 {
-    size_t cases = lam_dataset_count(job->dataset);
+    size_t cases = lam_samples_count(job->dataset);
     lam_autofree double *scores = malloc(cases * sizeof *scores);
     lam_autofree uint8_t *positive = malloc(cases);
     double sum = 0;
@@ -300,7 +300,7 @@ static lam_status add_auc(const struct job *job, lam_scores *out, lam_error *err
 
 static lam_status sum_classification(const struct job *job, lam_scores *out, lam_error *err)
 {
-    size_t cases = lam_dataset_count(job->dataset);
+    size_t cases = lam_samples_count(job->dataset);
     lam_confusion confusion = {0};
     double right = 0;
     for (size_t i = 0; i < cases; i++) {
@@ -327,7 +327,7 @@ static lam_status sum_classification(const struct job *job, lam_scores *out, lam
     return LAM_OK;
 }
 
-lam_status lam_evaluate(const lam_manifest *manifest, const lam_weights *weights, const lam_dataset *dataset,
+lam_status lam_evaluate(const lam_manifest *manifest, const lam_weights *weights, const lam_samples *dataset,
                         lam_pool *pool, bool thorough, lam_scores *out, lam_error *err)
 {
     struct job job = {.manifest = manifest, .dataset = dataset, .thorough = thorough};
@@ -349,7 +349,7 @@ lam_status lam_evaluate(const lam_manifest *manifest, const lam_weights *weights
 static double likelihood(const struct job *job, double ratio)
 {
     double sum = 0, rows = 0;
-    for (size_t i = 0; i < lam_dataset_count(job->dataset); i++) {
+    for (size_t i = 0; i < lam_samples_count(job->dataset); i++) {
         const struct result *result = &job->results[i];
         for (int64_t r = 0; r < result->rows; r++) {
             const float *p = result->probabilities + r * job->classes;
@@ -378,7 +378,7 @@ static double best_ratio(const struct job *job)
 }
 
 lam_status lam_evaluate_temperature(const lam_manifest *manifest, const lam_weights *weights,
-                                    const lam_dataset *dataset, lam_pool *pool, double *out, lam_error *err)
+                                    const lam_samples *dataset, lam_pool *pool, double *out, lam_error *err)
 {
     struct job job = {.manifest = manifest, .dataset = dataset, .keep = true};
     lam_status status = run_all(&job, weights, pool, err);

@@ -3,7 +3,7 @@
 #define LAMINA_RNN_TRAIN_EVALUATE_H
 
 #include "core/rnn/kernels/pool.h"
-#include "core/rnn/train/dataset.h"
+#include "core/rnn/train/samples.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,13 +30,13 @@ double lam_scores_get(const lam_scores *scores, const char *name);
  * predicted or true, and 2 voxels around it). Classification: accuracy, auc (mean of one against the rest),
  * ece; for two classes sensitivity, specificity, f1 of class 1. Cases run on the pool's threads; sums run in
  * their order. */
-lam_status lam_evaluate(const lam_manifest *manifest, const lam_weights *weights, const lam_dataset *dataset,
+lam_status lam_evaluate(const lam_manifest *manifest, const lam_weights *weights, const lam_samples *dataset,
                         lam_pool *pool, bool thorough, lam_scores *out, lam_error *err);
 
 /* The temperature that makes the probabilities fit the labels best (least negative log-likelihood; Guo 2017),
  * over what counts for ece. Between 0.1 and 10. */
 lam_status lam_evaluate_temperature(const lam_manifest *manifest, const lam_weights *weights,
-                                    const lam_dataset *dataset, lam_pool *pool, double *out, lam_error *err);
+                                    const lam_samples *dataset, lam_pool *pool, double *out, lam_error *err);
 
 #ifdef __cplusplus
 }

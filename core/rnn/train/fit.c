@@ -21,7 +21,7 @@ struct fit {
     lam_manifest *manifest;
     lam_network *network;
     lam_recipe recipe;
-    lam_dataset *data, *train, *validation; /* train may be data itself */
+    lam_samples *data, *train, *validation; /* train may be data itself */
     lam_pool *pool;
     lam_weights *weights;
     lam_trainer *trainer;
@@ -40,9 +40,9 @@ static void fit_done(struct fit *fit)
     lam_weights_free(fit->weights);
     lam_pool_free(fit->pool);
     if (fit->train != fit->data)
-        lam_dataset_free(fit->train);
-    lam_dataset_free(fit->validation);
-    lam_dataset_free(fit->data);
+        lam_samples_free(fit->train);
+    lam_samples_free(fit->validation);
+    lam_samples_free(fit->data);
     lam_network_free(fit->network);
     lam_manifest_free(fit->manifest);
     lam_curve_done(&fit->curve);
@@ -120,18 +120,18 @@ static lam_status open_data(struct fit *fit, lam_error *err)
 {
     const lam_fit_settings *s = fit->settings;
     lam_status status =
-        lam_dataset_load(fit->manifest, fit->network, s->data, s->data_count, &fit->data, err);
+        lam_samples_load(fit->manifest, fit->network, s->data, s->data_count, &fit->data, err);
     fit->train = fit->data;
     if (status)
         return status;
     if (s->validation_count)
-        return lam_dataset_load(fit->manifest, fit->network, s->validation, s->validation_count,
+        return lam_samples_load(fit->manifest, fit->network, s->validation, s->validation_count,
                                 &fit->validation, err);
     if (s->folds < 2)
         return LAM_OK;
-    lam_dataset *others = NULL;
-    if ((status = lam_dataset_fold(fit->data, s->fold, s->folds, false, &fit->validation, err)) ||
-        (status = lam_dataset_fold(fit->data, s->fold, s->folds, true, &others, err)))
+    lam_samples *others = NULL;
+    if ((status = lam_samples_fold(fit->data, s->fold, s->folds, false, &fit->validation, err)) ||
+        (status = lam_samples_fold(fit->data, s->fold, s->folds, true, &others, err)))
         return status;
     fit->train = others;
     return LAM_OK;

@@ -35,7 +35,7 @@ struct shard {
 struct lam_trainer {
     const lam_manifest *manifest;
     const lam_network *network;
-    const lam_dataset *dataset;
+    const lam_samples *dataset;
     lam_recipe recipe;
     lam_weights *weights;
     lam_weights *average; /* NULL: the recipe has none */
@@ -87,9 +87,9 @@ void lam_trainer_free(lam_trainer *trainer)
 static size_t largest_input(const lam_trainer *trainer, size_t *scores)
 {
     size_t most = 1, classes = (size_t)lam_network_output_channels(trainer->network);
-    for (size_t i = 0; i < lam_dataset_count(trainer->dataset); i++) {
+    for (size_t i = 0; i < lam_samples_count(trainer->dataset); i++) {
         lam_padding padding =
-            lam_prepare_padding(&trainer->manifest->preprocessing, lam_dataset_at(trainer->dataset, i)->size);
+            lam_prepare_padding(&trainer->manifest->preprocessing, lam_samples_at(trainer->dataset, i)->size);
         size_t voxels = (size_t)(padding.size[0] * padding.size[1] * padding.size[2]);
         most = voxels > most ? voxels : most;
     }
@@ -121,7 +121,7 @@ static lam_status make_workers(lam_trainer *trainer, lam_error *err)
 static lam_status make_buffers(lam_trainer *trainer, lam_error *err)
 {
     size_t floats = (size_t)lam_network_parameter_floats(trainer->network) + 1;
-    size_t samples = lam_dataset_count(trainer->dataset);
+    size_t samples = lam_samples_count(trainer->dataset);
     trainer->shard_count = (trainer->recipe.batch + trainer->recipe.shard - 1) / trainer->recipe.shard;
     trainer->shards = calloc((size_t)trainer->shard_count, sizeof *trainer->shards);
     trainer->order = malloc(samples * sizeof *trainer->order);
@@ -144,22 +144,22 @@ static lam_status make_buffers(lam_trainer *trainer, lam_error *err)
 
 static lam_status check_samples(const lam_trainer *trainer, lam_error *err)
 {
-    const lam_sample *first = lam_dataset_at(trainer->dataset, 0);
+    const lam_sample *first = lam_samples_at(trainer->dataset, 0);
     if (lam_network_output_channels(trainer->network) > 256)
         return lam_fail(err, LAM_E_LIMIT, "networks of more than 256 classes cannot be trained");
     if (lam_network_input_channels(trainer->network) > 1 &&
         (trainer->recipe.augmentation.spatial || trainer->recipe.augmentation.blur_probability > 0))
         return lam_fail(err, LAM_E_UNSUPPORTED, "`augmentation`: deforming works on one channel");
-    for (size_t i = 1; i < lam_dataset_count(trainer->dataset) && trainer->recipe.shard > 1; i++)
-        if (memcmp(lam_dataset_at(trainer->dataset, i)->size, first->size, sizeof first->size) != 0)
+    for (size_t i = 1; i < lam_samples_count(trainer->dataset) && trainer->recipe.shard > 1; i++)
+        if (memcmp(lam_samples_at(trainer->dataset, i)->size, first->size, sizeof first->size) != 0)
             return lam_fail(err, LAM_E_INVALID,
                             "`shard` above 1 needs samples of one size; %s differs from %s",
-                            lam_dataset_at(trainer->dataset, i)->id, first->id);
+                            lam_samples_at(trainer->dataset, i)->id, first->id);
     return LAM_OK;
 }
 
 lam_status lam_trainer_create(const lam_manifest *manifest, const lam_recipe *recipe,
-                              const lam_dataset *dataset, lam_weights *weights, lam_pool *pool, uint64_t seed,
+                              const lam_samples *dataset, lam_weights *weights, lam_pool *pool, uint64_t seed,
                               lam_trainer **out, lam_error *err)
 {
     LAM_AUTO_PTR(lam_trainer) *trainer = calloc(1, sizeof *trainer);
@@ -174,7 +174,7 @@ lam_status lam_trainer_create(const lam_manifest *manifest, const lam_recipe *re
     trainer->weights = weights;
     trainer->pool = pool;
     trainer->seed = seed;
-    trainer->steps_an_epoch = ((int64_t)lam_dataset_count(dataset) + recipe->batch - 1) / recipe->batch;
+    trainer->steps_an_epoch = ((int64_t)lam_samples_count(dataset) + recipe->batch - 1) / recipe->batch;
     if ((status = check_samples(trainer, err)) || (status = make_workers(trainer, err)) ||
         (status = make_buffers(trainer, err)))
         return status;
@@ -212,7 +212,7 @@ static uint8_t *shard_map(const struct worker *worker, const lam_padding *paddin
 static void fill_sample(const lam_trainer *trainer, struct worker *worker, uint32_t number,
                         const lam_padding *padding, float *input, uint8_t *map)
 {
-    const lam_sample *sample = lam_dataset_at(trainer->dataset, number);
+    const lam_sample *sample = lam_samples_at(trainer->dataset, number);
     int64_t channels = lam_network_input_channels(trainer->network);
     int64_t values = sample->size[0] * sample->size[1] * sample->size[2] * channels;
     int64_t flat[3] = {1, 1, values};
@@ -230,7 +230,7 @@ static double sample_loss(const lam_trainer *trainer, struct worker *worker, uin
                           const uint8_t *map)
 {
     const lam_shape *shape = lam_session_output_shape(worker->session);
-    const lam_sample *sample = lam_dataset_at(trainer->dataset, number);
+    const lam_sample *sample = lam_samples_at(trainer->dataset, number);
     int classes = (int)shape->dim[shape->rank - 1];
     int64_t rows = 1;
     for (int i = 1; i < shape->rank - 1; i++)
@@ -249,7 +249,7 @@ static lam_status run_shard(lam_trainer *trainer, struct worker *worker, int64_t
 {
     const uint32_t *samples = trainer->order + trainer->batch_begin + begin;
     lam_padding padding = lam_prepare_padding(&trainer->manifest->preprocessing,
-                                              lam_dataset_at(trainer->dataset, samples[0])->size);
+                                              lam_samples_at(trainer->dataset, samples[0])->size);
     int64_t channels = lam_network_input_channels(trainer->network);
     lam_shape shape = lam_prepare_shape(&padding, lam_network_axes(trainer->network), count, channels);
     lam_status status = lam_bundle_plan(trainer->manifest, worker->session, &shape, err);
@@ -333,7 +333,7 @@ static lam_epoch summarise(const lam_trainer *trainer, int64_t steps, double los
 lam_status lam_trainer_run_epoch(lam_trainer *trainer, lam_trainer_report *report, void *context,
                                  lam_epoch *out, lam_error *err)
 {
-    int64_t samples = (int64_t)lam_dataset_count(trainer->dataset), start = lam_clock_monotonic_us();
+    int64_t samples = (int64_t)lam_samples_count(trainer->dataset), start = lam_clock_monotonic_us();
     lam_random random = stream(trainer, STREAM_ORDER, 0);
     lam_epoch epoch = {0};
     double losses = 0, norms = 0;
@@ -402,7 +402,7 @@ static void describe(const lam_trainer *trainer, char text[160])
 {
     snprintf(text, 160, "seed %llu, %lld parameters, %zu samples, batch %lld, shard %lld, epochs %lld",
              (unsigned long long)trainer->seed, (long long)lam_network_parameter_floats(trainer->network),
-             lam_dataset_count(trainer->dataset), (long long)trainer->recipe.batch,
+             lam_samples_count(trainer->dataset), (long long)trainer->recipe.batch,
              (long long)trainer->recipe.shard, (long long)trainer->recipe.epochs);
 }
 

@@ -7,8 +7,8 @@
 #define LAMINA_RNN_TRAIN_TRAINER_H
 
 #include "core/rnn/kernels/pool.h"
-#include "core/rnn/train/dataset.h"
 #include "core/rnn/train/recipe.h"
+#include "core/rnn/train/samples.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,7 +31,7 @@ typedef bool lam_trainer_report(void *context, const lam_epoch *so_far);
 /* Trains `weights` in place. All but the recipe (copied) must outlive the trainer. Errors: LAM_E_INVALID (the
  * samples of a shard differ in size, the loss does not fit the task), LAM_E_NO_MEMORY. */
 lam_status lam_trainer_create(const lam_manifest *manifest, const lam_recipe *recipe,
-                              const lam_dataset *dataset, lam_weights *weights, lam_pool *pool, uint64_t seed,
+                              const lam_samples *dataset, lam_weights *weights, lam_pool *pool, uint64_t seed,
                               lam_trainer **out, lam_error *err);
 void lam_trainer_free(lam_trainer *trainer);
 LAM_DEFINE_AUTO(lam_trainer, lam_trainer_free)

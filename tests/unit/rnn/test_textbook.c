@@ -87,7 +87,7 @@ static void test_loss_curve_is_pytorchs(void **state)
     lam_manifest *manifest;
     lam_network *network;
     lam_recipe recipe;
-    lam_dataset *dataset;
+    lam_samples *dataset;
     lam_weights *weights;
     lam_trainer *trainer;
     char path[64];
@@ -96,7 +96,7 @@ static void test_loss_curve_is_pytorchs(void **state)
     assert_ok(lam_manifest_parse(model, strlen(model), &manifest, &err), err);
     assert_ok(lam_network_create(manifest->network, &network, &err), err);
     assert_ok(lam_recipe_parse(manifest, &recipe, &err), err);
-    assert_ok(lam_dataset_load(manifest, network, paths, 1, &dataset, &err), err);
+    assert_ok(lam_samples_load(manifest, network, paths, 1, &dataset, &err), err);
     unlink(path);
     assert_ok(lam_weights_create(network, 1, &weights, &err), err);
     set_weights(network, weights);
@@ -122,7 +122,7 @@ static void test_loss_curve_is_pytorchs(void **state)
     fclose(golden);
     lam_trainer_free(trainer);
     lam_weights_free(weights);
-    lam_dataset_free(dataset);
+    lam_samples_free(dataset);
     lam_network_free(network);
     lam_manifest_free(manifest);
 }

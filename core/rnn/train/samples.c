@@ -1,4 +1,4 @@
-#include "core/rnn/train/dataset.h"
+#include "core/rnn/train/samples.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 enum { MAX_SAMPLES = 10000000, MAX_FILES = 1024 };
 
-struct lam_dataset {
+struct lam_samples {
     const lam_manifest *manifest;
     int axes;
     int64_t channels;
@@ -22,7 +22,7 @@ struct lam_dataset {
     bool borrowed; /* samples belong to another dataset */
 };
 
-void lam_dataset_free(lam_dataset *dataset)
+void lam_samples_free(lam_samples *dataset)
 {
     if (!dataset)
         return;
@@ -64,7 +64,7 @@ static lam_status convert(const lam_tensor *tensor, size_t first, size_t count, 
 }
 
 /* Axis sizes of one image, given its dimensions from `skip` on. */
-static lam_status read_size(const lam_dataset *dataset, const lam_shape *shape, int skip, int64_t size[3],
+static lam_status read_size(const lam_samples *dataset, const lam_shape *shape, int skip, int64_t size[3],
                             lam_error *err)
 {
     char text[LAM_SHAPE_TEXT];
@@ -82,7 +82,7 @@ static lam_status read_size(const lam_dataset *dataset, const lam_shape *shape, 
     return LAM_OK;
 }
 
-static lam_status add_sample(lam_dataset *dataset, const char *id, lam_sample **out, lam_error *err)
+static lam_status add_sample(lam_samples *dataset, const char *id, lam_sample **out, lam_error *err)
 {
     if (dataset->count == dataset->room) {
         size_t room = dataset->room ? dataset->room * 2 : 256;
@@ -102,7 +102,7 @@ static lam_status add_sample(lam_dataset *dataset, const char *id, lam_sample **
 }
 
 /* Reads the image that starts at element `first` and normalises it. */
-static lam_status fill_image(const lam_dataset *dataset, const lam_tensor *tensor, size_t first,
+static lam_status fill_image(const lam_samples *dataset, const lam_tensor *tensor, size_t first,
                              lam_sample *sample, lam_error *err)
 {
     size_t count = (size_t)(sample->size[0] * sample->size[1] * sample->size[2] * dataset->channels);
@@ -118,7 +118,7 @@ static lam_status fill_image(const lam_dataset *dataset, const lam_tensor *tenso
     return status;
 }
 
-static lam_status check_labels(const lam_dataset *dataset, const uint8_t *labels, size_t count,
+static lam_status check_labels(const lam_samples *dataset, const uint8_t *labels, size_t count,
                                lam_error *err)
 {
     for (size_t i = 0; i < count; i++)
@@ -131,7 +131,7 @@ static lam_status check_labels(const lam_dataset *dataset, const uint8_t *labels
 /* ---- files ---- */
 
 /* ID.image and ID.label. */
-static lam_status add_case(lam_dataset *dataset, const lam_safetensors *file, const lam_tensor *image,
+static lam_status add_case(lam_samples *dataset, const lam_safetensors *file, const lam_tensor *image,
                            lam_error *err)
 {
     char id[200], key[208];
@@ -160,7 +160,7 @@ static lam_status add_case(lam_dataset *dataset, const lam_safetensors *file, co
 }
 
 /* images and labels. */
-static lam_status add_array(lam_dataset *dataset, const lam_tensor *images, const lam_tensor *labels,
+static lam_status add_array(lam_samples *dataset, const lam_tensor *images, const lam_tensor *labels,
                             lam_error *err)
 {
     char id[32];
@@ -193,7 +193,7 @@ static bool ends_with(const char *text, const char *end)
     return length > part && strcmp(text + length - part, end) == 0;
 }
 
-static void read_spacing(lam_dataset *dataset, const lam_safetensors *file)
+static void read_spacing(lam_samples *dataset, const lam_safetensors *file)
 {
     const char *text = lam_safetensors_metadata(file, "spacing_mm");
     double z, y, x;
@@ -204,7 +204,7 @@ static void read_spacing(lam_dataset *dataset, const lam_safetensors *file)
     }
 }
 
-static lam_status add_file(lam_dataset *dataset, const char *path, lam_error *err)
+static lam_status add_file(lam_samples *dataset, const char *path, lam_error *err)
 {
     lam_safetensors *file = NULL;
     if (dataset->file_count == MAX_FILES)
@@ -225,10 +225,10 @@ static lam_status add_file(lam_dataset *dataset, const char *path, lam_error *er
     return status;
 }
 
-lam_status lam_dataset_load(const lam_manifest *manifest, const lam_network *network,
-                            const char *const *paths, size_t path_count, lam_dataset **out, lam_error *err)
+lam_status lam_samples_load(const lam_manifest *manifest, const lam_network *network,
+                            const char *const *paths, size_t path_count, lam_samples **out, lam_error *err)
 {
-    LAM_AUTO_PTR(lam_dataset) *dataset = calloc(1, sizeof *dataset);
+    LAM_AUTO_PTR(lam_samples) *dataset = calloc(1, sizeof *dataset);
     if (!dataset)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     dataset->manifest = manifest;
@@ -251,13 +251,13 @@ lam_status lam_dataset_load(const lam_manifest *manifest, const lam_network *net
     return LAM_OK;
 }
 
-lam_status lam_dataset_fold(const lam_dataset *dataset, int fold, int folds, bool others, lam_dataset **out,
+lam_status lam_samples_fold(const lam_samples *dataset, int fold, int folds, bool others, lam_samples **out,
                             lam_error *err)
 {
     if (folds < 2 || fold < 0 || fold >= folds || (size_t)folds > dataset->count)
         return lam_fail(err, LAM_E_INVALID, "fold %d of %d cannot be made from %zu samples", fold, folds,
                         dataset->count);
-    lam_dataset *part = calloc(1, sizeof *part);
+    lam_samples *part = calloc(1, sizeof *part);
     lam_sample *samples = calloc(dataset->count, sizeof *samples);
     if (!part || !samples) {
         free(part);
@@ -277,17 +277,17 @@ lam_status lam_dataset_fold(const lam_dataset *dataset, int fold, int folds, boo
     return LAM_OK;
 }
 
-size_t lam_dataset_count(const lam_dataset *dataset)
+size_t lam_samples_count(const lam_samples *dataset)
 {
     return dataset->count;
 }
 
-const lam_sample *lam_dataset_at(const lam_dataset *dataset, size_t index)
+const lam_sample *lam_samples_at(const lam_samples *dataset, size_t index)
 {
     return &dataset->samples[index];
 }
 
-const double *lam_dataset_spacing(const lam_dataset *dataset)
+const double *lam_samples_spacing(const lam_samples *dataset)
 {
     return dataset->spacing_mm;
 }
