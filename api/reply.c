@@ -78,7 +78,7 @@ void lam_reply_text(lam_request *request, unsigned status, const char *media_typ
 
 static void reply_json_as(lam_request *request, unsigned status, const char *media_type, json_t *value)
 {
-    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+    char *text = value ? json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15)) : NULL;
     json_decref(value);
     lam_reply_text(request, status, media_type, text, text ? strlen(text) : 0);
 }
