@@ -79,6 +79,10 @@ INLINE vf vf_scale_normal(vf a, vf n)
 {
     return _mm512_scalef_ps(a, n);
 }
+INLINE vf vf_round(vf a) /* |a| < 2^22 */
+{
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 
 #elif defined(__AVX2__) && defined(__FMA__)
 
@@ -157,6 +161,10 @@ INLINE vf vf_scale(vf a, vf n)
 INLINE vf vf_scale_normal(vf a, vf n)
 {
     return a * vf_power(_mm256_cvtps_epi32(n));
+}
+INLINE vf vf_round(vf a)
+{
+    return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
 #else
@@ -246,6 +254,11 @@ INLINE vf vf_scale_normal(vf a, vf n)
 {
     return a * vf_power(vf_to_int(n));
 }
+INLINE vf vf_round(vf a)
+{
+    const vf magic = vf_set(12582912.0f); /* 1.5·2^23: adding it rounds to an integer */
+    return (a + magic) - magic;
+}
 
 #endif
 
@@ -253,23 +266,25 @@ INLINE vf vf_scale_normal(vf a, vf n)
  * compiler reads them after the loop instead of keeping them in registers through it, where the sums must be.
  */
 typedef struct vf_constants {
-    float one, magic, log2_e, ln2_high, ln2_low;
+    float one, log2_e, ln2_high, ln2_low;
     float exp[4]; /* of f², f³, f⁴, f⁵ in exp(f) - 1 - f; minimax on ±ln2/2, relative error 1.1e-7 */
-    float exp_least, exp_most, limit; /* where exp is 0 and infinite; where a gate is 0 or 1 */
-    float tanh_limit;                 /* where tanh is 1 in float */
+    float exp_least, exp_most; /* where exp is 0 and infinite */
+    float gate_limit;          /* ±126: beyond it a gate is 0 or 1 */
+    float exp2[5];             /* of f … f⁵ in 2^f - 1; minimax on ±1/2, relative error 9.2e-8 */
+    float tanh_limit;          /* where tanh is 1 in float */
     float tanh_top[4], tanh_bottom[4]; /* of u, u², u³, u⁴ in x·(1 + …) / (1 + …), u = x²; minimax, 2.1e-8 */
 } vf_constants;
 
 static const vf_constants vf_constants_known = {
     .one = 1.0f,
-    .magic = 12582912.0f, /* 1.5·2^23: adding it rounds to an integer */
     .log2_e = 1.44269504f,
     .ln2_high = -0.693359375f,
     .ln2_low = 2.12194440e-4f,
     .exp = {4.999923031e-1f, 1.666711539e-1f, 4.189033157e-2f, 8.312501289e-3f},
     .exp_least = -104.5f,
     .exp_most = 89.5f,
-    .limit = 87.0f,
+    .gate_limit = 126.0f,
+    .exp2 = {6.931469764e-1f, 2.402224046e-1f, 5.550735032e-2f, 9.671619004e-3f, 1.326459076e-3f},
     .tanh_limit = 9.02f,
     .tanh_top = {1.337972432e-1f, 3.494031727e-3f, 2.058347127e-5f, 1.331906851e-8f},
     .tanh_bottom = {4.671304524e-1f, 2.587107383e-2f, 3.283089900e-4f, 7.762011478e-7f},
@@ -285,8 +300,7 @@ INLINE const vf_constants *vf_constants_here(void)
 /* exp(x) = p · 2^n with n integral and p in [0.7, 1.42]. */
 INLINE vf vf_exp_reduced(const vf_constants *k, vf x, vf *n)
 {
-    vf magic = vf_set(k->magic);
-    *n = vf_fma(x, vf_set(k->log2_e), magic) - magic;
+    *n = vf_round(x * vf_set(k->log2_e));
     vf f = vf_fma(*n, vf_set(k->ln2_high), x);
     f = vf_fma(*n, vf_set(k->ln2_low), f);
     vf p = vf_fma(vf_set(k->exp[3]), f, vf_set(k->exp[2]));
@@ -307,14 +321,20 @@ INLINE vf vf_clamp(vf x, float limit)
     return vf_max(vf_set(-limit), vf_min(vf_set(limit), x));
 }
 
-/* 1 + exp(-x), x taken as within ±87: the denominator of a sigmoid, always finite. */
+/* 1 + exp(-x), always finite: the denominator of a sigmoid. Works in powers of two without a second step of
+ * reduction, whose error the sigmoid's flatness hides. */
 INLINE vf vf_sigmoid_denominator(const vf_constants *k, vf x)
 {
-    vf n, p = vf_exp_reduced(k, vf_set(0.0f) - vf_clamp(x, k->limit), &n);
+    vf y = vf_clamp(x * vf_set(-k->log2_e), k->gate_limit), n = vf_round(y), f = y - n;
+    vf p = vf_fma(vf_set(k->exp2[4]), f, vf_set(k->exp2[3]));
+    p = vf_fma(p, f, vf_set(k->exp2[2]));
+    p = vf_fma(p, f, vf_set(k->exp2[1]));
+    p = vf_fma(p, f, vf_set(k->exp2[0]));
+    p = vf_fma(p, f, vf_set(k->one));
     return vf_scale_normal(p, n) + vf_set(k->one);
 }
 
-/* A gate: absolute error 1e-7 everywhere (relative error grows below -17). */
+/* A gate: absolute error 1.5e-7. */
 INLINE vf vf_gate(const vf_constants *k, vf x)
 {
     return vf_set(k->one) / vf_sigmoid_denominator(k, x);
