@@ -38,6 +38,7 @@ $(foreach part,base rnn dicom api daemon,$(foreach source,$(shell find tests/uni
 
 # ---- tools that tests and the demo need: tests/tools/<name>.c becomes build/lamina-<name> ----
 TEST_TOOLS = $(patsubst tests/tools/%.c,$(BUILD)/lamina-%,$(wildcard tests/tools/*.c))
+.SECONDARY: $(call obj,$(wildcard tests/tools/*.c))
 $(BUILD)/lamina-%: $(call obj,tests/tools/%.c) $(foreach l,dicom core,$(call lib,$(l)))
 	$(call say,LD )
 	$(Q)$(CXX) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(UNIT_LIBS_dicom) $(CORE_LIBS)

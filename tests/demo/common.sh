@@ -5,7 +5,7 @@ build=${LAMINA_BUILD:-build}
 case $build in /*) ;; *) build=$root/$build ;; esac
 place=$build/demo
 
-say() { printf '%s\n' "$*"; }
+say() { printf '%s\n' "$@"; }
 die() {
 	printf 'demo: %s\n' "$*" >&2
 	exit 1

@@ -79,7 +79,8 @@ def check_objects(objects, sources, result):
     for ds in (seg, sr):
         for name in ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyInstanceUID", "StudyDate",
                      "StudyTime", "StudyID", "AccessionNumber"):
-            assert ds.get(name) == sources[0].get(name), (name, ds.get(name), sources[0].get(name))
+            # What the source leaves out and the result must have is empty there.
+            assert (ds.get(name) or None) == (sources[0].get(name) or None), (name, ds.get(name), sources[0].get(name))
         assert ds.SeriesInstanceUID != sources[0].SeriesInstanceUID
     check_segmentation(seg, by_uid, result)
     check_report(sr, seg, by_uid, result)
@@ -136,6 +137,15 @@ def check_report(sr, seg, by_uid, result):
                 for study in sr.CurrentRequestedProcedureEvidenceSequence
                 for series in study.ReferencedSeriesSequence for instance in series.ReferencedSOPSequence}
     assert set(by_uid) <= evidence and seg.SOPInstanceUID in evidence, "evidence is not complete"
+
+
+def test_the_validators_notice_what_is_wrong():
+    """Else their silence would mean nothing."""
+    source = images.series(slices=2)
+    del source[0].ImageType
+    source[1].PatientID = "SOMEBODY-ELSE"
+    paths = images.save(source, tempfile.mkdtemp())
+    assert dciodvfy(paths[0]) and dcentvfy(paths)
 
 
 def test_the_real_study_a(d):

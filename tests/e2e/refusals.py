@@ -41,7 +41,7 @@ def test_a_localizer_with_mixed_orientations(d):
         mixed += images.series(slices=10, study=study, orientation=orientation)
     for ds in mixed:
         ds.SeriesInstanceUID, ds.FrameOfReferenceUID = series, mixed[0].FrameOfReferenceUID
-    refused(d, mixed, "orientation")
+    refused(d, mixed, "orientation", "turned")
 
 
 def test_one_slice(d):
@@ -64,7 +64,7 @@ def test_mixed_sizes(d):
 def test_two_slices_at_the_same_place(d):
     doubled = images.series()
     doubled[10].ImagePositionPatient = doubled[11].ImagePositionPatient
-    refused(d, doubled, "position", "same", "twice", "spacing")
+    refused(d, doubled, "position", "same", "twice", "missing")
 
 
 def test_no_position_at_all(d):
@@ -78,12 +78,13 @@ def test_nonsense_in_the_geometry(d):
     for name, value in (("PixelSpacing", [0, 0]), ("PixelSpacing", [-1, 1]), ("PixelSpacing", [1e30, 1e30]),
                         ("ImageOrientationPatient", [0, 0, 0, 0, 0, 0]), ("ImageOrientationPatient", [1, 0, 0, 1, 0, 0])):
         refused(d, images.series(**{name: value}), "spacing", "orientation")
+        assert "-9223372036854775808" not in d.log(), "a number that is none"
 
 
 def test_pixels_that_stop_early(d):
     cut = images.series()
     cut[7].PixelData = cut[7].PixelData[:100]
-    refused(d, cut, "pixel")
+    refused(d, cut, "pixel", "decode")
 
 
 def test_no_pixels_at_all(d):

@@ -139,6 +139,8 @@ class Daemon:
 
     def kill(self):
         """kill -9, as the out-of-memory killer or a power loss would."""
+        if self.wrapper and self.process.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
         self.process = None
