@@ -145,7 +145,7 @@ static void draw_pixel(const montage *m, const float *slice, const uint8_t *labe
     }
     const uint8_t *colour = colour_of(m->result, label);
     for (int i = 0; i < 3; i++)
-        rgb[i] = (uint8_t)lround((1 - cover) * shade + cover * colour[i]);
+        rgb[i] = (uint8_t)((1 - cover) * shade + cover * colour[i] + 0.5);
 }
 
 static void draw_tile(const montage *m, int index, lam_canvas *canvas)

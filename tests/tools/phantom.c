@@ -205,6 +205,15 @@ static void place(const options *o, const pose *p, double slice, double row, dou
         out[k] = z * p->normal[k] + y * p->column[k] + x * p->row[k];
 }
 
+/* Of the place in the patient, not of the pixel, so that noise too is the same in every orientation. */
+static uint64_t noise_key(const options *o, const double at[3])
+{
+    uint64_t key = (uint64_t)o->seed;
+    for (int k = 0; k < 3; k++)
+        key = key * UINT64_C(0x9e3779b97f4a7c15) + (uint64_t)llround(8 * at[k]);
+    return key;
+}
+
 static void fill_pixels(const options *o, const pose *p, long slice, long columns, uint16_t *pixels)
 {
     bool inverted = strcmp(o->photometric, "MONOCHROME1") == 0;
@@ -212,8 +221,7 @@ static void fill_pixels(const options *o, const pose *p, long slice, long column
         for (long column = 0; column < columns; column++) {
             double at[3];
             place(o, p, (double)slice, (double)row, (double)column, at);
-            uint64_t key =
-                (uint64_t)o->seed << 48 | (uint64_t)slice << 32 | (uint64_t)row << 16 | (uint64_t)column;
+            uint64_t key = noise_key(o, at);
             double noise = random_at(key) + random_at(~key) - 1;
             double value = fmax(0, brightness(at) + 30 * noise);
             if (o->slope > 0)
