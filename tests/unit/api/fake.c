@@ -53,7 +53,7 @@ static lam_status upload_open(void *context, const char *sender, lam_upload **ou
     upload->f = f;
     lam_buffer_init(&upload->content, f->max_bytes ? (size_t)f->max_bytes : (size_t)1 << 30);
     pthread_mutex_lock(&f->mutex);
-    f->opened++;
+    __atomic_add_fetch(&f->opened, 1, __ATOMIC_SEQ_CST);
     snprintf(f->last_sender, sizeof f->last_sender, "%s", sender);
     pthread_mutex_unlock(&f->mutex);
     *out = upload;
@@ -66,9 +66,9 @@ static lam_status upload_write(lam_upload *upload, const void *bytes, size_t len
     return status == LAM_OK ? LAM_OK : lam_fail(err, status, "the object is too large");
 }
 
-static void free_upload(lam_upload *upload, atomic_int *counter)
+static void free_upload(lam_upload *upload, int *counter)
 {
-    atomic_fetch_add(counter, 1);
+    __atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
     lam_buffer_done(&upload->content);
     free(upload);
 }
@@ -77,7 +77,7 @@ static void upload_submit(lam_upload *upload, const char *study_uid)
 {
     snprintf(upload->study, sizeof upload->study, "%s", study_uid ? study_uid : "");
     upload->submitted = true;
-    atomic_fetch_add(&upload->f->submitted, 1);
+    __atomic_add_fetch(&upload->f->submitted, 1, __ATOMIC_SEQ_CST);
 }
 
 static void upload_discard(lam_upload *upload)

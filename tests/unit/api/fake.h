@@ -4,7 +4,6 @@
 #define LAMINA_TESTS_API_FAKE_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 
 #include "api/backend.h"
@@ -25,7 +24,7 @@ typedef struct fake {
     pthread_mutex_t mutex;
     fake_object objects[FAKE_OBJECTS];
     size_t count;
-    atomic_int opened, submitted, waited,
+    int opened, submitted, waited,
         discarded; /* uploads; opened == waited + discarded when none is under way */
     /* what to do */
     bool full;         /* upload_open gives LAM_E_NO_SPACE */
@@ -35,6 +34,12 @@ typedef struct fake {
     char last_state[32], last_model[72], last_sender[64];
     int64_t last_limit, last_offset;
 } fake;
+
+/* A counter of uploads, read while the server runs. */
+static inline int fake_count(const int *counter)
+{
+    return __atomic_load_n(counter, __ATOMIC_SEQ_CST);
+}
 
 void fake_init(fake *f);
 void fake_done(fake *f);
