@@ -138,12 +138,15 @@ class Daemon:
         wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), 5, "the children to end")
 
     def kill(self):
-        """kill -9, as the out-of-memory killer or a power loss would."""
+        """kill -9, as the out-of-memory killer would; its children must go with it, as they hold the DICOM port."""
+        children = self.children()
         if self.wrapper and self.process.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
         self.process = None
+        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), 5,
+                   "the children to end with their parent")
 
     def __enter__(self):
         return self.start()

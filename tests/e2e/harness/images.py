@@ -51,12 +51,12 @@ def slice_of(pixels, position, orientation, study, series, number, frame, **attr
     return ds
 
 
-def series(slices=36, rows=48, columns=40, study=None, orientation=(1, 0, 0, 0, 1, 0), **attributes):
-    """A list of axial slices 1 mm apart, in order of position."""
+def series(slices=36, rows=48, columns=40, study=None, orientation=(1, 0, 0, 0, 1, 0), step=1.0, **attributes):
+    """A list of axial slices `step` mm apart, in order of position."""
     study, uid, frame = study or generate_uid(), generate_uid(), generate_uid()
     data = volume(slices, rows, columns)
     normal = numpy.cross(orientation[:3], orientation[3:])
-    return [slice_of(data[i], numpy.array((-20, -24, -18)) + i * normal, orientation, study, uid, i + 1, frame,
+    return [slice_of(data[i], numpy.array((-20, -24, -18)) + i * step * normal, orientation, study, uid, i + 1, frame,
                      **attributes) for i in range(slices)]
 
 
