@@ -46,13 +46,35 @@ static lam_status check(const lam_cell_spec *spec, const lam_cell_weights *weigh
     return LAM_OK;
 }
 
+/* Where bfloat16 is wanted but not to be had, float32. */
+static const lam_forms *form_of(const lam_cell_spec *spec)
+{
+    const lam_forms *bf16 = spec->bf16 && !spec->reset_before ? lam_forms_get_bf16() : NULL;
+    return bf16 ? bf16 : lam_forms_get();
+}
+
+/* Inputs of a product as the form packs them: floats, or pairs. */
+static size_t packed_depth(const lam_cell *cell, size_t inputs)
+{
+    return cell->forms->bf16 ? (inputs + 1) / 2 : inputs;
+}
+
+static void fill(const lam_cell *cell, const lam_packed *packed, const float *w, size_t inputs)
+{
+    lam_pack_source source = {w, inputs, 1};
+    if (cell->forms->bf16)
+        lam_packed_fill_bf16(packed, cell->forms->lanes, inputs, source);
+    else
+        lam_packed_fill(packed, cell->forms->lanes, 0, inputs, source);
+}
+
 /* The panels of W_h, forward and back. */
 static lam_status init_recurrent(lam_cell *cell, lam_error *err)
 {
     size_t lanes = cell->forms->lanes, hidden = cell->spec.hidden, w = cell->padded;
     bool split = cell->spec.reset_before, back = cell->spec.trainable;
     size_t gates = split ? 2 : cell->gates;
-    lam_status status = lam_packed_init(&cell->h, lanes, gates, hidden, hidden,
+    lam_status status = lam_packed_init(&cell->h, lanes, gates, hidden, packed_depth(cell, hidden),
                                         split ? 2 : kinds[cell->spec.kind].width, err);
     if (status == LAM_OK && split)
         status = lam_packed_init(&cell->h_n, lanes, 1, hidden, hidden, cell->forms->product_width, err);
@@ -85,12 +107,12 @@ lam_status lam_cell_create(const lam_cell_spec *spec, const lam_cell_weights *we
     if (!made)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a cell");
     made->spec = *spec;
-    made->forms = lam_forms_get();
+    made->forms = form_of(spec);
     made->gates = kinds[spec->kind].gates;
     made->slots = spec->reset_before ? 3 : kinds[spec->kind].slots;
     made->padded = lam_round_up(spec->hidden, made->forms->lanes);
-    status = lam_packed_init(&made->x, made->forms->lanes, made->gates, spec->hidden, spec->input,
-                             kinds[spec->kind].width, err);
+    status = lam_packed_init(&made->x, made->forms->lanes, made->gates, spec->hidden,
+                             packed_depth(made, spec->input), kinds[spec->kind].width, err);
     if (status == LAM_OK && spec->kind != LAM_CELL_LIGHT)
         status = init_recurrent(made, err);
     if (status == LAM_OK && spec->trainable)
@@ -166,13 +188,12 @@ static void fill_back(lam_cell *cell, const lam_cell_weights *weights)
 void lam_cell_update(lam_cell *cell, const lam_cell_weights *weights)
 {
     const lam_cell_spec *spec = &cell->spec;
-    size_t lanes = cell->forms->lanes, hidden = spec->hidden;
-    lam_packed_fill(&cell->x, lanes, 0, spec->input, (lam_pack_source){weights->w_x, spec->input, 1});
+    size_t hidden = spec->hidden;
+    fill(cell, &cell->x, weights->w_x, spec->input);
     if (spec->kind != LAM_CELL_LIGHT)
-        lam_packed_fill(&cell->h, lanes, 0, hidden, (lam_pack_source){weights->w_h, hidden, 1});
+        fill(cell, &cell->h, weights->w_h, hidden);
     if (spec->reset_before)
-        lam_packed_fill(&cell->h_n, lanes, 0, hidden,
-                        (lam_pack_source){weights->w_h + 2 * hidden * hidden, hidden, 1});
+        fill(cell, &cell->h_n, weights->w_h + 2 * hidden * hidden, hidden);
     fill_bias(cell, weights);
     for (size_t i = 0; spec->peephole && i < 3; i++)
         memcpy(cell->peephole + i * cell->padded, weights->peephole + i * hidden, hidden * sizeof(float));

@@ -53,17 +53,22 @@ INLINE void step_product(step_tile t, const lam_step *s, const lam_packed *packe
         tile_panels(t.panels, vectors, stride, last, acc, w, panel, packed->depth, a[0], s->downward);
 }
 
+INLINE const float *step_x(const lam_step *s, size_t j)
+{
+    return s->x + (s->x_rows ? s->x_rows[j] : j) * s->ldx;
+}
+
 INLINE void step_sums(step_tile t, const lam_step *s, size_t line, size_t vector, vf *acc)
 {
     const float *a[12];
     int last = t.gates * t.width - 1;
     step_start(t, s, line, vector, acc);
     if (s->x) {
-        UNROLL for (int r = 0; r < t.rows; r++) a[r] = s->x + s->rows[line + (size_t)r] * s->ldx;
+        UNROLL for (int r = 0; r < t.rows; r++) a[r] = step_x(s, line + (size_t)r);
         step_product(t, s, &s->cell->x, a, vector, last, acc);
     }
     if (!s->first) {
-        UNROLL for (int r = 0; r < t.rows; r++) a[r] = s->h + (line + (size_t)r) * s->stride;
+        UNROLL for (int r = 0; r < t.rows; r++) a[r] = s->h_operand + (line + (size_t)r) * s->h_stride;
         step_product(t, s, &s->cell->h, a, vector, t.slots > t.gates ? last + 1 : last, acc);
     }
 }
@@ -72,6 +77,9 @@ INLINE void step_sums(step_tile t, const lam_step *s, size_t line, size_t vector
 INLINE void step_output(const lam_step *s, size_t j, size_t unit, vf h)
 {
     vf_store(s->h_next + j * s->stride + unit, h);
+#ifdef LAM_FORM_BF16
+    vf_store_bf16(s->h_operand_next + j * s->h_stride + unit / 2, h);
+#endif
     if (s->y)
         vf_store_part(s->y + s->rows[j] * s->ldy + unit, tile_part(unit, s->cell->spec.hidden), h);
 }
@@ -180,7 +188,7 @@ INLINE void light_tile(step_tile t, const lam_step *s, size_t line, size_t vecto
     const float *a[12];
     step_start(t, s, line, vector, acc);
     if (s->x) {
-        UNROLL for (int r = 0; r < t.rows; r++) a[r] = s->x + s->rows[line + (size_t)r] * s->ldx;
+        UNROLL for (int r = 0; r < t.rows; r++) a[r] = step_x(s, line + (size_t)r);
         step_product(t, s, &s->cell->x, a, vector, t.gates * t.width - 1, acc);
     }
     const vf_constants *k = vf_constants_here();
@@ -301,6 +309,7 @@ static void step_light(const lam_step *s)
     }
 }
 
+#ifndef LAM_FORM_BF16
 /* The GRU that resets before the product needs r of every unit before the candidate's product can start: two
  * products with elementwise work between. Always from g. */
 static void reset_before_gates(const lam_step *s, size_t j, float *sums)
@@ -366,3 +375,4 @@ static void step_reset_before(const lam_step *s)
         }
     }
 }
+#endif

@@ -54,14 +54,19 @@ typedef struct lam_step {
     const struct lam_cell *cell;
     size_t lines;
     const size_t *rows; /* tensor row of each line at this step */
-    const float *x;     /* by rows[]; NULL when g is given */
+    const float
+        *x; /* operand of the input product: line j at x + (x_rows ? x_rows[j] : j) · ldx; NULL with g */
     size_t ldx;
+    const size_t *x_rows;
     const float *g; /* projected input: row j at g + (g_rows ? g_rows[j] : j) · ldg */
     const size_t *g_rows;
     size_t ldg, g_gate, g_units;
     const float *h, *c;
     float *h_next, *c_next;
     size_t stride;
+    const float *h_operand; /* operand of the recurrent product: h, or in the bf16 form h as bfloat16 pairs */
+    float *h_operand_next;  /* bf16 only, else NULL */
+    size_t h_stride;
     bool first;    /* h and c are zero: no product */
     bool downward; /* batch of one: run through the weights from the end, so that the part still in L1 is used
                     */
@@ -92,6 +97,8 @@ typedef struct lam_forms {
     size_t lanes;
     size_t product_width; /* vectors a panel of a one-gate product has at most */
 
+    bool bf16;
+
     void (*product)(const lam_product *job);
     void (*outer)(const lam_outer *job);
     void (*step[4])(const lam_step *step); /* by lam_cell_kind */
@@ -102,6 +109,9 @@ typedef struct lam_forms {
     /* The two halves of the step back of a GRU with reset_before, around the product that gives d(r·h). */
     void (*back_candidate)(const lam_step_back *step);
     void (*back_reset)(const lam_step_back *step, const float *drh);
+
+    /* n floats to n/2 (rounded up) pairs of bfloat16, an odd one paired with 0; in the bf16 form only. */
+    void (*to_bf16)(size_t n, const float *x, float *pairs);
 
     void (*exp)(size_t n, const float *x, float *y);
     void (*tanh)(size_t n, const float *x, float *y);
@@ -138,12 +148,13 @@ typedef struct lam_forms {
 /* The form that lam_cpu_isa() chose. */
 const lam_forms *lam_forms_get(void);
 
-/* A form by name, for tests: NULL where this processor or build lacks it. */
-const lam_forms *lam_forms_of(int isa);
+/* The form whose products take bfloat16 pairs, with steps only; NULL where the processor has no AVX512-BF16.
+ */
+const lam_forms *lam_forms_get_bf16(void);
 
 extern const lam_forms lam_forms_plain;
 #if defined(__x86_64__)
-extern const lam_forms lam_forms_avx2, lam_forms_avx512;
+extern const lam_forms lam_forms_avx2, lam_forms_avx512, lam_forms_bf16;
 #endif
 
 /* Packing (pack.c). Fills the inputs [first, first + depth) of every output; element (g, unit, k) of the
@@ -157,6 +168,9 @@ lam_status lam_packed_init(lam_packed *packed, size_t lanes, size_t gates, size_
 void lam_packed_fill(const lam_packed *packed, size_t lanes, size_t first, size_t depth,
                      lam_pack_source source);
 void lam_packed_done(lam_packed *packed);
+
+/* The same for the bf16 form: `depth` inputs in pairs, so packed->depth is half of it, rounded up. */
+void lam_packed_fill_bf16(const lam_packed *packed, size_t lanes, size_t depth, lam_pack_source source);
 
 /* 64-byte aligned memory, zeroed; freed with free(). NULL when there is none or the size overflows. */
 float *lam_floats(size_t count);

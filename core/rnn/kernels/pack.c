@@ -5,20 +5,24 @@
 #include "core/rnn/kernels/cpu.h"
 #include "core/rnn/kernels/forms.h"
 
-const lam_forms *lam_forms_of(int isa)
+const lam_forms *lam_forms_get(void)
 {
 #if defined(__x86_64__)
     static const lam_forms *const forms[LAM_ISA_COUNT] = {&lam_forms_plain, &lam_forms_avx2,
                                                           &lam_forms_avx512};
-    return (unsigned)isa < LAM_ISA_COUNT ? forms[isa] : NULL;
+    return forms[lam_cpu_isa()];
 #else
-    return isa == LAM_ISA_PLAIN ? &lam_forms_plain : NULL;
+    return &lam_forms_plain;
 #endif
 }
 
-const lam_forms *lam_forms_get(void)
+const lam_forms *lam_forms_get_bf16(void)
 {
-    return lam_forms_of(lam_cpu_isa());
+#if defined(__x86_64__)
+    return lam_cpu_has_bf16() ? &lam_forms_bf16 : NULL;
+#else
+    return NULL;
+#endif
 }
 
 float *lam_floats(size_t count)
@@ -64,6 +68,37 @@ void lam_packed_fill(const lam_packed *packed, size_t lanes, size_t first, size_
             float *out = panel + first * width * packed->gates * lanes + i;
             for (size_t k = 0; unit < packed->units && k < depth; k++)
                 out[k * width * packed->gates * lanes] = w[k * source.column];
+        }
+    }
+}
+
+/* Round to nearest even; NaN stays NaN. */
+static uint16_t bf16_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if ((bits & 0x7fffffff) > 0x7f800000)
+        return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+void lam_packed_fill_bf16(const lam_packed *packed, size_t lanes, size_t depth, lam_pack_source source)
+{
+    size_t vectors = lam_round_up(packed->units, lanes) / lanes;
+    for (size_t v = 0, width; v < vectors; v += width) {
+        width = vectors - v < packed->width ? vectors - v : packed->width;
+        size_t columns = width * packed->gates * lanes;
+        float *panel = packed->data + v * packed->gates * packed->depth * lanes;
+        for (size_t i = 0; i < columns; i++) {
+            size_t gate = i / lanes % packed->gates,
+                   unit = (v + i / lanes / packed->gates) * lanes + i % lanes;
+            const float *w = source.w + (gate * packed->units + unit) * source.row;
+            for (size_t k = 0; unit < packed->units && k < depth; k += 2) {
+                uint32_t pair = bf16_of(w[k * source.column]);
+                if (k + 1 < depth)
+                    pair |= (uint32_t)bf16_of(w[(k + 1) * source.column]) << 16;
+                memcpy(panel + k / 2 * columns + i, &pair, sizeof pair);
+            }
         }
     }
 }

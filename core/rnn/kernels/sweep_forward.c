@@ -63,7 +63,14 @@ typedef struct block {
     size_t first, lines, project; /* project: steps a chunk, 0 when fused or given */
     size_t *rows, *project_rows;
     float *h[2], *c[2], *g, *scratch;
+    float *pairs_h[2], *pairs_x; /* bf16: operands of the products */
 } block;
+
+/* Floats that hold a row of n bfloat16 values. */
+static size_t pairs_of(size_t n)
+{
+    return lam_round_up((n + 1) / 2, 16);
+}
 
 /* Lays the block's arrays out in scratch; returns the bytes used. With `scratch` NULL only measures. */
 static size_t block_layout(block *b, const lam_sweep *sweep, size_t lines, void *scratch)
@@ -82,6 +89,11 @@ static size_t block_layout(block *b, const lam_sweep *sweep, size_t lines, void 
     }
     b->g = sweep_take(&at, b->project * cell->gates * states);
     b->scratch = sweep_take(&at, cell->spec.reset_before ? 3 * states : 0);
+    size_t x_rows = cell->forms->bf16 && !sweep->g ? (b->project ? b->project : 1) * lines : 0;
+    b->pairs_x = sweep_take(&at, x_rows * pairs_of(cell->spec.input) * sizeof(float));
+    for (int i = 0; i < 2; i++)
+        b->pairs_h[i] =
+            sweep_take(&at, cell->forms->bf16 ? lines * pairs_of(cell->padded) * sizeof(float) : 0);
     return (size_t)(at - (char *)scratch);
 }
 
@@ -100,6 +112,15 @@ static void save_state(const block *b, const float *state, float *to)
     size_t hidden = cell->spec.hidden;
     for (size_t j = 0; to && j < b->lines; j++)
         memcpy(to + (b->first + j) * hidden, state + j * cell->padded, hidden * sizeof *state);
+}
+
+/* Input rows as the bf16 form's operand. */
+static void pair_inputs(const block *b, const size_t *rows, size_t count)
+{
+    const lam_sweep *sweep = b->sweep;
+    size_t input = sweep->cell->spec.input;
+    for (size_t r = 0; r < count; r++)
+        sweep->cell->forms->to_bf16(input, sweep->x + rows[r] * sweep->ldx, b->pairs_x + r * pairs_of(input));
 }
 
 /* Projects the input of steps [step, step + project) into b->g. */
@@ -125,6 +146,12 @@ static void project(const block *b, size_t step)
                        .ldo = cell->gates * cell->padded,
                        .out_gate = cell->padded,
                        .out_units = cell->padded};
+    if (cell->forms->bf16) {
+        pair_inputs(b, b->project_rows, steps * b->lines);
+        job.a = b->pairs_x;
+        job.lda = pairs_of(cell->spec.input);
+        job.a_rows = NULL;
+    }
     cell->forms->product(&job);
 }
 
@@ -137,6 +164,9 @@ static void hold_ended(const block *b, lam_step *s, size_t t)
         if (t < sweep->lengths[b->first + j])
             continue;
         memcpy(s->h_next + j * s->stride, s->h + j * s->stride, bytes);
+        if (s->h_operand_next)
+            memcpy(s->h_operand_next + j * s->h_stride, s->h_operand + j * s->h_stride,
+                   s->h_stride * sizeof(float));
         if (sweep->cell->spec.kind == LAM_CELL_LSTM)
             memcpy(s->c_next + j * s->stride, s->c + j * s->stride, bytes);
         if (sweep->cell->spec.kind == LAM_CELL_LSTM && s->trace) /* backward reads the old c there */
@@ -178,8 +208,9 @@ static lam_step block_step(const block *b)
         s.g_rows = b->rows;
         s.g_gate = s.g_units = cell->spec.hidden;
     } else {
-        s.x = sweep->x;
-        s.ldx = sweep->ldx;
+        s.x = cell->forms->bf16 ? b->pairs_x : sweep->x;
+        s.ldx = cell->forms->bf16 ? pairs_of(cell->spec.input) : sweep->ldx;
+        s.x_rows = cell->forms->bf16 ? NULL : b->rows;
     }
     return s;
 }
@@ -208,6 +239,15 @@ static size_t sweep_bytes(const lam_sweep *sweep)
     return rows * ((sweep->g ? sweep->ldg : sweep->ldx) + (sweep->y ? sweep->ldy : 0)) * sizeof(float);
 }
 
+/* What the recurrent product reads at this step. */
+static void set_operands(const block *b, lam_step *s, size_t step)
+{
+    bool bf16 = b->sweep->cell->forms->bf16;
+    s->h_operand = bf16 ? b->pairs_h[step % 2] : s->h;
+    s->h_operand_next = bf16 ? b->pairs_h[1 - step % 2] : NULL;
+    s->h_stride = bf16 ? pairs_of(b->sweep->cell->padded) : s->stride;
+}
+
 static void run_block(block *b)
 {
     const lam_sweep *sweep = b->sweep;
@@ -218,6 +258,9 @@ static void run_block(block *b)
     lam_step s = block_step(b);
     ptrdiff_t stride = (ptrdiff_t)sweep->lines.inner * (sweep->reverse ? -1 : 1);
     load_state(b, sweep->h0, b->h[0]);
+    for (size_t j = 0; cell->forms->bf16 && j < b->lines; j++)
+        cell->forms->to_bf16(cell->padded, b->h[0] + j * cell->padded,
+                             b->pairs_h[0] + j * pairs_of(cell->padded));
     if (cell->spec.kind == LAM_CELL_LSTM)
         load_state(b, sweep->c0, b->c[0]);
     for (size_t j = 0; j < b->lines; j++)
@@ -228,10 +271,13 @@ static void run_block(block *b)
                 project(b, step);
             s.g = b->g + step % b->project * b->lines * s.ldg;
         }
+        if (cell->forms->bf16 && s.x)
+            pair_inputs(b, b->rows, b->lines);
         s.h = b->h[step % 2];
         s.c = b->c[step % 2];
         s.h_next = b->h[1 - step % 2];
         s.c_next = b->c[1 - step % 2];
+        set_operands(b, &s, step);
         s.first = step == 0 && !sweep->h0;
         s.downward = alone && step % 2 == 1;
         if (far && step + 1 < sweep->lines.steps)

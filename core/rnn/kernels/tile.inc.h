@@ -36,7 +36,7 @@ INLINE void tile_rows(int rows, int vectors, int stride, int last, vf *acc, cons
             UNROLL for (int v = 0; v < vectors; v++)
             {
                 vf *sum = &acc[r * stride + (v == vectors - 1 ? last : v)];
-                *sum = vf_fma(b, row[v], *sum);
+                *sum = vf_mac(b, row[v], *sum);
             }
         }
     }
@@ -57,7 +57,7 @@ INLINE void tile_panels(int panels, int vectors, int stride, int last, vf *acc, 
             UNROLL for (int v = 0; v < vectors; v++)
             {
                 vf *sum = &acc[p * stride + (v == vectors - 1 ? last : v)];
-                *sum = vf_fma(b, vf_load(at[p] + v * LANES), *sum);
+                *sum = vf_mac(b, vf_load(at[p] + v * LANES), *sum);
             }
             at[p] += step * vectors * LANES;
         }
@@ -78,12 +78,12 @@ INLINE void tile_row(int vectors, vf *acc, const float *w, size_t depth, const f
         {
             vf b = vf_set(a[k + (size_t)j]);
             UNROLL for (int v = 0; v < vectors; v++) part[j * vectors + v] =
-                vf_fma(b, vf_load(at + (j * vectors + v) * LANES), part[j * vectors + v]);
+                vf_mac(b, vf_load(at + (j * vectors + v) * LANES), part[j * vectors + v]);
         }
     }
     for (size_t k = 4 * fours; k < depth; k++) {
         UNROLL for (int v = 0; v < vectors; v++) part[v] =
-            vf_fma(vf_set(a[k]), vf_load(w + (k * (size_t)vectors + (size_t)v) * LANES), part[v]);
+            vf_mac(vf_set(a[k]), vf_load(w + (k * (size_t)vectors + (size_t)v) * LANES), part[v]);
     }
     UNROLL for (int v = 0; v < vectors; v++) acc[v] =
         (part[v] + part[vectors + v]) + (part[2 * vectors + v] + part[3 * vectors + v]);

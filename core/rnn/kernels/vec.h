@@ -18,7 +18,11 @@
 
 typedef __m512 vf;
 enum { LANES = 16 };
+#ifdef LAM_FORM_BF16
+#define FORM(name) name##_bf16
+#else
 #define FORM(name) name##_avx512
+#endif
 
 INLINE vf vf_set(float a)
 {
@@ -44,6 +48,18 @@ INLINE vf vf_fma(vf a, vf b, vf c)
 {
     return _mm512_fmadd_ps(a, b, c);
 }
+#ifdef LAM_FORM_BF16
+/* The product loops of this form take a vector of bfloat16 pairs for a vector of floats: c + a0·b0 + a1·b1.
+ */
+INLINE vf vf_mac(vf a, vf b, vf c)
+{
+    return _mm512_dpbf16_ps(c, (__m512bh)a, (__m512bh)b);
+}
+INLINE void vf_store_bf16(float *p, vf a)
+{
+    _mm256_storeu_si256((__m256i *)(void *)p, (__m256i)_mm512_cvtneps_pbh(a));
+}
+#endif
 INLINE vf vf_max(vf a, vf b)
 {
     return _mm512_max_ps(a, b);
@@ -260,6 +276,13 @@ INLINE vf vf_round(vf a)
     return (a + magic) - magic;
 }
 
+#endif
+
+#ifndef LAM_FORM_BF16
+INLINE vf vf_mac(vf a, vf b, vf c)
+{
+    return vf_fma(a, b, c);
+}
 #endif
 
 /* Coefficients of the functions below. Kernels with a product loop pass vf_constants_here() so that the

@@ -2,9 +2,10 @@
  *
  * Forward passes of the classic shapes come in the form that the peers' programs print, so that one table
  * takes both:  ours t1 LSTM/64,1,64,64/uni  12.3 us [12..13]  99.9 GFLOP/s  (median [least..most] of five
- * rounds). Two more sets put the rate first, so that the table leaves them out: `sweep` (volume axes: many
- * short lines, both directions) and `train` (forward and backward with all gradients). FILTER is a part of
- * the case's name, such as LSTM, /64,1, train or sweep-GRU. Not a test: it judges nothing. */
+ * rounds). Three more sets put the rate first, so that the table leaves them out: `sweep` (volume axes: many
+ * short lines, both directions), `train` (forward and backward with all gradients) and `bf16` (products in
+ * bfloat16). FILTER is a part of the case's name, such as LSTM, /64,1, train or sweep-GRU. Not a test: it
+ * judges nothing. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,6 +237,8 @@ int main(int argc, char **argv)
     SET("sweep", sweeps, 2);
     SET("sweep-train", sweeps, 2);
     SET("train", training, 1);
+    if (lam_cpu_has_bf16())
+        SET("bf16", classic, 1);
     lam_pool_free(pool);
     return 0;
 }

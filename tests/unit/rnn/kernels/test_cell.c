@@ -487,6 +487,39 @@ static void test_backward_options(void **state)
     }
 }
 
+/* bfloat16 products: 8 bits of mantissa in weights, inputs and states, so 2e-2 on outputs of order 1. */
+static void check_bf16(problem p)
+{
+    ours o;
+    p.spec.bf16 = true;
+    problem_init(&p, 42);
+    reference(&p);
+    ours_init(&p, &o, NULL, false);
+    check_close("y", o.y, p.y, p.rows * p.spec.hidden, 4e-2);
+    check_close("h", o.h, p.h, p.count * p.spec.hidden, 4e-2);
+    ours_done(&o);
+    problem_done(&p);
+}
+
+static void test_bf16(void **state)
+{
+    static const size_t hidden[] = {1, 16, 17, 33, 64, 100};
+    (void)state;
+    for (size_t spec = 0; spec < SPECS; spec++) {
+        if (specs[spec].activation == LAM_CELL_IDENTITY || specs[spec].activation == LAM_CELL_RELU)
+            continue; /* unbounded: rounding errors grow with the outputs */
+        for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
+            for (size_t option = 0; option < 16; option++) {
+                problem p = problem_of(spec, 1 + 5 * i, hidden[i], (lam_lines){1, 5, option < 8 ? 9 : 1});
+                p.reverse = option & 1;
+                p.masked = option & 2;
+                p.given_state = option & 4;
+                check_bf16(p);
+            }
+        }
+    }
+}
+
 static void test_bad_specs_are_refused(void **state)
 {
     float w[64] = {0};
@@ -522,6 +555,7 @@ static int run(void)
         cmocka_unit_test(test_nan_stays_in_its_line),
         cmocka_unit_test(test_backward),
         cmocka_unit_test(test_backward_options),
+        cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_bad_specs_are_refused),
     };
     return cmocka_run_group_tests_name("cell", tests, NULL, NULL);
