@@ -7,9 +7,13 @@
 #include "core/rnn/layers/kinds.h"
 
 static const lam_layer_kind *const kinds[] = {
-    &lam_layer_dense,  &lam_layer_conv,           &lam_layer_depthwise,      &lam_layer_layer_norm,
-    &lam_layer_sweep,  &lam_layer_activation,     &lam_layer_softmax,        &lam_layer_add,
-    &lam_layer_concat, &lam_layer_depth_to_space, &lam_layer_space_to_depth,
+    &lam_layer_dense,         &lam_layer_conv,           &lam_layer_conv_transpose,
+    &lam_layer_depthwise,     &lam_layer_layer_norm,     &lam_layer_batch_norm,
+    &lam_layer_instance_norm, &lam_layer_sweep,          &lam_layer_pool,
+    &lam_layer_global_pool,   &lam_layer_attention_pool, &lam_layer_dropout,
+    &lam_layer_activation,    &lam_layer_softmax,        &lam_layer_add,
+    &lam_layer_concat,        &lam_layer_depth_to_space, &lam_layer_space_to_depth,
+    &lam_layer_upsample,      &lam_layer_transpose,      &lam_layer_merge,
 };
 
 const lam_layer_kind *lam_layer_find_kind(const char *name)
@@ -18,6 +22,11 @@ const lam_layer_kind *lam_layer_find_kind(const char *name)
         if (strcmp(kinds[i]->name, name) == 0)
             return kinds[i];
     return NULL;
+}
+
+const lam_layer_kind *lam_layer_kind_at(size_t index)
+{
+    return index < LAM_COUNT(kinds) ? kinds[index] : NULL;
 }
 
 int lam_layer_declare(lam_layer *layer, const char *name, lam_init init, double scale, int rank, ...)
@@ -52,6 +61,21 @@ int lam_signature_axis(const lam_signature *signature, const char *name, size_t 
         if (strlen(signature->axis[i]) == length && memcmp(signature->axis[i], name, length) == 0)
             return i;
     return -1;
+}
+
+lam_status lam_layer_read_over(const lam_layer *layer, const lam_jv *json, int *kept, lam_error *err)
+{
+    const lam_jv *list = lam_jv_get(json, "over");
+    int axes = layer->in[0].shape.rank - 2, count = list ? (int)lam_jv_count(list) : axes;
+    if (count < 1 || count > axes)
+        return lam_fail(err, LAM_E_INVALID, "`over` must name 1 to %d axes", axes);
+    for (int i = 0; i < count && list; i++) {
+        const char *name = lam_jv_text(lam_jv_at(list, (size_t)i), "");
+        if (lam_signature_axis(&layer->in[0], name, strlen(name)) != axes - count + i)
+            return lam_fail(err, LAM_E_INVALID, "`over` must name the last axes in their order");
+    }
+    *kept = axes - count;
+    return LAM_OK;
 }
 
 lam_grid lam_grid_of(const lam_shape *shape)

@@ -113,6 +113,8 @@ struct lam_layer_kind {
 
 /* NULL when there is no kind of this name. */
 const lam_layer_kind *lam_layer_find_kind(const char *name);
+/* All kinds by number; NULL past the end. */
+const lam_layer_kind *lam_layer_kind_at(size_t index);
 
 /* For setup: adds a parameter and returns its index; the shape is `rank` dimensions. */
 int lam_layer_declare(lam_layer *layer, const char *name, lam_init init, double scale, int rank, ...);
@@ -123,6 +125,10 @@ int64_t lam_shape_channels(const lam_shape *shape);
 
 /* The number of the axis with this name (0 is the first after the batch), or -1. */
 int lam_signature_axis(const lam_signature *signature, const char *name, size_t length);
+
+/* The option `over`: names of the last axes, which the layer removes; all when absent. `*kept` is the number
+ * of axes that stay. */
+lam_status lam_layer_read_over(const lam_layer *layer, const lam_jv *json, int *kept, lam_error *err);
 
 /* [batch, axes…, channels] as [batch, depth, height, width, channels] with 1 for axes that are not there, for
  * layers of one to three axes. */

@@ -231,6 +231,7 @@ static lam_status place_parameters(lam_network *network, lam_error *err)
             parameter->offset = network->floats;
             parameter->count = lam_shape_count(&spec->shape);
             parameter->trainable = layer->trainable && !spec->statistic;
+            parameter->statistic = layer->trainable && spec->statistic;
             parameter->decay = strncmp(spec->name, "weight", 6) == 0 && spec->shape.rank > 1;
             parameter->layer = i;
             network->floats +=

@@ -59,7 +59,8 @@ typedef struct lam_parameter {
     int64_t offset; /* in floats, from the start of the flat buffer */
     int64_t count;
     bool decay;     /* weight decay applies: matrices and kernels, not biases and gains */
-    bool trainable; /* false for running statistics */
+    bool trainable; /* moved by descent: not frozen, not a statistic */
+    bool statistic; /* a running statistic, moved by what the pass back leaves in its gradient */
     int layer;      /* index of the layer it belongs to */
 } lam_parameter;
 

@@ -77,6 +77,17 @@ void lam_optimiser_step(const lam_optimiser *optimiser, const lam_network *netwo
     }
 }
 
+void lam_optimiser_move_statistics(const lam_network *network, int64_t shards, const float *gradient,
+                                   float *parameters)
+{
+    float rate = 0.1f / (float)shards;
+    for (size_t i = 0; i < lam_network_parameter_count(network); i++) {
+        const lam_parameter *parameter = lam_network_parameter(network, i);
+        for (int64_t j = 0; j < parameter->count && parameter->statistic; j++)
+            parameters[parameter->offset + j] += rate * gradient[parameter->offset + j];
+    }
+}
+
 void lam_optimiser_average(const lam_network *network, double decay, int64_t step, const float *parameters,
                            float *average)
 {

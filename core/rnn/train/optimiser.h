@@ -18,6 +18,10 @@ double lam_optimiser_clip(const lam_network *network, float *gradient, double no
 void lam_optimiser_step(const lam_optimiser *optimiser, const lam_network *network, double rate, int64_t step,
                         const float *gradient, float *first, float *second, float *parameters);
 
+/* Running statistics move a tenth of the way to what the batch says, the mean of `shards` shards. */
+void lam_optimiser_move_statistics(const lam_network *network, int64_t shards, const float *gradient,
+                                   float *parameters);
+
 /* average += (1 - decay)·(parameters - average); the decay is smaller in the first steps: step / (step + 20).
  */
 void lam_optimiser_average(const lam_network *network, double decay, int64_t step, const float *parameters,

@@ -301,6 +301,7 @@ static lam_status run_step(lam_trainer *trainer, double *loss, double *norm, dou
             gradient[i] += trainer->shards[s].gradient[i];
     }
     trainer->step++;
+    lam_optimiser_move_statistics(trainer->network, shards, gradient, lam_weights_data(trainer->weights));
     *norm = lam_optimiser_clip(trainer->network, gradient, recipe->clip_norm);
     *rate = lam_schedule_rate(&recipe->schedule, recipe->optimiser.rate, trainer->step,
                               recipe->epochs * trainer->steps_an_epoch, trainer->steps_an_epoch);

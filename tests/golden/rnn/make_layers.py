@@ -3,7 +3,8 @@
 precision, forward and backward. test_layers.c runs each through the engine. Needs python3-torch; not part of the tests.
 
 Per case NAME: metadata NAME = the network as JSON; NAME/input, NAME/output, NAME/d_output, NAME/d_input; for every
-parameter P: NAME/p/P and NAME/g/P (its gradient). Arrays are [batch, axes..., channels]."""
+parameter P: NAME/p/P and NAME/g/P (its gradient); NAME/inference where inference gives something else than training.
+Arrays are [batch, axes..., channels]."""
 import json
 import math
 import struct
@@ -41,6 +42,8 @@ class Network:
 
     def __init__(self, network):
         self.network = network
+        self.statistics = {}
+        self.inference = None
         self.parameters = {}
 
     def parameter(self, name, *shape, scale=None):
@@ -77,6 +80,78 @@ class Network:
         conv = (F.conv1d, F.conv2d, F.conv3d)[axes - 1]
         y = conv(channels_first(x), w, b, per_axis(o.get("stride", 1), axes), per_axis(padding, axes), dilation)
         return ACTIVATIONS[o.get("activation", "linear")](channels_last(y))
+
+    def conv_transpose(self, o, x):
+        axes = x.dim() - 2
+        kernel = per_axis(o.get("kernel", 3), axes)
+        w = self.parameter(o["name"] + ".weight", x.shape[-1], o["channels"], *kernel)
+        b = self.parameter(o["name"] + ".bias", o["channels"])
+        conv = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)[axes - 1]
+        options = [per_axis(o.get(k, d), axes) for k, d in (("stride", 1), ("padding", 0), ("output_padding", 0))]
+        y = conv(channels_first(x), w, b, *options, 1, per_axis(o.get("dilation", 1), axes))
+        return ACTIVATIONS[o.get("activation", "linear")](channels_last(y))
+
+    def pool(self, o, x):
+        axes = x.dim() - 2
+        kernel = per_axis(o.get("kernel", 2), axes)
+        stride, padding = per_axis(o.get("stride", list(kernel)), axes), per_axis(o.get("padding", 0), axes)
+        if o.get("function", "max") == "max":
+            y = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[axes - 1](channels_first(x), kernel, stride, padding)
+        elif axes == 1:
+            y = F.avg_pool1d(channels_first(x), kernel, stride, padding, count_include_pad=False)
+        else:
+            pool = (F.avg_pool2d, F.avg_pool3d)[axes - 2]
+            y = pool(channels_first(x), kernel, stride, padding, count_include_pad=False)
+        return channels_last(y)
+
+    def last_axes(self, o, x):
+        """x with the axes in `over` as one, before the channels."""
+        names = self.network["input"]["axes"]
+        return x.flatten(-1 - len(o.get("over", names)), -2)
+
+    def global_pool(self, o, x):
+        x = self.last_axes(o, x)
+        return x.amax(-2) if o.get("function") == "max" else x.mean(-2)
+
+    def attention_pool(self, o, x):
+        x = self.last_axes(o, x)
+        w = self.parameter(o["name"] + ".weight", o["units"], x.shape[-1])
+        b = self.parameter(o["name"] + ".bias", o["units"])
+        q = self.parameter(o["name"] + ".query", o["units"])
+        a = torch.softmax(torch.tanh(F.linear(x, w, b)) @ q, -1)
+        return (a[..., None] * x).sum(-2)
+
+    def batch_norm(self, o, x):
+        shape = (x.shape[-1],)
+        w = self.parameter(o["name"] + ".weight", *shape)
+        b = self.parameter(o["name"] + ".bias", *shape)
+        mean = self.parameter(o["name"] + ".running_mean", *shape)
+        variance = self.parameter(o["name"] + ".running_var", *shape)
+        variance.data.abs_().add_(0.5)
+        rows, e = x.flatten(0, -2), o.get("epsilon", 1e-5)
+        # What the engine leaves in the gradient of a running statistic is the batch's value less its own.
+        self.statistics = {mean: rows.mean(0) - mean, variance: rows.var(0) - variance}
+        self.inference = (x - mean) / torch.sqrt(variance + e) * w + b
+        return (x - rows.mean(0)) / torch.sqrt(rows.var(0, unbiased=False) + e) * w + b
+
+    def instance_norm(self, o, x):
+        w = self.parameter(o["name"] + ".weight", x.shape[-1])
+        b = self.parameter(o["name"] + ".bias", x.shape[-1])
+        rows = x.flatten(1, -2)
+        mean, variance = rows.mean(1, keepdim=True), rows.var(1, unbiased=False, keepdim=True)
+        return ((rows - mean) / torch.sqrt(variance + o.get("epsilon", 1e-5)) * w + b).reshape(x.shape)
+
+    def upsample(self, o, x):
+        for axis, factor in enumerate(per_axis(o.get("factor", 2), x.dim() - 2)):
+            x = x.repeat_interleave(factor, 1 + axis)
+        return x
+
+    def transpose(self, o, x):
+        names = self.network["input"]["axes"]
+        return x.permute(0, *(1 + names.index(a) for a in o["axes"]), x.dim() - 1)
+
+    def merge(self, o, x):
+        return x.flatten(-1 - o.get("count", x.dim() - 2))
 
     def depthwise(self, o, x):
         axes, channels = x.dim() - 2, x.shape[-1]
@@ -208,6 +283,27 @@ def cases():
     yield one("space_to_depth2", (2, 4, 6, 3), kind="space_to_depth", factor=2)
     yield one("space_to_depth3", (1, 2, 4, 6, 2), kind="space_to_depth", factor=2)
 
+    yield one("conv_transpose1", (2, 4, 3), kind="conv_transpose", channels=2, kernel=4, stride=2, padding=1)
+    yield one("conv_transpose2", (1, 3, 4, 3), kind="conv_transpose", channels=4, kernel=3, stride=2, padding=1, output_padding=1)
+    yield one("conv_transpose3", (1, 2, 3, 2, 2), kind="conv_transpose", channels=3, kernel=2, stride=2, activation="tanh")
+    yield one("conv_transpose_dilated", (2, 5, 2), kind="conv_transpose", channels=3, kernel=3, dilation=2)
+    for function in ("max", "average"):
+        yield one("pool1_" + function, (2, 7, 3), kind="pool", function=function, kernel=3, stride=2, padding=1)
+        yield one("pool2_" + function, (1, 4, 6, 2), kind="pool", function=function)
+        yield one("pool3_" + function, (2, 4, 4, 2, 3), kind="pool", function=function, kernel=[2, 3, 1], stride=1)
+        yield one("global_" + function, (2, 3, 4, 5), kind="global_pool", function=function)
+        yield one("global_%s_x" % function, (2, 3, 4, 5), kind="global_pool", function=function, over=["x"])
+    yield one("attention", (2, 6, 5), kind="attention_pool", units=4)
+    yield one("attention_yx", (1, 3, 2, 4, 3), kind="attention_pool", units=5, over=["y", "x"])
+    yield one("batch_norm", (3, 4, 5), kind="batch_norm")
+    yield one("batch_norm3", (2, 2, 3, 2, 4), kind="batch_norm", epsilon=1e-3)
+    yield one("instance_norm", (2, 3, 4, 5), kind="instance_norm")
+    yield one("upsample1", (2, 3, 2), kind="upsample", factor=3)
+    yield one("upsample3", (2, 2, 3, 2, 3), kind="upsample", factor=[1, 2, 3])
+    yield one("transpose2", (2, 3, 4, 2), kind="transpose", axes=["x", "y"])
+    yield one("transpose3", (2, 2, 3, 4, 2), kind="transpose", axes=["x", "z", "y"])
+    yield one("merge", (2, 3, 4, 2), kind="merge", count=1)
+
     both = ["x+", "x-"]
     six = ["z+", "z-", "y+", "y-", "x+", "x-"]
     cells = {
@@ -251,6 +347,8 @@ def build():
     for name, shape, layers in cases():
         axes = len(shape) - 2
         network = {"input": {"axes": list(AXES.get(axes, "")), "channels": shape[-1]}, "layers": layers}
+        if any(layer["kind"] == "merge" for layer in layers):
+            network["input"]["size"] = shape[1:-1]
         net = Network(network)
         x = torch.randn(*shape, dtype=torch.float64).float().double().requires_grad_()
         y = net(x)
@@ -260,7 +358,9 @@ def build():
         tensors.update({name + "/input": x, name + "/output": y, name + "/d_output": dy, name + "/d_input": x.grad})
         for key, value in net.parameters.items():
             tensors[name + "/p/" + key] = value
-            tensors[name + "/g/" + key] = value.grad
+            tensors[name + "/g/" + key] = net.statistics.get(value, value.grad)
+        if net.inference is not None:
+            tensors[name + "/inference"] = net.inference
     return tensors, metadata
 
 
