@@ -274,6 +274,7 @@ lam_status lam_index_file(int fd, lam_buffer *out, lam_error *err)
     size_t length = out->length;
     lam_jw_object(&x.w, NULL);
     lam_jw_text(&x.w, "transfer_syntax_uid", file.meta.transfer_syntax);
+    lam_jw_integer(&x.w, "dataset_offset", (int64_t)file.offset);
     lam_jw_object(&x.w, "attributes");
     status = index_data(&x, err);
     if (status == LAM_OK) {

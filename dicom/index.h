@@ -16,9 +16,9 @@ enum {
     LAM_INDEX_MAX_BYTES = 48 * 1024 * 1024, /* of the JSON of one object */
 };
 
-/* Appends {"transfer_syntax_uid","attributes":{…}} to `out`: UTF-8, every element up to the pixel data but
- * group lengths. What is left out has "BulkDataURI":"bulk/<tag>", inside sequences "bulk/<tag>/<item from
- * 0>/<tag>".
+/* Appends {"transfer_syntax_uid","dataset_offset","attributes":{…}} to `out`: UTF-8, every element up to the
+ * pixel data but group lengths; dataset_offset is the number of bytes before the data set in the file. What
+ * is left out has "BulkDataURI":"bulk/<tag>", inside sequences "bulk/<tag>/<item from 0>/<tag>".
  *
  * SOP class, SOP instance, study and series UID are there and valid, else LAM_E_INVALID naming the attribute.
  * LAM_E_CORRUPT: a header that ends too early or contradicts itself. LAM_E_LIMIT: too deep, too many, too

@@ -50,6 +50,7 @@ static lam_status inflate_data(lam_part10 *file, lam_error *err)
 static lam_status locate(lam_part10 *file, uint64_t offset, lam_error *err)
 {
     file->syntax = lam_transfer_syntax_of(file->meta.transfer_syntax);
+    file->offset = offset;
     file->data = (const unsigned char *)file->mapping + offset;
     file->length = file->mapped - offset;
     return file->syntax.deflated ? inflate_data(file, err) : LAM_OK;

@@ -19,6 +19,7 @@ extern "C" {
 typedef struct lam_part10 {
     const unsigned char *data; /* the data set, inflated when the transfer syntax is deflated */
     size_t length;
+    size_t offset; /* of the data set in the file */
     lam_transfer_syntax syntax;
     lam_file_meta meta;
     const void *mapping;

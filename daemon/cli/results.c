@@ -107,6 +107,12 @@ static void print_timings(const json_t *timings)
         putchar('\n');
 }
 
+/* The series has grown since: a newer result stands beside it. */
+static bool is_superseded(const json_t *result)
+{
+    return strcmp(lam_json_member_text(result, "state"), "superseded") == 0;
+}
+
 static void print_result(const json_t *result)
 {
     printf("%s %s, job %lld: %s\n", LAM_PRINTABLE(lam_json_member_text(result, "model.name")),
@@ -232,7 +238,8 @@ static lam_status save_all(const lam_remote *remote, const json_t *answer, lam_e
     saving s = {remote, err};
     lam_status status = lam_io_make_directories(remote->save, 0777, err);
     for (size_t i = 0; status == LAM_OK && i < json_array_size(results); i++)
-        status = save_result(&s, json_array_get(results, i));
+        if (!is_superseded(json_array_get(results, i)))
+            status = save_result(&s, json_array_get(results, i));
     if (status != LAM_OK)
         return status;
     char file[MAX_PATH_TEXT];

@@ -51,8 +51,8 @@ typedef enum lam_message_type {
 
     /* worker → laminad: the header as DICOM JSON (PS3.18 annex F; UTF-8; values over 1 KiB of binary VRs,
      * pixel data and the like left out with "BulkDataURI":"bulk/<tag path>").
-     * {"transfer_syntax_uid","attributes":{…}}; SOP class, SOP instance, study and series UID are present and
-     * valid. */
+     * {"transfer_syntax_uid","dataset_offset" (bytes before the data set in the file),"attributes":{…}}; SOP
+     * class, SOP instance, study and series UID are present and valid. */
     LAM_MESSAGE_INDEXED,
 
     /* laminad → worker: start of a job. fds: [model.json, weights.safetensors].

@@ -1,5 +1,6 @@
 #include "daemon/laminad/arrival.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -9,18 +10,28 @@
 #include "core/base/text.h"
 #include "daemon/laminad/catalog.h"
 
+enum {
+    PROCESSING_FAILURE = 0x0110,
+    DUPLICATE_INSTANCE = 0x0111,
+    OUT_OF_RESOURCES = 0xA700,
+    CANNOT_UNDERSTAND = 0xC000,
+};
+
 /* DIMSE status and STOW failure reason of what can go wrong (PS3.4 table B.2-1, PS3.7 annex C). */
 static const struct {
     lam_status status;
     uint16_t dicom;
 } dicom_statuses[] = {
-    {LAM_OK, 0x0000},          {LAM_E_NO_SPACE, 0xA700}, /* out of resources */
-    {LAM_E_NO_MEMORY, 0xA700}, {LAM_E_STATE, 0xA900},    /* the data set does not match what was announced */
-    {LAM_E_CORRUPT, 0xC000},                             /* cannot understand */
-    {LAM_E_INVALID, 0xC000},   {LAM_E_LIMIT, 0xC000},    {LAM_E_EXISTS, 0x0111}, /* duplicate SOP instance */
+    {LAM_OK, 0x0000},
+    {LAM_E_NO_SPACE, OUT_OF_RESOURCES},
+    {LAM_E_NO_MEMORY, OUT_OF_RESOURCES},
+    {LAM_E_BUSY, OUT_OF_RESOURCES}, /* the same object may be taken later */
+    {LAM_E_STATE, 0xA900},          /* the data set does not match what was announced */
+    {LAM_E_CORRUPT, CANNOT_UNDERSTAND},
+    {LAM_E_INVALID, CANNOT_UNDERSTAND},
+    {LAM_E_LIMIT, CANNOT_UNDERSTAND},
+    {LAM_E_EXISTS, DUPLICATE_INSTANCE},
 };
-
-static const uint16_t processing_failure = 0x0110;
 
 lam_arrival *lam_arrival_create(void)
 {
@@ -40,12 +51,38 @@ void lam_arrival_free(lam_arrival *arrival)
     free(arrival);
 }
 
+void lam_arrivals_init(lam_arrivals *list)
+{
+    *list = (lam_arrivals){.tail = &list->first};
+}
+
+void lam_arrivals_push(lam_arrivals *list, lam_arrival *arrival)
+{
+    arrival->next = NULL;
+    *list->tail = arrival;
+    list->tail = &arrival->next;
+    list->count++;
+}
+
+lam_arrival *lam_arrivals_pop(lam_arrivals *list)
+{
+    lam_arrival *arrival = list->first;
+    if (!arrival)
+        return NULL;
+    list->first = arrival->next;
+    if (!list->first)
+        list->tail = &list->first;
+    list->count--;
+    arrival->next = NULL;
+    return arrival;
+}
+
 void lam_arrival_refuse(lam_arrival *arrival, lam_status status, const char *reason)
 {
     lam_store_result *result = &arrival->result;
     arrival->fate = LAM_ARRIVAL_REFUSED;
     result->status = status;
-    result->dicom_status = processing_failure;
+    result->dicom_status = PROCESSING_FAILURE;
     for (size_t i = 0; i < LAM_COUNT(dicom_statuses); i++)
         if (dicom_statuses[i].status == status)
             result->dicom_status = dicom_statuses[i].dicom;
@@ -59,6 +96,10 @@ void lam_arrival_indexed(lam_arrival *arrival, const char *payload)
     lam_status status = lam_header_parse(payload, header, &err);
     if (status != LAM_OK) {
         lam_arrival_refuse(arrival, status, err.message);
+        return;
+    }
+    if (header->dataset_offset < 0 || header->dataset_offset > arrival->bytes) {
+        lam_arrival_refuse(arrival, LAM_E_CORRUPT, "the data set begins outside of the file");
         return;
     }
     lam_text_copy(arrival->result.sop_class_uid, LAM_UID_TEXT, header->sop_class_uid);
@@ -83,139 +124,192 @@ void lam_arrival_indexed(lam_arrival *arrival, const char *payload)
         }
 }
 
-static bool same_bytes(int a, int64_t a_offset, int b, int64_t b_offset, int64_t length)
+static lam_status compare(int a, int64_t a_offset, int b, int64_t b_offset, int64_t length, bool *same,
+                          lam_error *err)
 {
     enum { CHUNK = 64 * 1024 };
     lam_autofree char *left = malloc(2 * CHUNK);
     if (!left)
-        return false;
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     char *right = left + CHUNK;
-    for (int64_t done = 0; done < length;) {
+    bool equal = true;
+    for (int64_t done = 0; equal && done < length;) {
         size_t part = length - done < CHUNK ? (size_t)(length - done) : CHUNK;
-        if (lam_io_pread_all(a, left, part, a_offset + done, NULL) != LAM_OK ||
-            lam_io_pread_all(b, right, part, b_offset + done, NULL) != LAM_OK ||
-            memcmp(left, right, part) != 0)
-            return false;
+        lam_status status = lam_io_pread_all(a, left, part, a_offset + done, err);
+        if (status == LAM_OK)
+            status = lam_io_pread_all(b, right, part, b_offset + done, err);
+        if (status != LAM_OK)
+            return lam_fail(err, LAM_E_IO, "cannot compare with the object that is stored already");
+        equal = memcmp(left, right, part) == 0;
         done += (int64_t)part;
     }
-    return true;
+    *same = equal;
+    return LAM_OK;
 }
 
 /* The data set decides, not the file meta information, which names whoever sent it. */
-static bool is_same_object(const lam_arrival *arrival, const lam_catalog_instance *stored, lam_store *store)
+static lam_status is_same_object(const lam_arrival *arrival, const lam_catalog_instance *stored,
+                                 lam_store *store, bool *same, lam_error *err)
 {
     int64_t length = arrival->bytes - arrival->header.dataset_offset, bytes = 0;
+    *same = false;
     if (!stored->same_place || !stored->same_syntax || length != stored->bytes - stored->dataset_offset)
-        return false;
+        return LAM_OK;
     lam_autoclose int fd = -1;
     if (lam_store_open_file(store, stored->file, &fd, &bytes, NULL) != LAM_OK)
-        return false;
-    return same_bytes(arrival->index.fd, arrival->header.dataset_offset, fd, stored->dataset_offset, length);
+        return lam_fail(err, LAM_E_IO, "cannot open the object that is stored already");
+    return compare(arrival->index.fd, arrival->header.dataset_offset, fd, stored->dataset_offset, length,
+                   same, err);
 }
 
-/* The row of the older bytes goes, so that the newer can be entered. */
-static lam_status make_room(lam_arrival *arrival, const lam_catalog_instance *stored, lam_db *db,
-                            lam_error *err)
+/* One whose UID is taken: `fate` is SAME, or REPLACED when the older row has made room. */
+static lam_status meet_stored(lam_arrival *arrival, const lam_catalog_instance *stored,
+                              const lam_arrival_place *place, lam_arrival_fate *fate, lam_error *err)
 {
-    lam_status status = lam_db_run(db, err,
-                                   "UPDATE series SET instances = instances - 1 WHERE id = (SELECT series_id "
-                                   "FROM instance WHERE id = ?)",
-                                   "i", stored->id);
-    if (status == LAM_OK)
-        status = lam_db_run(db, err, "DELETE FROM instance WHERE id = ?", "i", stored->id);
+    bool same = false;
+    lam_status status = is_same_object(arrival, stored, place->store, &same, err);
+    *fate = same ? LAM_ARRIVAL_SAME : LAM_ARRIVAL_REPLACED;
+    if (status != LAM_OK || same)
+        return status;
+    if (place->config->duplicates != LAM_DUPLICATES_REPLACE || stored->is_result)
+        return lam_fail(err, LAM_E_EXISTS, "this SOPInstanceUID is stored already with other content");
     arrival->old_file = stored->file;
-    return status;
+    return lam_catalog_remove(place->db, stored, err);
 }
 
-static lam_status enter(lam_arrival *arrival, lam_db *db, lam_store *store, lam_config_duplicates duplicates,
-                        lam_error *err)
+static lam_status enter(lam_arrival *arrival, const lam_arrival_place *place, lam_error *err)
 {
     lam_catalog_instance stored;
     lam_arrival_fate fate = LAM_ARRIVAL_ADDED;
-    lam_status status = lam_catalog_find_instance(db, &arrival->header, &stored, err);
+    lam_catalog_file file = {.bytes = arrival->bytes, .sender = arrival->sender};
+    lam_status status = lam_catalog_find_instance(place->db, &arrival->header, &stored, err);
     if (status == LAM_OK) {
-        if (is_same_object(arrival, &stored, store)) {
-            arrival->fate = LAM_ARRIVAL_SAME;
-            return LAM_OK;
-        }
-        if (duplicates != LAM_DUPLICATES_REPLACE)
-            return lam_fail(err, LAM_E_EXISTS, "this SOPInstanceUID is stored already with other content");
-        fate = LAM_ARRIVAL_REPLACED;
-        status = make_room(arrival, &stored, db, err);
+        status = meet_stored(arrival, &stored, place, &fate, err);
+        file.revision = stored.revision + 1;
     } else if (status == LAM_E_NOT_FOUND) {
         status = LAM_OK;
     }
-    int64_t instance = 0;
-    if (status == LAM_OK)
-        status = lam_store_adopt(store, arrival->name, &arrival->file, err);
+    if (status == LAM_OK && fate != LAM_ARRIVAL_SAME)
+        status = lam_store_adopt(place->store, arrival->name, &file.number, err);
     if (status != LAM_OK)
         return status;
-    const lam_catalog_file file = {
-        .number = arrival->file, .bytes = arrival->bytes, .sender = arrival->sender};
-    status = lam_catalog_add(db, &arrival->header, &file, lam_clock_steady_ms(), &instance, err);
+    if (fate != LAM_ARRIVAL_SAME) {
+        int64_t instance = 0;
+        status = lam_catalog_add(place->db, &arrival->header, &file, lam_clock_steady_ms(), &instance, err);
+        if (status != LAM_OK) {
+            lam_store_remove(place->store, file.number);
+            return status;
+        }
+    }
+    arrival->file = file.number;
+    arrival->fate = fate;
+    return LAM_OK;
+}
+
+/* One that cannot be entered must not spoil the group: its rows are rolled back alone. Fails when that cannot
+ * be done, because SQLite gave up the whole transaction. */
+static lam_status enter_alone(lam_arrival *arrival, const lam_arrival_place *place, lam_error *err)
+{
+    lam_error why = {0};
+    lam_status status = lam_db_run(place->db, err, "SAVEPOINT arrival", "");
     if (status != LAM_OK)
-        lam_store_remove(store, arrival->file);
-    else
-        arrival->fate = fate;
+        return status;
+    status = enter(arrival, place, &why);
+    if (!lam_db_in_transaction(place->db)) {
+        *err = why;
+        return status != LAM_OK ? status : lam_fail(err, LAM_E_IO, "the transaction was given up");
+    }
+    if (status != LAM_OK) {
+        lam_arrival_refuse(arrival, status, why.message);
+        status = lam_db_run(place->db, err, "ROLLBACK TO arrival", "");
+        if (status != LAM_OK)
+            return status;
+    }
+    return lam_db_run(place->db, err, "RELEASE arrival", "");
+}
+
+static bool is_entered(const lam_arrival *arrival)
+{
+    return arrival->fate == LAM_ARRIVAL_ADDED || arrival->fate == LAM_ARRIVAL_REPLACED;
+}
+
+/* `doubtful`: it was the commit itself that failed. */
+static void refuse_all(lam_arrival *first, lam_store *store, bool doubtful, const lam_error *why)
+{
+    for (lam_arrival *a = first; a; a = a->next) {
+        if (is_entered(a) && doubtful)
+            lam_store_doubt(store, a->file);
+        else if (is_entered(a))
+            lam_store_remove(store, a->file);
+        if (a->result.status == LAM_OK)
+            lam_arrival_refuse(a, why->status, why->message);
+    }
+}
+
+static bool any_to_enter(const lam_arrival *first)
+{
+    for (const lam_arrival *a = first; a; a = a->next)
+        if (a->result.status == LAM_OK)
+            return true;
+    return false;
+}
+
+static lam_status commit_group(lam_arrival *first, const lam_arrival_place *place, bool *doubtful,
+                               lam_error *err)
+{
+    lam_status status = lam_db_begin(place->db, err);
+    if (status != LAM_OK)
+        return status;
+    for (lam_arrival *a = first; status == LAM_OK && a; a = a->next)
+        if (a->result.status == LAM_OK)
+            status = enter_alone(a, place, err);
+    if (status == LAM_OK)
+        status = lam_store_sync(place->store, err); /* promise 1: the directory entry before the row */
+    if (status != LAM_OK) {
+        lam_db_rollback(place->db);
+        return status;
+    }
+    status = lam_db_commit(place->db, err);
+    *doubtful = status != LAM_OK;
+    if (status == LAM_OK)
+        lam_store_settle(place->store);
     return status;
 }
 
-/* One that cannot be entered must not spoil the group: its rows are rolled back alone. */
-static void enter_alone(lam_arrival *arrival, lam_db *db, lam_store *store, lam_config_duplicates duplicates)
+static bool is_worth_a_look(const lam_arrival *arrival, const lam_config *config)
+{
+    if (arrival->index.fd < 0 || config->quarantine_bytes == 0)
+        return false;
+    return arrival->result.dicom_status == CANNOT_UNDERSTAND ||
+           (arrival->result.dicom_status == DUPLICATE_INSTANCE &&
+            config->duplicates == LAM_DUPLICATES_QUARANTINE);
+}
+
+static void put_aside(lam_arrival *arrival, const lam_arrival_place *place)
+{
+    char note[1024], when[LAM_CLOCK_TEXT];
+    const lam_store_result *result = &arrival->result;
+    snprintf(note, sizeof note,
+             "received %s\nsender %s\nstatus %04XH\nreason %s\nsop_instance_uid %s\nstudy_uid %s\n",
+             lam_clock_iso8601(lam_clock_wall_ms(), when), arrival->sender, result->dicom_status,
+             result->reason, result->sop_instance_uid, result->study_uid);
+    if (lam_quarantine_take(place->quarantine, place->store, arrival->name, arrival->bytes, note,
+                            place->config->quarantine_bytes, NULL) == LAM_OK)
+        arrival->fate = LAM_ARRIVAL_QUARANTINED;
+}
+
+void lam_arrivals_commit(lam_arrival *first, const lam_arrival_place *place)
 {
     lam_error err = {0};
-    lam_status status = lam_db_run(db, &err, "SAVEPOINT arrival", "");
-    if (status == LAM_OK)
-        status = enter(arrival, db, store, duplicates, &err);
-    if (status != LAM_OK) {
-        lam_db_run(db, NULL, "ROLLBACK TO arrival", "");
-        lam_arrival_refuse(arrival, status, err.message);
-    }
-    lam_db_run(db, NULL, "RELEASE arrival", "");
-}
-
-static void refuse_all(lam_arrival *first, lam_store *store, lam_status status, const char *reason)
-{
+    bool doubtful = false;
+    if (any_to_enter(first) && commit_group(first, place, &doubtful, &err) != LAM_OK)
+        refuse_all(first, place->store, doubtful, &err);
     for (lam_arrival *a = first; a; a = a->next) {
-        if (a->fate == LAM_ARRIVAL_ADDED || a->fate == LAM_ARRIVAL_REPLACED)
-            lam_store_remove(store, a->file);
-        if (a->result.status == LAM_OK)
-            lam_arrival_refuse(a, status, reason);
-    }
-}
-
-static lam_status commit_group(lam_arrival *first, lam_db *db, lam_store *store,
-                               lam_config_duplicates duplicates, lam_error *err)
-{
-    bool any = false;
-    for (const lam_arrival *a = first; a; a = a->next)
-        any |= a->result.status == LAM_OK;
-    if (!any)
-        return LAM_OK;
-    lam_status status = lam_db_begin(db, err);
-    if (status != LAM_OK)
-        return status;
-    for (lam_arrival *a = first; a; a = a->next)
-        if (a->result.status == LAM_OK)
-            enter_alone(a, db, store, duplicates);
-    status = lam_store_sync(store, err); /* promise 1: file and directory entry before the row */
-    if (status != LAM_OK) {
-        lam_db_rollback(db);
-        return status;
-    }
-    return lam_db_commit(db, err);
-}
-
-void lam_arrivals_commit(lam_arrival *first, lam_db *db, lam_store *store, lam_config_duplicates duplicates)
-{
-    lam_error err = {0};
-    lam_status status = commit_group(first, db, store, duplicates, &err);
-    if (status != LAM_OK)
-        refuse_all(first, store, status, err.message);
-    for (lam_arrival *a = first; a; a = a->next) {
+        if (a->fate == LAM_ARRIVAL_REFUSED && place->quarantine && is_worth_a_look(a, place->config))
+            put_aside(a, place);
         if (a->fate == LAM_ARRIVAL_REFUSED || a->fate == LAM_ARRIVAL_SAME)
-            lam_spool_remove(store, a->name);
+            lam_spool_remove(place->store, a->name);
         else if (a->fate == LAM_ARRIVAL_REPLACED)
-            lam_store_remove(store, a->old_file);
+            lam_store_remove(place->store, a->old_file);
     }
 }

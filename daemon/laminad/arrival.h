@@ -7,15 +7,17 @@
 #include "daemon/laminad/db.h"
 #include "daemon/laminad/header.h"
 #include "daemon/laminad/indexer.h"
+#include "daemon/laminad/quarantine.h"
 #include "daemon/laminad/store.h"
 
 enum { LAM_SENDER_TEXT = 80 };
 
 typedef enum lam_arrival_fate {
-    LAM_ARRIVAL_REFUSED, /* result.status says why */
-    LAM_ARRIVAL_ADDED,   /* new row, file in the store */
-    LAM_ARRIVAL_SAME,    /* stored already with the same bytes: success, nothing changed */
-    LAM_ARRIVAL_REPLACED /* took the place of other bytes, as [storage] duplicates says */
+    LAM_ARRIVAL_REFUSED,     /* result.status says why */
+    LAM_ARRIVAL_QUARANTINED, /* refused too, and kept aside */
+    LAM_ARRIVAL_ADDED,       /* new row, file in the store */
+    LAM_ARRIVAL_SAME,        /* stored already with the same bytes: success, nothing changed */
+    LAM_ARRIVAL_REPLACED     /* took the place of other bytes, as [storage] duplicates says */
 } lam_arrival_fate;
 
 typedef struct lam_arrival {
@@ -39,15 +41,25 @@ typedef struct lam_arrival {
     lam_store_result result;
 
     /* Who waits for it. */
-    uint32_t dimse_request; /* 0: an upload */
-    unsigned dimse_generation;
-    lam_upload *upload;
+    uint32_t dimse_request;
+    lam_upload *upload; /* NULL: lamina-dimse */
 } lam_arrival;
 
 /* A free-standing arrival; its file descriptor is -1. NULL when out of memory. */
 lam_arrival *lam_arrival_create(void);
 /* Closes the file and frees; what lies in the spool stays. */
 void lam_arrival_free(lam_arrival *arrival);
+
+/* Arrivals in a row; what is in it belongs to the list's owner. */
+typedef struct lam_arrivals {
+    lam_arrival *first, **tail;
+    size_t count;
+} lam_arrivals;
+
+void lam_arrivals_init(lam_arrivals *list);
+void lam_arrivals_push(lam_arrivals *list, lam_arrival *arrival);
+/* The first, or NULL. */
+lam_arrival *lam_arrivals_pop(lam_arrivals *list);
 
 /* Makes it refused with this reason, and the DICOM status that goes with it. */
 void lam_arrival_refuse(lam_arrival *arrival, lam_status status, const char *reason);
@@ -56,9 +68,18 @@ void lam_arrival_refuse(lam_arrival *arrival, lam_status status, const char *rea
  */
 void lam_arrival_indexed(lam_arrival *arrival, const char *payload);
 
+/* Where a group goes. All borrowed. */
+typedef struct lam_arrival_place {
+    lam_db *db;
+    lam_store *store;
+    lam_quarantine *quarantine; /* NULL: nothing is kept aside */
+    const lam_config *config;
+} lam_arrival_place;
+
 /* Stores the group: those not refused are adopted, entered and committed in one transaction. Afterwards each
- * has its fate and result; refused and duplicate files are gone from the spool. Never half: on a failed
- * commit all are refused. */
-void lam_arrivals_commit(lam_arrival *first, lam_db *db, lam_store *store, lam_config_duplicates duplicates);
+ * has its fate and result; duplicate files are gone from the spool, and so are refused ones, or in
+ * quarantine: those that cannot be understood and, if [storage] duplicates says so, those whose UID is taken.
+ * Never half: on a failed commit all are refused. */
+void lam_arrivals_commit(lam_arrival *first, const lam_arrival_place *place);
 
 #endif

@@ -11,6 +11,7 @@
 #include "daemon/laminad/jobs.h"
 #include "daemon/laminad/metrics.h"
 #include "daemon/laminad/routing.h"
+#include "daemon/laminad/upload.h"
 
 lam_models *lam_daemon_models(lam_daemon *daemon)
 {

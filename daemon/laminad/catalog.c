@@ -1,5 +1,7 @@
 #include "daemon/laminad/catalog.h"
 
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,10 +33,21 @@ static lam_status add_study(lam_db *db, const lam_header *header, int64_t now_ms
     return status;
 }
 
-static int64_t integer_of(const json_t *attributes, const char *tag)
+/* An integer string (IS): a number in DICOM JSON, or text where the number could not be kept. NULL when it is
+ * absent or no number; else points into *value. */
+static const int64_t *integer_of(const json_t *attributes, const char *tag, int64_t *value)
 {
     const json_t *values = json_object_get(json_object_get(attributes, tag), "Value");
-    return json_integer_value(json_array_get(values, 0));
+    const json_t *first = json_array_get(values, 0);
+    const char *text = json_string_value(first);
+    if (json_is_integer(first)) {
+        *value = json_integer_value(first);
+        return value;
+    }
+    char *end = NULL;
+    errno = 0;
+    *value = text ? strtoll(text, &end, 10) : 0;
+    return text && end != text && *end == '\0' && errno == 0 ? value : NULL;
 }
 
 static lam_status add_series(lam_db *db, const lam_header *header, int64_t study,
@@ -45,12 +58,13 @@ static lam_status add_series(lam_db *db, const lam_header *header, int64_t study
     if (status != LAM_E_NOT_FOUND)
         return status;
     const json_t *a = header->attributes;
+    int64_t number;
     status =
         lam_db_run(db, err,
                    "INSERT INTO series (study_id, uid, state, modality, number, description, received_ms)"
                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                   "itttiti", study, header->series_uid, file->is_result ? "result" : "receiving",
-                   TEXT(a, "00080060"), integer_of(a, "00200011"), TEXT(a, "0008103E"), now_ms);
+                   "itttoti", study, header->series_uid, file->is_result ? "result" : "receiving",
+                   TEXT(a, "00080060"), integer_of(a, "00200011", &number), TEXT(a, "0008103E"), now_ms);
     if (status == LAM_OK)
         *id = lam_db_last_id(db);
     return status;
@@ -86,7 +100,7 @@ static lam_status touch_series(lam_db *db, int64_t series, int64_t study, bool i
 lam_status lam_catalog_add(lam_db *db, const lam_header *header, const lam_catalog_file *file, int64_t now_ms,
                            int64_t *instance, lam_error *err)
 {
-    int64_t study = 0, series = 0;
+    int64_t study = 0, series = 0, number;
     lam_status status = add_study(db, header, now_ms, &study, err);
     if (status == LAM_OK)
         status = add_series(db, header, study, file, now_ms, &series, err);
@@ -94,10 +108,10 @@ lam_status lam_catalog_add(lam_db *db, const lam_header *header, const lam_catal
         status = lam_db_run(
             db, err,
             "INSERT INTO instance (series_id, uid, sop_class_uid, transfer_syntax_uid, number, file,"
-            " bytes, dataset_offset, sender, received_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            "itttiiiiti", series, header->sop_uid, header->sop_class_uid, header->transfer_syntax_uid,
-            integer_of(header->attributes, "00200013"), file->number, file->bytes, header->dataset_offset,
-            file->sender, now_ms);
+            " bytes, dataset_offset, revision, sender, received_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "itttoiiiiti", series, header->sop_uid, header->sop_class_uid, header->transfer_syntax_uid,
+            integer_of(header->attributes, "00200013", &number), file->number, file->bytes,
+            header->dataset_offset, file->revision, file->sender, now_ms);
     if (status != LAM_OK)
         return status;
     int64_t id = lam_db_last_id(db);
@@ -114,7 +128,8 @@ lam_status lam_catalog_find_instance(lam_db *db, const lam_header *header, lam_c
 {
     sqlite3_stmt *s = lam_db_prepare(db, err,
                                      "SELECT i.id, i.file, i.bytes, i.dataset_offset,"
-                                     " s.uid = ?2 AND t.uid = ?3, i.transfer_syntax_uid = ?4"
+                                     " s.uid = ?2 AND t.uid = ?3, i.transfer_syntax_uid = ?4, i.revision,"
+                                     " s.state = 'result'"
                                      " FROM instance i JOIN series s ON s.id = i.series_id"
                                      " JOIN study t ON t.id = s.study_id WHERE i.uid = ?1",
                                      "tttt", header->sop_uid, header->series_uid, header->study_uid,
@@ -132,9 +147,53 @@ lam_status lam_catalog_find_instance(lam_db *db, const lam_header *header, lam_c
         .dataset_offset = sqlite3_column_int64(s, 3),
         .same_place = sqlite3_column_int(s, 4) != 0,
         .same_syntax = sqlite3_column_int(s, 5) != 0,
+        .revision = sqlite3_column_int64(s, 6),
+        .is_result = sqlite3_column_int(s, 7) != 0,
     };
     sqlite3_reset(s);
     return LAM_OK;
+}
+
+lam_status lam_catalog_remove(lam_db *db, const lam_catalog_instance *instance, lam_error *err)
+{
+    lam_status status = lam_db_run(db, err,
+                                   "UPDATE series SET instances = instances - 1 WHERE id ="
+                                   " (SELECT series_id FROM instance WHERE id = ?)",
+                                   "i", instance->id);
+    if (status == LAM_OK)
+        status = lam_db_run(db, err, "INSERT INTO removed_file (file) VALUES (?)", "i", instance->file);
+    if (status == LAM_OK)
+        status = lam_db_run(db, err, "DELETE FROM instance WHERE id = ?", "i", instance->id);
+    return status;
+}
+
+static lam_status visit_removed(lam_db *db, void (*visit)(void *context, int64_t file), void *context,
+                                lam_error *err)
+{
+    sqlite3_stmt *s = lam_db_prepare(db, err, "SELECT file FROM removed_file", "");
+    for (bool row = true; row;) {
+        lam_status status = lam_db_step(db, s, &row, err);
+        if (status != LAM_OK)
+            return status;
+        if (row)
+            visit(context, sqlite3_column_int64(s, 0));
+    }
+    return LAM_OK;
+}
+
+lam_status lam_catalog_sweep(lam_db *db, void (*visit)(void *context, int64_t file), void *context,
+                             lam_error *err)
+{
+    lam_status status = lam_db_begin(db, err);
+    if (status != LAM_OK)
+        return status;
+    status = visit_removed(db, visit, context, err);
+    if (status == LAM_OK)
+        status = lam_db_run(db, err, "DELETE FROM removed_file", "");
+    if (status == LAM_OK)
+        return lam_db_commit(db, err);
+    lam_db_rollback(db);
+    return status;
 }
 
 lam_status lam_catalog_find_study(lam_db *db, const char *study_uid, int64_t *study, lam_error *err)
@@ -150,7 +209,8 @@ lam_status lam_catalog_last_file(lam_db *db, int64_t *number, lam_error *err)
 {
     lam_status status = lam_db_get_integer(
         db, number, err,
-        "SELECT max(n) FROM (SELECT max(file) AS n FROM instance UNION ALL SELECT max(file) FROM picture)",
+        "SELECT max(n) FROM (SELECT max(file) AS n FROM instance UNION ALL SELECT max(file) FROM picture"
+        " UNION ALL SELECT max(file) FROM removed_file)",
         "");
     if (status == LAM_E_NOT_FOUND) {
         *number = -1;
@@ -159,11 +219,21 @@ lam_status lam_catalog_last_file(lam_db *db, int64_t *number, lam_error *err)
     return status;
 }
 
+static void hash_instance(lam_sha256 *hash, const char *uid, int64_t revision)
+{
+    char text[96];
+    if (revision > 0) {
+        snprintf(text, sizeof text, "%s#%lld", uid, (long long)revision);
+        uid = text;
+    }
+    lam_sha256_update_text(hash, uid);
+}
+
 lam_status lam_catalog_input_set(lam_db *db, int64_t series, char text[65], int64_t *instances,
                                  lam_error *err)
 {
-    sqlite3_stmt *s =
-        lam_db_prepare(db, err, "SELECT uid FROM instance WHERE series_id = ? ORDER BY uid", "i", series);
+    sqlite3_stmt *s = lam_db_prepare(
+        db, err, "SELECT uid, revision FROM instance WHERE series_id = ? ORDER BY uid", "i", series);
     lam_sha256 hash;
     lam_sha256_init(&hash);
     int64_t count = 0;
@@ -172,7 +242,7 @@ lam_status lam_catalog_input_set(lam_db *db, int64_t series, char text[65], int6
         if (status != LAM_OK)
             return status;
         if (row) {
-            lam_sha256_update_text(&hash, lam_db_text(s, 0));
+            hash_instance(&hash, lam_db_text(s, 0), sqlite3_column_int64(s, 1));
             count++;
         }
     }

@@ -25,7 +25,13 @@ static const bool address_sanitizer = true;
 static const bool address_sanitizer = false;
 #endif
 
-enum { SHORT_LIFE_MS = 10000, FIRST_PAUSE_MS = 50, LONGEST_PAUSE_MS = 10000 };
+enum { SHORT_LIFE_MS = 10000, FIRST_PAUSE_MS = 50, LONGEST_PAUSE_MS = 10000, START_MS = 30000 };
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { LIMIT_MEMORY = 0 }; /* shadow memory is terabytes of addresses */
+#else
+enum { LIMIT_MEMORY = 1 };
+#endif
 
 void lam_child_init(lam_child *child, const char *program)
 {
@@ -161,6 +167,7 @@ static lam_status start(lam_child *child, const lam_child_limits *limits, lam_er
     child->pid = pid;
     child->socket = LAM_TAKE_FD(ours);
     child->started_ms = lam_clock_monotonic_ms();
+    child->ready = false;
     return LAM_OK;
 }
 
@@ -204,4 +211,10 @@ void lam_child_stop(lam_child *child, char how[64])
         close(child->socket);
     child->pid = 0;
     child->socket = -1;
+    child->ready = false;
+}
+
+bool lam_child_is_stuck(const lam_child *child)
+{
+    return child->pid > 0 && !child->ready && lam_clock_monotonic_ms() - child->started_ms > START_MS;
 }

@@ -16,6 +16,7 @@ typedef struct lam_child {
     int64_t started_ms;  /* monotonic */
     int64_t retry_ms;    /* monotonic; not to be started before */
     int failures;        /* in a row, for the back-off */
+    bool ready;          /* it said so; set by who receives its messages */
 } lam_child;
 
 typedef struct lam_child_limits {
@@ -35,6 +36,9 @@ lam_status lam_child_start(lam_child *child, const lam_child_limits *limits, lam
  * "exit status 1", "killed by signal 9". A child that ended by itself soon after its start is started again
  * only after a pause. */
 void lam_child_stop(lam_child *child, char how[64]);
+
+/* Whether it runs and has not become ready in the time a start may take. */
+bool lam_child_is_stuck(const lam_child *child);
 
 /* Milliseconds until it may be started; 0 when now. */
 int64_t lam_child_wait_ms(const lam_child *child);

@@ -53,7 +53,11 @@ typedef enum lam_config_auth {
 } lam_config_auth;
 
 /* What happens to an object whose SOP Instance UID is stored already with other bytes. */
-typedef enum lam_config_duplicates { LAM_DUPLICATES_REJECT, LAM_DUPLICATES_REPLACE } lam_config_duplicates;
+typedef enum lam_config_duplicates {
+    LAM_DUPLICATES_REJECT,
+    LAM_DUPLICATES_REPLACE,
+    LAM_DUPLICATES_QUARANTINE /* refuse, and keep it aside */
+} lam_config_duplicates;
 
 typedef enum lam_config_deliver { LAM_DELIVER_NONE, LAM_DELIVER_RESULTS } lam_config_deliver;
 typedef enum lam_config_profile {
@@ -110,6 +114,7 @@ typedef struct lam_config {
     /* [storage] */
     int64_t reserve_bytes; /* space left free on the disk of data_dir; below it new objects are refused */
     lam_config_duplicates duplicates;
+    int64_t quarantine_bytes; /* of refused objects kept aside; 0: none */
     int64_t max_object_bytes;
 
     /* [analysis] */

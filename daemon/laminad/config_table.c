@@ -18,17 +18,14 @@
 
 static const lam_config_key lamina_keys[] = {
     {"data_dir", LAM_TYPE_PATH, MAIN(data_dir), .initial = "/var/lib/lamina",
-     .help =
-         "Where everything lies that Lamina keeps: the database lamina.db, the stored objects, the spool. "
-         "Without any configuration file: $XDG_STATE_HOME/lamina, or ~/.local/state/lamina."},
+     .help = "Where everything lies that Lamina keeps: the database lamina.db, the stored objects, the "
+             "spool. Without any configuration file: $XDG_STATE_HOME/lamina, or ~/.local/state/lamina."},
     {"models_dir", LAM_TYPE_PATH, MAIN(models_dir), .example = "/usr/share/lamina/models",
-     .help =
-         "Where the model bundles lie, one folder NAME/VERSION each. Without it: $LAMINA_MODELS, else the "
-         "models that were installed or built with the program."},
+     .help = "Where the model bundles lie, one folder NAME/VERSION each. Without it: $LAMINA_MODELS, else "
+             "the models that were installed or built with the program."},
     {"workers", LAM_TYPE_WORKERS, MAIN(workers), .minimum = 1, .maximum = 64, .initial = "auto",
-     .help =
-         "How many worker processes parse and analyse at the same time. auto: one for each processor core "
-         "that the daemon may use."},
+     .help = "How many worker processes parse and analyse at the same time. auto: one for each processor "
+             "core that the daemon may use."},
     {"log_level", LAM_TYPE_WORD, MAIN(log_level), .words = {"error", "warning", "info", "debug"},
      .initial = "info", .help = "The least important kind of message that is still logged."},
 };
@@ -36,15 +33,14 @@ static const lam_config_key lamina_keys[] = {
 static const lam_config_key dicom_keys[] = {
     {"listen", LAM_TYPE_ADDRESS, MAIN(dicom_listen), .maximum = 65535, .initial = "127.0.0.1:11112",
      .help = "Address and port for DICOM associations; an IPv6 address stands in brackets, port 0 is any "
-             "free one. Beyond loopback the "
-             "daemon starts only with accept = known and at least one [peer] with an address."},
+             "free one. Beyond loopback the daemon starts only with accept = known and at least one [peer] "
+             "with an address."},
     {"ae_title", LAM_TYPE_AE_TITLE, MAIN(ae_title), .initial = "LAMINA", .live = true,
      .help = "The application entity title of this node. Associations that call another title are refused."},
     {"accept", LAM_TYPE_WORD, MAIN(accept), .words = {"known", "any"}, .initial = "known", .live = true,
-     .help =
-         "Which calling application entities may associate. known: those of the [peer] sections; while there "
-         "is no such section and the address is a loopback one, any from this machine. any: every one, "
-         "allowed on a loopback address only."},
+     .help = "Which calling application entities may associate. known: those of the [peer] sections; while "
+             "there is no such section and the address is a loopback one, any from this machine. any: every "
+             "one, allowed on a loopback address only."},
     {"max_associations", LAM_TYPE_INTEGER, MAIN(max_associations), .minimum = 1, .maximum = 1000,
      .initial = "64", .live = true, .help = "Associations open at the same time. Further ones are refused."},
     {"max_associations_per_peer", LAM_TYPE_INTEGER, MAIN(max_associations_per_peer), .minimum = 1,
@@ -54,9 +50,8 @@ static const lam_config_key dicom_keys[] = {
      .live = true, .help = "Longest protocol data unit received."},
     {"association_timeout", LAM_TYPE_DURATION, MAIN(association_timeout_ms), .minimum = SECOND,
      .maximum = HOUR, .initial = "30s", .live = true,
-     .help =
-         "How long a peer may take to request an association after connecting (the ARTIM timer), and to send "
-         "the rest of a message it has begun."},
+     .help = "How long a peer may take to request an association after connecting (the ARTIM timer), and to "
+             "send the rest of a message it has begun."},
     {"idle_timeout", LAM_TYPE_DURATION, MAIN(idle_timeout_ms), .minimum = SECOND, .maximum = 24 * HOUR,
      .initial = "5m", .live = true, .help = "How long an association may stay open without a request."},
 };
@@ -66,17 +61,15 @@ static const lam_config_key http_keys[] = {
      .help = "Address and port for DICOMweb, the JSON interface and the web page. Beyond loopback the daemon "
              "starts only with authentication."},
     {"auth", LAM_TYPE_WORD, MAIN(auth), .words = {"none", "token"}, .initial = "none",
-     .help =
-         "How clients prove who they are. none: not at all, on a loopback address only. token: a bearer "
-         "token of token_file. The connection itself is not encrypted: across a network, put a reverse proxy "
-         "with TLS in front."},
+     .help = "How clients prove who they are. none: not at all, on a loopback address only. token: a bearer "
+             "token of token_file. The connection itself is not encrypted: across a network, put a reverse "
+             "proxy with TLS in front."},
     {"token_file", LAM_TYPE_PATH, MAIN(token_file), .example = "/etc/lamina/token",
      .help = "A file with one bearer token of at least 16 characters a line; a line that begins with # is a "
              "comment. It must not be accessible to everyone."},
     {"public_url", LAM_TYPE_URL, MAIN(public_url), .example = "https://lamina.example.org",
-     .help =
-         "How clients reach the server, where that is not http:// and the address above, as behind a reverse "
-         "proxy. It begins the URLs in answers."},
+     .help = "How clients reach the server, where that is not http:// and the address above, as behind a "
+             "reverse proxy. It begins the URLs in answers."},
     {"max_connections", LAM_TYPE_INTEGER, MAIN(max_connections), .minimum = 4, .maximum = 10000,
      .initial = "128", .help = "Connections open at the same time."},
 };
@@ -85,13 +78,18 @@ static const lam_config_key storage_keys[] = {
     {"reserve", LAM_TYPE_SIZE, MAIN(reserve_bytes), .minimum = 0, .maximum = 1024 * TIB, .initial = "1G",
      .live = true,
      .help = "Space left free on the disk of data_dir. When less is free, new objects are refused (C-STORE "
-             "status "
-             "A700H, HTTP 507) before they are written."},
-    {"duplicates", LAM_TYPE_WORD, MAIN(duplicates), .words = {"reject", "replace"}, .initial = "reject",
-     .live = true,
+             "status A700H, HTTP 507) before they are written."},
+    {"duplicates", LAM_TYPE_WORD, MAIN(duplicates), .words = {"reject", "replace", "keep-both-quarantined"},
+     .initial = "reject", .live = true,
      .help = "What to do with an object whose SOP Instance UID is stored already with other content. reject: "
-             "refuse it. replace: the new one takes its place. An object with the same content is always "
-             "accepted and kept once."},
+             "refuse it. replace: the new one takes its place, and its series is analysed again. "
+             "keep-both-quarantined: refuse it, but keep it in the folder quarantine of data_dir. An object "
+             "with the same content is always accepted and kept once; a result of Lamina is never replaced."},
+    {"quarantine", LAM_TYPE_SIZE, MAIN(quarantine_bytes), .minimum = 0, .maximum = TIB, .initial = "1G",
+     .live = true,
+     .help = "Most bytes of refused objects kept in the folder quarantine of data_dir: those that could not "
+             "be read, each with the reason in a text beside it. The oldest make room for new ones. 0: none "
+             "is kept."},
     {"max_object", LAM_TYPE_SIZE, MAIN(max_object_bytes), .minimum = MIB, .maximum = TIB, .initial = "4G",
      .live = true, .help = "Largest object accepted."},
 };
@@ -119,9 +117,8 @@ static const lam_config_key peer_keys[] = {
      .help = "The peer's application entity title."},
     {"address", LAM_TYPE_ADDRESS, PEER(address), .minimum = 1, .maximum = 65535, .live = true,
      .example = "10.0.0.5:104",
-     .help =
-         "Where the peer listens. Its own associations are taken from this host only; without an address, "
-         "from anywhere."},
+     .help = "Where the peer listens. Its own associations are taken from this host only; without an "
+             "address, from anywhere. A host name is looked up when the configuration is read."},
     {"accept", LAM_TYPE_SWITCH, PEER(accept), .initial = "yes", .live = true,
      .help = "Whether the peer may open associations to this node."},
     {"deliver", LAM_TYPE_WORD, PEER(deliver), .words = {"none", "results"}, .initial = "none", .live = true,
@@ -138,15 +135,11 @@ static const lam_config_key rule_keys[] = {
      .help = "Name of the model."},
     {"when", LAM_TYPE_RULE, RULE(when_text), .required = true, .live = true,
      .example = "Modality = MR and SeriesDescription ~ /hippo/i",
-     .help =
-         "Conditions joined by `and`: the DICOM keyword of an attribute that describes a series (Modality, "
-         "SeriesDescription, ProtocolName, SliceThickness and the like), one of = != < > <= >= ~, and a "
-         "word, a "
-         "number, "
-         "\"quoted text\", or after ~ a POSIX extended regular expression between slashes, with i behind the "
-         "second where case does not matter. May go on over further indented lines. A semicolon after a "
-         "blank "
-         "begins a comment, also inside quotes."},
+     .help = "Conditions joined by `and`: the DICOM keyword of an attribute that describes a series "
+             "(Modality, SeriesDescription, ProtocolName, SliceThickness and the like), one of = != < > <= "
+             ">= ~, and a word, a number, \"quoted text\", or after ~ a POSIX extended regular expression "
+             "between slashes, with i behind the second where case does not matter. May go on over further "
+             "indented lines. A semicolon after a blank begins a comment, also inside quotes."},
 };
 
 #define KEYS(table) .keys = (table), .key_count = LAM_COUNT(table)
@@ -161,9 +154,8 @@ const lam_config_section lam_config_sections[LAM_SECTION_COUNT] = {
                           .help =
                               "Another DICOM node; one section each. NAME is for this file and the logs."},
     [LAM_SECTION_RULE] = {"rule", "NAME", KEYS(rule_keys), .example = "hippocampus",
-                          .help =
-                              "Routing beyond what each model's own selector says: a series that meets the "
-                              "conditions goes to the model. One section each."},
+                          .help = "Routing beyond what each model's own selector says: a series that meets "
+                                  "the conditions goes to the model, whatever that says. One section each."},
 };
 
 _Static_assert(LAM_COUNT(dicom_keys) <= LAM_CONFIG_MAX_KEYS, "the longest section fits");

@@ -1,5 +1,8 @@
 #include "daemon/laminad/db.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -9,7 +12,7 @@
 
 #include "daemon/laminad/migrations.h"
 
-enum { MAX_CACHED = 96, BUSY_TIMEOUT_MS = 10000 };
+enum { BUSY_TIMEOUT_MS = 10000 };
 
 struct lam_database {
     char *path;
@@ -19,24 +22,27 @@ struct lam_database {
     lam_db *idle;
 };
 
+typedef struct cached_statement {
+    const char *sql;
+    sqlite3_stmt *statement;
+} cached_statement;
+
 struct lam_db {
     lam_database *database;
     sqlite3 *handle;
     lam_db *next; /* in the pool */
-    size_t cached;
-    struct {
-        const char *sql;
-        sqlite3_stmt *statement;
-    } cache[MAX_CACHED];
+    size_t cached, capacity;
+    cached_statement *cache; /* as many as the program has literals */
 };
 
 static const struct {
     int code;
     lam_status status;
 } sqlite_map[] = {
-    {SQLITE_FULL, LAM_E_NO_SPACE},     {SQLITE_NOMEM, LAM_E_NO_MEMORY}, {SQLITE_BUSY, LAM_E_BUSY},
-    {SQLITE_LOCKED, LAM_E_BUSY},       {SQLITE_CORRUPT, LAM_E_CORRUPT}, {SQLITE_NOTADB, LAM_E_CORRUPT},
-    {SQLITE_CONSTRAINT, LAM_E_EXISTS}, {SQLITE_PERM, LAM_E_DENIED},     {SQLITE_READONLY, LAM_E_DENIED},
+    {SQLITE_FULL, LAM_E_NO_SPACE}, {SQLITE_NOMEM, LAM_E_NO_MEMORY}, {SQLITE_BUSY, LAM_E_BUSY},
+    {SQLITE_LOCKED, LAM_E_BUSY},   {SQLITE_CORRUPT, LAM_E_CORRUPT}, {SQLITE_NOTADB, LAM_E_CORRUPT},
+    {SQLITE_PERM, LAM_E_DENIED},   {SQLITE_READONLY, LAM_E_DENIED}, {SQLITE_CONSTRAINT, LAM_E_INTERNAL},
+    {SQLITE_CANTOPEN, LAM_E_IO},
 };
 
 static lam_status fail_sqlite(sqlite3 *handle, int code, lam_error *err, const char *what)
@@ -45,6 +51,9 @@ static lam_status fail_sqlite(sqlite3 *handle, int code, lam_error *err, const c
     for (size_t i = 0; i < LAM_COUNT(sqlite_map); i++)
         if (sqlite_map[i].code == (code & 0xff))
             status = sqlite_map[i].status;
+    int extended = handle ? sqlite3_extended_errcode(handle) : code;
+    if (extended == SQLITE_CONSTRAINT_UNIQUE || extended == SQLITE_CONSTRAINT_PRIMARYKEY)
+        status = LAM_E_EXISTS;
     return lam_fail(err, status, "database: %s: %s", what,
                     handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code));
 }
@@ -62,6 +71,7 @@ static void connection_free(lam_db *db)
     for (size_t i = 0; i < db->cached; i++)
         sqlite3_finalize(db->cache[i].statement);
     sqlite3_close(db->handle);
+    free(db->cache);
     free(db);
 }
 
@@ -80,7 +90,8 @@ static lam_status connection_open(lam_database *database, lam_db **out, lam_erro
         sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
         status = execute(db->handle,
                          "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
-                         "PRAGMA trusted_schema=OFF; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY;",
+                         "PRAGMA trusted_schema=OFF; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY;"
+                         "PRAGMA journal_size_limit=33554432;", /* a burst's WAL shrinks again */
                          err);
     }
     if (status != LAM_OK) {
@@ -91,13 +102,45 @@ static lam_status connection_open(lam_database *database, lam_db **out, lam_erro
     return LAM_OK;
 }
 
-/* A copy beside the database, made by SQLite itself so that it is consistent (promise 11). */
+static lam_status sync_path(const char *path, int flags, lam_error *err)
+{
+    lam_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+    if (fd < 0 || fsync(fd) < 0)
+        return lam_fail_errno(err, errno, "cannot sync %s", path);
+    return LAM_OK;
+}
+
+static lam_status sync_folder_of(const char *path, lam_error *err)
+{
+    char folder[PATH_MAX];
+    snprintf(folder, sizeof folder, "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = '\0';
+    return sync_path(slash ? folder : ".", O_DIRECTORY, err);
+}
+
+/* A copy beside the database, made by SQLite itself so that it is consistent, and durable before the first
+ * step (promise 11). It has its name only once it is whole. */
 static lam_status back_up(lam_db *db, int before, lam_error *err)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s.before-%04d", db->database->path, before);
-    unlink(path);
-    return lam_db_run(db, err, "VACUUM INTO ?", "t", path);
+    char path[PATH_MAX], unfinished[PATH_MAX + 8];
+    if (snprintf(path, sizeof path, "%s.before-%04d", db->database->path, before) >= (int)sizeof path)
+        return lam_fail(err, LAM_E_LIMIT, "the path of the database is too long");
+    snprintf(unfinished, sizeof unfinished, "%s.new", path);
+    unlink(unfinished);
+    lam_status status = lam_db_run(db, err, "VACUUM INTO ?", "t", unfinished);
+    if (status == LAM_OK)
+        status = sync_path(unfinished, 0, err);
+    if (status == LAM_OK && rename(unfinished, path) < 0)
+        status = lam_fail_errno(err, errno, "cannot rename %s", unfinished);
+    if (status == LAM_OK)
+        status = sync_folder_of(path, err);
+    if (status != LAM_OK) {
+        unlink(unfinished);
+        lam_error_prefix(err, "backup before the migration of %s", db->database->path);
+    }
+    return status;
 }
 
 static lam_status apply_migration(lam_db *db, const lam_migration *step, lam_error *err)
@@ -212,7 +255,11 @@ lam_status lam_db_begin(lam_db *db, lam_error *err)
 
 lam_status lam_db_commit(lam_db *db, lam_error *err)
 {
-    lam_status status = execute(db->handle, "COMMIT", err);
+    lam_status status = LAM_OK;
+    if (lam_db_in_transaction(db))
+        status = execute(db->handle, "COMMIT", err);
+    else
+        status = lam_fail(err, LAM_E_IO, "database: the transaction was given up after an error");
     if (status != LAM_OK)
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
     pthread_mutex_unlock(&db->database->writer);
@@ -225,6 +272,19 @@ void lam_db_rollback(lam_db *db)
     pthread_mutex_unlock(&db->database->writer);
 }
 
+static lam_status grow_cache(lam_db *db, lam_error *err)
+{
+    if (db->cached < db->capacity)
+        return LAM_OK;
+    size_t capacity = db->capacity ? 2 * db->capacity : 32;
+    cached_statement *cache = realloc(db->cache, capacity * sizeof *cache);
+    if (!cache)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a statement");
+    db->cache = cache;
+    db->capacity = capacity;
+    return LAM_OK;
+}
+
 static sqlite3_stmt *find_statement(lam_db *db, const char *sql, lam_error *err)
 {
     for (size_t i = 0; i < db->cached; i++)
@@ -233,18 +293,21 @@ static sqlite3_stmt *find_statement(lam_db *db, const char *sql, lam_error *err)
             sqlite3_clear_bindings(db->cache[i].statement);
             return db->cache[i].statement;
         }
-    if (db->cached == MAX_CACHED) {
-        sqlite3_finalize(db->cache[--db->cached].statement);
-    }
+    if (grow_cache(db, err) != LAM_OK)
+        return NULL;
     sqlite3_stmt *statement = NULL;
     int code = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement, NULL);
     if (code != SQLITE_OK) {
         fail_sqlite(db->handle, code, err, "cannot prepare");
         return NULL;
     }
-    db->cache[db->cached].sql = sql;
-    db->cache[db->cached++].statement = statement;
+    db->cache[db->cached++] = (cached_statement){sql, statement};
     return statement;
+}
+
+static int bind_optional(sqlite3_stmt *statement, int position, const int64_t *value)
+{
+    return value ? sqlite3_bind_int64(statement, position, *value) : sqlite3_bind_null(statement, position);
 }
 
 static sqlite3_stmt *prepare_v(lam_db *db, lam_error *err, const char *sql, const char *types,
@@ -257,6 +320,8 @@ static sqlite3_stmt *prepare_v(lam_db *db, lam_error *err, const char *sql, cons
             code = sqlite3_bind_text(statement, i + 1, va_arg(arguments, const char *), -1, SQLITE_TRANSIENT);
         else if (types[i] == 'i')
             code = sqlite3_bind_int64(statement, i + 1, va_arg(arguments, int64_t));
+        else if (types[i] == 'o')
+            code = bind_optional(statement, i + 1, va_arg(arguments, const int64_t *));
         else
             code = sqlite3_bind_double(statement, i + 1, va_arg(arguments, double));
     }
@@ -331,6 +396,11 @@ lam_status lam_db_get_integer(lam_db *db, int64_t *out, lam_error *err, const ch
         return LAM_E_NOT_FOUND;
     *out = value;
     return LAM_OK;
+}
+
+bool lam_db_in_transaction(lam_db *db)
+{
+    return !sqlite3_get_autocommit(db->handle);
 }
 
 int64_t lam_db_last_id(lam_db *db)

@@ -35,11 +35,14 @@ static inline void lam_cleanup_db(lam_db **db)
 lam_status lam_db_begin(lam_db *db, lam_error *err);
 lam_status lam_db_commit(lam_db *db, lam_error *err);
 void lam_db_rollback(lam_db *db);
+/* False once SQLite itself has rolled back, which it does after some errors (disk full, I/O, memory): what
+ * is written then would be committed by itself. Ask after each failure that the caller means to survive. */
+bool lam_db_in_transaction(lam_db *db);
 
 /* A prepared statement with its parameters bound, from the connection's cache (keyed by the address of `sql`,
- * so pass literals). `types` has a letter a parameter: t const char * (NULL is NULL), i int64_t, d double. On
- * failure the statement is NULL, err is set, and lam_db_step reports it again. Valid until the same `sql` is
- * prepared again. */
+ * so pass literals). `types` has a letter a parameter: t const char * (NULL is NULL), i int64_t, o const
+ * int64_t * (NULL is NULL), d double. On failure the statement is NULL, err is set, and lam_db_step reports
+ * it again. Valid until the same `sql` is prepared again. */
 sqlite3_stmt *lam_db_prepare(lam_db *db, lam_error *err, const char *sql, const char *types, ...);
 
 /* Next row: *row tells whether there is one. After the last row or an error the statement is reset. */

@@ -218,10 +218,11 @@ lam_status lam_document_results(lam_db *db, const char *study_uid, json_t **out,
     if (status == LAM_OK) {
         sqlite3_stmt *s = lam_db_prepare(
             db, err,
-            "SELECT r.findings, j.id AS job, j.model, j.version, j.weights_sha256, s.uid AS series_uid, "
-            "j.state,"
-            " r.created_ms FROM result r JOIN job j ON j.id = r.job_id JOIN series s ON s.id = j.series_id"
-            " JOIN study t ON t.id = s.study_id WHERE t.uid = ? AND j.input_set = s.input_set ORDER BY j.id",
+            "SELECT r.findings, j.id AS job, j.model, j.version, j.weights_sha256, s.uid AS series_uid,"
+            " CASE WHEN j.input_set = s.input_set THEN j.state ELSE 'superseded' END AS state, r.created_ms"
+            " FROM result r JOIN job j ON j.id = r.job_id JOIN series s ON s.id = j.series_id"
+            " JOIN study t ON t.id = s.study_id WHERE t.uid = ?"
+            " ORDER BY j.input_set <> s.input_set, j.id",
             "t", study_uid);
         status = collect(db, s, 1, merge_findings, &results, err);
     }

@@ -21,7 +21,8 @@ lam_status lam_document_job(lam_db *db, int64_t job, json_t **out, lam_error *er
 lam_status lam_document_jobs(lam_db *db, const char *state, int64_t limit, int64_t offset, json_t **out,
                              lam_error *err);
 
-/* {"study_uid","state","results":[RESULT…]} over the current input sets, oldest first. */
+/* {"study_uid","state","results":[RESULT…]}, oldest first. Those over an input set that is no longer the
+ * series' own come last, and their state is "superseded". */
 lam_status lam_document_results(lam_db *db, const char *study_uid, json_t **out, lam_error *err);
 
 /* {"name","version","task",…}; with `whole` also "manifest" and "card". */

@@ -130,10 +130,10 @@ lam_status lam_header_from_json(json_t *indexed, lam_header *out, lam_error *err
 
 lam_status lam_header_parse(const char *payload, lam_header *out, lam_error *err)
 {
-    json_error_t where;
-    json_t *root = json_loads(payload, 0, &where);
+    json_error_t where; /* its text quotes the header, which names the patient (promise 9) */
+    json_t *root = json_loads(payload, JSON_REJECT_DUPLICATES, &where);
     if (!root)
-        return lam_fail(err, LAM_E_CORRUPT, "the worker's answer is not JSON: %s", where.text);
+        return lam_fail(err, LAM_E_CORRUPT, "the worker's answer is not JSON, at byte %d", where.position);
     lam_status status = lam_header_from_json(root, out, err);
     json_decref(root);
     return status;

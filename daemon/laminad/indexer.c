@@ -12,8 +12,9 @@
 #include "daemon/laminad/metrics.h"
 
 enum {
-    WINDOW = 8,        /* requests under way in one process: enough to hide the round trip */
-    ANSWER_MS = 20000, /* for the one it is at */
+    WINDOW = 8, /* requests under way in one process: enough to hide the round trip */
+    ANSWER_MS = 20000,
+    STALL_MS = 30000,
     MAX_SUSPICIONS = 2,
     MEMORY = 1536 * 1024, /* KiB of address space */
 };
@@ -30,9 +31,7 @@ typedef struct index_process {
 } index_process;
 
 struct lam_indexer {
-    lam_index_answer answer;
-    void *context;
-    int processes;
+    lam_indexer_options options;
     index_process process[LAM_INDEXER_MAX];
     request_list waiting;
     uint32_t last_number;
@@ -49,6 +48,12 @@ static void push(request_list *list, lam_index_request *request)
     list->count++;
 }
 
+static void wait_again(request_list *waiting, lam_index_request *request)
+{
+    request->queued_ms = lam_clock_monotonic_ms();
+    push(waiting, request);
+}
+
 static lam_index_request *pop(request_list *list)
 {
     lam_index_request *request = list->first;
@@ -61,26 +66,46 @@ static lam_index_request *pop(request_list *list)
     return request;
 }
 
-lam_status lam_indexer_create(int processes, lam_index_answer answer, void *context, lam_indexer **out,
-                              lam_error *err)
+static void answer(lam_indexer *indexer, lam_index_request *request, lam_status status, const char *text)
+{
+    indexer->options.answer(indexer->options.context, request, status, text);
+}
+
+lam_status lam_indexer_create(const lam_indexer_options *options, lam_indexer **out, lam_error *err)
 {
     lam_indexer *indexer = calloc(1, sizeof *indexer);
     if (!indexer)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    indexer->answer = answer;
-    indexer->context = context;
-    indexer->processes = processes < LAM_INDEXER_MAX ? processes : LAM_INDEXER_MAX;
-    for (int i = 0; i < indexer->processes; i++)
+    indexer->options = *options;
+    if (options->processes > LAM_INDEXER_MAX)
+        indexer->options.processes = LAM_INDEXER_MAX;
+    if (options->answer_ms == 0)
+        indexer->options.answer_ms = ANSWER_MS;
+    if (options->stall_ms == 0)
+        indexer->options.stall_ms = STALL_MS;
+    for (int i = 0; i < indexer->options.processes; i++)
         lam_child_init(&indexer->process[i].child, "lamina-worker");
     *out = indexer;
     return LAM_OK;
+}
+
+void lam_indexer_abandon(lam_indexer *indexer, lam_status status, const char *reason)
+{
+    for (int i = 0; i < indexer->options.processes; i++) {
+        index_process *process = &indexer->process[i];
+        lam_child_stop(&process->child, NULL);
+        for (lam_index_request *r; (r = pop(&process->sent));)
+            answer(indexer, r, status, reason);
+    }
+    for (lam_index_request *r; (r = pop(&indexer->waiting));)
+        answer(indexer, r, status, reason);
 }
 
 void lam_indexer_free(lam_indexer *indexer)
 {
     if (!indexer)
         return;
-    for (int i = 0; i < indexer->processes; i++)
+    for (int i = 0; i < indexer->options.processes; i++)
         lam_child_stop(&indexer->process[i].child, NULL);
     free(indexer);
 }
@@ -89,7 +114,7 @@ void lam_indexer_submit(lam_indexer *indexer, lam_index_request *request)
 {
     request->number = ++indexer->last_number;
     request->suspicions = 0;
-    push(&indexer->waiting, request);
+    wait_again(&indexer->waiting, request);
 }
 
 /* The process is gone or will be: what it had is sent again, all but a suspect that was suspected before. */
@@ -103,19 +128,20 @@ static void give_up_process(lam_indexer *indexer, index_process *process, const 
             process->sent.count);
     lam_index_request *suspect = pop(&process->sent);
     if (suspect && ++suspect->suspicions >= MAX_SUSPICIONS)
-        indexer->answer(indexer->context, suspect, LAM_E_CORRUPT,
-                        "reading the header crashed or hung the parser");
+        answer(indexer, suspect, LAM_E_CORRUPT, "reading the header crashed or hung the parser");
     else if (suspect)
-        push(&indexer->waiting, suspect);
+        wait_again(&indexer->waiting, suspect);
     for (lam_index_request *r; (r = pop(&process->sent));)
-        push(&indexer->waiting, r);
+        wait_again(&indexer->waiting, r);
 }
 
 static lam_status take_answer(lam_indexer *indexer, index_process *process, const lam_ipc_message *message)
 {
     lam_index_request *request = process->sent.first;
-    if (message->type == LAM_MESSAGE_READY)
+    if (message->type == LAM_MESSAGE_READY) {
+        process->child.ready = true;
         return LAM_OK;
+    }
     bool expected = message->type == LAM_MESSAGE_INDEXED || message->type == LAM_MESSAGE_FAILED;
     if (!expected || !request || request->number != message->request)
         return LAM_E_CORRUPT;
@@ -123,14 +149,14 @@ static lam_status take_answer(lam_indexer *indexer, index_process *process, cons
     if (process->sent.first)
         process->sent.first->sent_ms = lam_clock_monotonic_ms(); /* its turn begins now */
     if (message->type == LAM_MESSAGE_INDEXED) {
-        indexer->answer(indexer->context, request, LAM_OK, message->payload);
+        answer(indexer, request, LAM_OK, message->payload);
         return LAM_OK;
     }
     LAM_AUTO_PTR(lam_json) *json = NULL;
     const char *reason = "the header cannot be read";
     if (lam_json_parse(message->payload, message->length, &json, NULL) == LAM_OK)
         reason = lam_jv_text(lam_jv_get(lam_json_root(json), "reason"), reason);
-    indexer->answer(indexer->context, request, LAM_E_CORRUPT, reason);
+    answer(indexer, request, LAM_E_CORRUPT, reason);
     return LAM_OK;
 }
 
@@ -153,9 +179,10 @@ static void receive_answers(lam_indexer *indexer, index_process *process)
     }
 }
 
+/* Nothing goes to a process that is not ready: one that cannot even start must not make objects suspect. */
 static void send_waiting(lam_indexer *indexer, index_process *process)
 {
-    while (process->child.pid > 0 && process->sent.count < WINDOW && indexer->waiting.first) {
+    while (process->child.ready && process->sent.count < WINDOW && indexer->waiting.first) {
         lam_index_request *request = indexer->waiting.first;
         /* a suspect goes alone, so that a second end of the process says who did it */
         if (process->sent.count && (request->suspicions || process->sent.first->suspicions))
@@ -184,39 +211,69 @@ static void start_process(index_process *process)
         lam_log(LAM_LOG_ERROR, "indexer_start_failed", "reason=%s", LAM_QUOTE(err.message));
 }
 
+static bool any_ready(const lam_indexer *indexer)
+{
+    for (int i = 0; i < indexer->options.processes; i++)
+        if (indexer->process[i].child.ready)
+            return true;
+    return false;
+}
+
 size_t lam_indexer_poll(lam_indexer *indexer, struct pollfd *polls, int64_t *timeout_ms)
 {
     size_t count = 0;
-    int64_t now = lam_clock_monotonic_ms();
-    for (int i = 0; i < indexer->processes; i++) {
+    int64_t now = lam_clock_monotonic_ms(), due = INT64_MAX;
+    for (int i = 0; i < indexer->options.processes; i++) {
         const index_process *process = &indexer->process[i];
-        int64_t left = -1;
+        int64_t next = INT64_MAX;
         if (process->child.pid <= 0) {
-            left = lam_child_wait_ms(&process->child);
+            next = now + lam_child_wait_ms(&process->child);
         } else {
-            short events =
-                (short)(POLLIN | (indexer->waiting.first && process->sent.count < WINDOW ? POLLOUT : 0));
-            polls[count++] = (struct pollfd){.fd = process->child.socket, .events = events};
+            polls[count++] = (struct pollfd){.fd = process->child.socket,
+                                             .events = (short)(POLLIN | (process->blocked ? POLLOUT : 0))};
             if (process->sent.first)
-                left = process->sent.first->sent_ms + ANSWER_MS - now;
+                next = process->sent.first->sent_ms + indexer->options.answer_ms + 1;
         }
-        if (left >= 0 && left < *timeout_ms)
-            *timeout_ms = left;
+        due = next < due ? next : due;
     }
+    if (indexer->waiting.first && !any_ready(indexer)) {
+        int64_t stalled = indexer->waiting.first->queued_ms + indexer->options.stall_ms + 1;
+        due = stalled < due ? stalled : due;
+    }
+    if (due - now < *timeout_ms)
+        *timeout_ms = due > now ? due - now : 0;
     return count;
+}
+
+/* Without a process nobody shall wait for ever. */
+static void refuse_stalled(lam_indexer *indexer)
+{
+    int64_t now = lam_clock_monotonic_ms();
+    while (indexer->waiting.first && !any_ready(indexer) &&
+           now - indexer->waiting.first->queued_ms > indexer->options.stall_ms)
+        answer(indexer, pop(&indexer->waiting), LAM_E_BUSY,
+               "no process that reads headers can be started: send it again later");
+}
+
+static void turn_process(lam_indexer *indexer, index_process *process)
+{
+    const lam_index_request *first;
+    if (process->child.pid > 0)
+        receive_answers(indexer, process);
+    first = process->sent.first;
+    if (process->child.pid > 0 && first &&
+        lam_clock_monotonic_ms() - first->sent_ms > indexer->options.answer_ms)
+        give_up_process(indexer, process, "it hangs");
+    if (lam_child_is_stuck(&process->child))
+        give_up_process(indexer, process, "it does not become ready");
+    if (process->child.pid <= 0)
+        start_process(process);
+    send_waiting(indexer, process);
 }
 
 void lam_indexer_turn(lam_indexer *indexer)
 {
-    int64_t now = lam_clock_monotonic_ms();
-    for (int i = 0; i < indexer->processes; i++) {
-        index_process *process = &indexer->process[i];
-        if (process->child.pid > 0)
-            receive_answers(indexer, process);
-        if (process->child.pid > 0 && process->sent.first && now - process->sent.first->sent_ms > ANSWER_MS)
-            give_up_process(indexer, process, "it hangs");
-        if (process->child.pid <= 0)
-            start_process(process);
-        send_waiting(indexer, process);
-    }
+    for (int i = 0; i < indexer->options.processes; i++)
+        turn_process(indexer, &indexer->process[i]);
+    refuse_stalled(indexer);
 }

@@ -18,7 +18,7 @@ typedef struct lam_index_request {
     int fd; /* Part 10 file open for reading; stays the caller's */
     int suspicions;
     uint32_t number;
-    int64_t sent_ms;
+    int64_t queued_ms, sent_ms;
     struct lam_index_request *next;
 } lam_index_request;
 
@@ -26,10 +26,19 @@ typedef struct lam_index_request {
 typedef void (*lam_index_answer)(void *context, lam_index_request *request, lam_status status,
                                  const char *text);
 
-enum { LAM_INDEXER_MAX = 4, LAM_INDEXER_POLLS = 2 * LAM_INDEXER_MAX };
+enum { LAM_INDEXER_MAX = 4, LAM_INDEXER_POLLS = LAM_INDEXER_MAX };
 
-lam_status lam_indexer_create(int processes, lam_index_answer answer, void *context, lam_indexer **out,
-                              lam_error *err);
+typedef struct lam_indexer_options {
+    int processes;     /* at most LAM_INDEXER_MAX */
+    int64_t answer_ms; /* for one object; 0: 20 s */
+    int64_t stall_ms;  /* how long a request waits while no process can be had (LAM_E_BUSY then); 0: 30 s */
+    lam_index_answer answer;
+    void *context;
+} lam_indexer_options;
+
+lam_status lam_indexer_create(const lam_indexer_options *options, lam_indexer **out, lam_error *err);
+/* Ends the processes; what has no answer yet gets this one. */
+void lam_indexer_abandon(lam_indexer *indexer, lam_status status, const char *reason);
 /* Unanswered requests are dropped without an answer. */
 void lam_indexer_free(lam_indexer *indexer);
 

@@ -5,8 +5,8 @@
 #ifndef LAMINA_DAEMON_INTAKE_H
 #define LAMINA_DAEMON_INTAKE_H
 
-#include "api/backend.h"
 #include "core/base/status.h"
+#include "daemon/laminad/arrival.h"
 #include "daemon/laminad/config.h"
 #include "daemon/laminad/db.h"
 #include "daemon/laminad/store.h"
@@ -25,11 +25,12 @@ typedef struct lam_intake_options {
 /* Starts the thread, lamina-dimse and the header readers. */
 lam_status lam_intake_start(const lam_intake_options *options, lam_intake **out, lam_error *err);
 
-/* Lets open associations finish (up to `grace_ms`), answers what is under way, ends thread and children.
- * NULL-safe. */
+/* Lets open associations finish (up to `grace_ms`), answers what is under way, ends thread and children; what
+ * is still undecided then is refused. No upload may be open any more. NULL-safe. */
 void lam_intake_stop(lam_intake *intake, int64_t grace_ms);
 
-/* Peers and AE titles of a new configuration, for new associations. */
+/* Another configuration: peers and AE titles for new associations, limits for new objects. The old one must
+ * stay. */
 void lam_intake_reload(lam_intake *intake, const lam_config *config);
 
 /* Whether its thread still runs, for the watchdog. */
@@ -38,11 +39,13 @@ bool lam_intake_alive(const lam_intake *intake);
 /* Whether lamina-dimse serves. */
 bool lam_intake_ready(const lam_intake *intake);
 
-/* The upload functions of lam_backend. */
-lam_status lam_upload_open(lam_intake *intake, const char *sender, lam_upload **out, lam_error *err);
-lam_status lam_upload_write(lam_upload *upload, const void *bytes, size_t length, lam_error *err);
-void lam_upload_submit(lam_upload *upload, const char *study_uid);
-void lam_upload_wait(lam_upload *upload, lam_store_result *out);
-void lam_upload_discard(lam_upload *upload);
+/* ---- for uploads, from any thread ---- */
+
+const lam_config *lam_intake_config(const lam_intake *intake);
+lam_store *lam_intake_store(const lam_intake *intake);
+
+/* Takes an arrival whose bytes are durable in the spool; its upload is answered exactly once. LAM_E_BUSY when
+ * the intake is ending: the arrival stays the caller's. */
+lam_status lam_intake_submit(lam_intake *intake, lam_arrival *arrival, lam_error *err);
 
 #endif

@@ -164,8 +164,11 @@ static lam_status read_row(lam_db *db, int64_t job, job_row *out, lam_error *err
     lam_status status = lam_db_step(db, s, &row, err);
     if (status != LAM_OK)
         return status;
-    if (!row || !lam_job_state_parse(lam_db_text(s, 0), &out->state))
+    bool known = row && lam_job_state_parse(lam_db_text(s, 0), &out->state);
+    if (!known) {
+        sqlite3_reset(s);
         return lam_fail(err, LAM_E_NOT_FOUND, "there is no job %lld", (long long)job);
+    }
     out->series = sqlite3_column_int64(s, 1);
     out->attempts = sqlite3_column_int(s, 2);
     out->interruptions = sqlite3_column_int(s, 3);
@@ -254,6 +257,10 @@ lam_status lam_jobs_recover(lam_db *db, const char *node, const lam_job_limits *
     if (status != LAM_OK)
         return status;
     int count = 0;
+    if (node)
+        status = lam_db_run(db, err,
+                            "UPDATE job SET not_before_ms = ?1 WHERE state = 'queued' AND updated_ms > ?1",
+                            "i", now_ms);
     for (bool found = true; status == LAM_OK && found;) {
         status = recover_next(db, node, limits, now_ms, &found, err);
         count += found;
@@ -266,6 +273,14 @@ lam_status lam_jobs_recover(lam_db *db, const char *node, const lam_job_limits *
     if (status == LAM_OK)
         *recovered = count;
     return status;
+}
+
+lam_status lam_jobs_due(lam_db *db, int64_t now_ms, int64_t most, int64_t *count, lam_error *err)
+{
+    return lam_db_get_integer(db, count, err,
+                              "SELECT count(*) FROM (SELECT 1 FROM job WHERE state = 'queued' AND"
+                              " not_before_ms <= ? LIMIT ?)",
+                              "ii", now_ms, most);
 }
 
 lam_status lam_jobs_next_start(lam_db *db, int64_t now_ms, int64_t *wait_ms, lam_error *err)

@@ -81,10 +81,14 @@ lam_status lam_jobs_renew(lam_db *db, int64_t job, const lam_job_limits *limits,
 lam_status lam_jobs_apply(lam_db *db, int64_t job, lam_job_event event, const lam_job_limits *limits,
                           const char *reason, const char *timings, int64_t now_ms, lam_error *err);
 
-/* Interrupts the running jobs that no living owner holds: those of `node` (its processes are gone when it
- * starts) and those whose lease ran out. Owners are "node/…". Runs its own transaction. */
+/* Interrupts the running jobs that no living owner holds: those whose lease ran out and, with `node`, those
+ * of that node, whose processes are gone when it starts; then also jobs that wait for a time which a clock
+ * set back has moved away wait no longer. Owners are "node/…". Runs its own transaction. */
 lam_status lam_jobs_recover(lam_db *db, const char *node, const lam_job_limits *limits, int64_t now_ms,
                             int *recovered, lam_error *err);
+
+/* How many jobs may start now, counted up to `most`. */
+lam_status lam_jobs_due(lam_db *db, int64_t now_ms, int64_t most, int64_t *count, lam_error *err);
 
 /* Milliseconds from now until the next waiting job may start; -1 when none waits. */
 lam_status lam_jobs_next_start(lam_db *db, int64_t now_ms, int64_t *wait_ms, lam_error *err);

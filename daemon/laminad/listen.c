@@ -9,8 +9,12 @@
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/clock.h"
 
-enum { BACKLOG = 256 };
+enum {
+    BACKLOG = 256,
+    IN_USE_MS = 1500, /* a killed predecessor's children hold the socket for some moments */
+};
 
 static lam_status bind_one(const struct addrinfo *info, const char *key, const char *where, int *fd,
                            lam_error *err)
@@ -21,7 +25,12 @@ static lam_status bind_one(const struct addrinfo *info, const char *key, const c
         return lam_fail_errno(err, errno, "cannot open a socket for %s", where);
     int one = 1;
     setsockopt(opened, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(opened, info->ai_addr, info->ai_addrlen) < 0 || listen(opened, BACKLOG) < 0) {
+    int64_t deadline = lam_clock_monotonic_ms() + IN_USE_MS;
+    int bound;
+    while ((bound = bind(opened, info->ai_addr, info->ai_addrlen)) < 0 && errno == EADDRINUSE &&
+           lam_clock_monotonic_ms() < deadline)
+        usleep(20000);
+    if (bound < 0 || listen(opened, BACKLOG) < 0) {
         if (errno == EADDRINUSE)
             return lam_fail(err, LAM_E_EXISTS,
                             "%s is in use by another program: stop it (ss -ltnp shows it) or change %s",

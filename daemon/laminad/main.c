@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
@@ -19,11 +20,11 @@
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "daemon/laminad/backend.h"
-#include "daemon/laminad/catalog.h"
 #include "daemon/laminad/child.h"
 #include "daemon/laminad/listen.h"
+#include "daemon/laminad/recovery.h"
 
-enum { GRACE_MS = 20000, MAX_RELOADS = 1024 };
+enum { READY_MS = 10000, GRACE_MS = 20000, MAX_RELOADS = 1024 };
 
 typedef struct laminad {
     lam_daemon daemon;
@@ -88,18 +89,13 @@ static lam_status open_storage(laminad *d, lam_error *err)
 {
     const lam_config *config = config_of(d);
     char path[4096];
-    int64_t last = -1;
     size_t removed = 0;
     snprintf(path, sizeof path, "%s/lamina.db", config->data_dir);
     lam_status status = lam_database_open(path, &d->daemon.database, err);
     if (status == LAM_OK)
         status = lam_store_open(config->data_dir, &d->daemon.store, err);
-    if (status == LAM_OK) {
-        LAM_AUTO_DB *db = lam_db_get(d->daemon.database, err);
-        status = db ? lam_catalog_last_file(db, &last, err) : err->status;
-    }
     if (status == LAM_OK)
-        status = lam_store_recover(d->daemon.store, last, &removed, err);
+        status = lam_recovery_run(d->daemon.database, d->daemon.store, &removed, err);
     if (status == LAM_OK && removed)
         lam_log(LAM_LOG_INFO, "orphans_removed", "count=%zu", removed);
     return status;
@@ -231,6 +227,17 @@ static void reload(laminad *d)
     sd_notify(0, "READY=1");
 }
 
+/* Who waits for READY=1 or the banner may connect at once. */
+static void wait_until_ready(const laminad *d)
+{
+    int64_t deadline = lam_clock_monotonic_ms() + READY_MS;
+    while (!lam_intake_ready(d->daemon.intake) && lam_clock_monotonic_ms() < deadline) {
+        struct pollfd poller = {.fd = d->signals, .events = POLLIN};
+        if (poll(&poller, 1, 5) > 0)
+            return; /* told to stop already */
+    }
+}
+
 static void announce(const laminad *d)
 {
     const lam_config *config = config_of(d);
@@ -286,6 +293,17 @@ static lam_status take_signals(laminad *d, lam_error *err)
     return d->signals < 0 ? lam_fail_errno(err, errno, "cannot take signals") : LAM_OK;
 }
 
+/* Every connection, every object of a request and every input of a job is an open file; children have limits
+ * of their own. */
+static void raise_open_files(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static int serve(lam_config *config)
 {
     static laminad d;
@@ -301,6 +319,7 @@ static int serve(lam_config *config)
     if (status == LAM_OK)
         status = start_all(&d, &err);
     if (status == LAM_OK) {
+        wait_until_ready(&d);
         announce(&d);
         run(&d);
         sd_notify(0, "STOPPING=1");
@@ -398,6 +417,7 @@ int main(int argc, char **argv)
         return 1;
     }
     umask(0027);
+    raise_open_files();
     prctl(PR_SET_DUMPABLE, 0); /* holds patients' data in memory */
     return serve(config);
 }

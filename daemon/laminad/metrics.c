@@ -10,6 +10,8 @@ static const struct {
     [LAM_COUNT_DUPLICATES] = {"lamina_duplicates_total", "",
                               "Objects that were stored already with the same bytes."},
     [LAM_COUNT_REFUSED] = {"lamina_refused_total", "", "Objects refused with a failure status."},
+    [LAM_COUNT_QUARANTINED] = {"lamina_quarantined_total", "",
+                               "Refused objects that were kept in the quarantine."},
     [LAM_COUNT_STORED_BYTES] = {"lamina_stored_bytes_total", "", "Bytes of the objects stored."},
     [LAM_COUNT_COMMITS] = {"lamina_commits_total", "", "Transactions that stored objects."},
     [LAM_COUNT_ASSOCIATIONS] = {"lamina_associations_total", "", "DICOM associations accepted."},

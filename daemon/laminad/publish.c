@@ -1,5 +1,6 @@
 #include "daemon/laminad/publish.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,12 +9,13 @@
 #include "daemon/laminad/catalog.h"
 #include "daemon/laminad/header.h"
 
-enum { MAX_PUBLISHED = 32 };
+enum { MAX_PUBLISHED = 32, MAX_TYPE = 16, MAX_NAME = 64, MAX_FINDINGS = 4 << 20 };
 
 /* One file of the result on its way. */
 typedef struct published {
     int64_t file; /* in the store; -1 until adopted */
     int64_t bytes;
+    bool named;  /* the worker spoke of it */
     bool wanted; /* a row names it */
 } published;
 
@@ -28,59 +30,108 @@ typedef struct publication {
     int64_t now_ms;
 } publication;
 
-static void remove_files(publication *p, bool all)
+/* Gives back the files that no row names; `doubtful`: those whose rows may or may not be there. */
+static void drop_files(publication *p, lam_status status, bool doubtful)
 {
-    for (size_t i = 0; i < p->output_count; i++)
-        if (p->files[i].file >= 0 && (all || !p->files[i].wanted))
-            lam_store_remove(p->store, p->files[i].file);
+    for (size_t i = 0; i < p->output_count; i++) {
+        const published *file = &p->files[i];
+        if (file->file < 0 || (status == LAM_OK && file->wanted))
+            continue;
+        if (doubtful && file->wanted)
+            lam_store_doubt(p->store, file->file);
+        else
+            lam_store_remove(p->store, file->file);
+    }
 }
 
-/* The files are durable before any row names them (promise 1). */
-static lam_status adopt_files(publication *p, lam_error *err)
+/* The bytes are durable before any row names them (promise 1). */
+static lam_status sync_outputs(publication *p, lam_error *err)
 {
-    for (size_t i = 0; i < p->output_count; i++)
-        p->files[i] = (published){.file = -1};
     for (size_t i = 0; i < p->output_count; i++) {
         struct stat info;
         lam_status status = lam_io_sync(p->outputs[i].fd, err);
-        if (status == LAM_OK && fstat(p->outputs[i].fd, &info) < 0)
-            status = lam_fail(err, LAM_E_IO, "cannot stat a result file");
-        if (status == LAM_OK && info.st_size > 0) {
-            p->files[i].bytes = info.st_size;
-            status = lam_store_adopt(p->store, p->outputs[i].name, &p->files[i].file, err);
-        }
         if (status != LAM_OK)
             return status;
+        if (fstat(p->outputs[i].fd, &info) < 0)
+            return lam_fail_errno(err, errno, "cannot stat a result file");
+        p->files[i] = (published){.file = -1, .bytes = info.st_size};
     }
-    return lam_store_sync(p->store, err);
+    return LAM_OK;
 }
 
 static lam_status find_file(publication *p, const json_t *entry, published **out, lam_error *err)
 {
     const json_t *index = json_object_get(entry, "output");
     json_int_t i = json_is_integer(index) ? json_integer_value(index) : -1;
-    if (i < 0 || (size_t)i >= p->output_count || p->files[i].file < 0 || p->files[i].wanted)
-        return lam_fail(err, LAM_E_CORRUPT, "the worker names an output that it did not write");
+    if (i < 0 || (size_t)i >= p->output_count || p->files[i].bytes == 0 || p->files[i].named)
+        return lam_fail(err, LAM_E_CORRUPT,
+                        "the worker names an output that it did not write, or names it twice");
+    p->files[i].named = true;
     *out = &p->files[i];
     return LAM_OK;
 }
 
-/* An instance with this UID that a result of Lamina holds may stay; anything else under it is a clash. */
+static lam_status adopt_file(publication *p, published *file, lam_error *err)
+{
+    lam_status status = lam_store_adopt(p->store, p->outputs[file - p->files].name, &file->file, err);
+    file->wanted = status == LAM_OK;
+    return status;
+}
+
+/* A word that may stand in a URL, a file name or a page without ado. */
+static bool is_word(const char *text, size_t most)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+    size_t length = text ? strlen(text) : 0;
+    return length > 0 && length <= most && strspn(text, allowed) == length;
+}
+
+/* An instance with this UID that a result of Lamina in this study holds may stay; anything else under it is a
+ * clash. */
 static lam_status find_published(publication *p, const lam_header *header, int64_t *instance, lam_error *err)
 {
-    int64_t is_result = 0;
-    lam_status status = lam_db_get_integer(p->db, instance, err, "SELECT id FROM instance WHERE uid = ?", "t",
-                                           header->sop_uid);
+    lam_catalog_instance found;
+    lam_status status = lam_catalog_find_instance(p->db, header, &found, err);
     if (status != LAM_OK)
         return status;
-    status =
-        lam_db_get_integer(p->db, &is_result, err,
-                           "SELECT s.state = 'result' FROM instance i JOIN series s ON s.id = i.series_id"
-                           " WHERE i.id = ?",
-                           "i", *instance);
-    if (status == LAM_OK && !is_result)
-        return lam_fail(err, LAM_E_EXISTS, "a received object has the UID of this result");
-    return status;
+    if (!found.is_result || !found.same_place)
+        return lam_fail(err, LAM_E_EXISTS, "another object has the UID of this result");
+    *instance = found.id;
+    return LAM_OK;
+}
+
+/* A result belongs into the study of its job, in a series that holds nothing that was received. */
+static lam_status check_place(publication *p, const lam_header *header, lam_error *err)
+{
+    static const char misplaced[] =
+        "the worker's object does not belong into a series of its own in the study";
+    if (strcmp(header->study_uid, p->job->study_uid) != 0)
+        return lam_fail(err, LAM_E_CORRUPT, "%s", misplaced);
+    int64_t received = 0;
+    lam_status status = lam_db_get_integer(p->db, &received, err,
+                                           "SELECT s.state <> 'result' FROM series s JOIN study t ON t.id = "
+                                           "s.study_id WHERE t.uid = ? AND s.uid = ?",
+                                           "tt", header->study_uid, header->series_uid);
+    if (status == LAM_OK && received)
+        return lam_fail(err, LAM_E_CORRUPT, "%s", misplaced);
+    return status == LAM_E_NOT_FOUND ? LAM_OK : status;
+}
+
+static lam_status enter_object(publication *p, const lam_header *header, published *file, int64_t *instance,
+                               lam_error *err)
+{
+    if (header->dataset_offset < 0 || header->dataset_offset > file->bytes)
+        return lam_fail(err, LAM_E_CORRUPT, "the worker's data set begins outside of its file");
+    lam_status status = check_place(p, header, err);
+    if (status == LAM_OK)
+        status = find_published(p, header, instance, err);
+    if (status != LAM_E_NOT_FOUND)
+        return status;
+    status = adopt_file(p, file, err);
+    if (status != LAM_OK)
+        return status;
+    const lam_catalog_file row = {.number = file->file, .bytes = file->bytes, .is_result = true};
+    return lam_catalog_add(p->db, header, &row, p->now_ms, instance, err);
 }
 
 static lam_status publish_object(publication *p, const json_t *object, size_t position, lam_error *err)
@@ -88,26 +139,15 @@ static lam_status publish_object(publication *p, const json_t *object, size_t po
     const char *type = json_string_value(json_object_get(object, "type"));
     published *file = NULL;
     lam_header header = {0};
+    int64_t instance = 0;
     lam_status status = find_file(p, object, &file, err);
-    if (status == LAM_OK && !type)
+    if (status == LAM_OK && !is_word(type, MAX_TYPE))
         status = lam_fail(err, LAM_E_CORRUPT, "the worker gives an object without a type");
     if (status == LAM_OK)
         status = lam_header_from_json(json_object_get(object, "index"), &header, err);
     if (status != LAM_OK)
         return status;
-    int64_t instance = 0;
-    if (strcmp(header.study_uid, p->job->study_uid) != 0 ||
-        strcmp(header.series_uid, p->job->series_uid) == 0) {
-        status = lam_fail(err, LAM_E_CORRUPT,
-                          "the worker's %s does not belong into a series of its own in the study", type);
-    } else {
-        status = find_published(p, &header, &instance, err);
-        if (status == LAM_E_NOT_FOUND) {
-            const lam_catalog_file row = {.number = file->file, .bytes = file->bytes, .is_result = true};
-            file->wanted = true;
-            status = lam_catalog_add(p->db, &header, &row, p->now_ms, &instance, err);
-        }
-    }
+    status = enter_object(p, &header, file, &instance, err);
     if (status == LAM_OK)
         status = lam_db_run(p->db, err,
                             "INSERT OR REPLACE INTO result_object (job_id, position, type, instance_id)"
@@ -121,7 +161,7 @@ static lam_status publish_picture(publication *p, const json_t *picture, lam_err
 {
     const char *name = json_string_value(json_object_get(picture, "name"));
     const char *media_type = json_string_value(json_object_get(picture, "media_type"));
-    if (!name || !media_type || strcmp(media_type, "image/png") != 0)
+    if (!is_word(name, MAX_NAME) || !media_type || strcmp(media_type, "image/png") != 0)
         return lam_fail(err, LAM_E_CORRUPT, "the worker gives a picture that is no PNG or has no name");
     published *file = NULL;
     lam_status status = find_file(p, picture, &file, err);
@@ -131,7 +171,9 @@ static lam_status publish_picture(publication *p, const json_t *picture, lam_err
                                     "it", p->job->id, name);
     if (status != LAM_E_NOT_FOUND)
         return status;
-    file->wanted = true;
+    status = adopt_file(p, file, err);
+    if (status != LAM_OK)
+        return status;
     return lam_db_run(p->db, err,
                       "INSERT INTO picture (job_id, name, media_type, file, bytes) VALUES (?, ?, ?, ?, ?)",
                       "ittii", p->job->id, name, media_type, file->file, file->bytes);
@@ -151,6 +193,9 @@ static lam_status publish_findings(publication *p, lam_error *err)
     json_decref(findings);
     if (!text)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    if (strlen(text) > MAX_FINDINGS)
+        return lam_fail(err, LAM_E_CORRUPT, "the worker's findings are longer than %d MiB",
+                        MAX_FINDINGS >> 20);
     return lam_db_run(p->db, err,
                       "INSERT INTO result (job_id, findings, created_ms) VALUES (?1, ?2, ?3)"
                       " ON CONFLICT DO UPDATE SET findings = ?2",
@@ -174,16 +219,31 @@ static lam_status write_rows(publication *p, const lam_job_limits *limits, lam_e
     return status;
 }
 
-static lam_status publish_transaction(publication *p, const lam_job_limits *limits, lam_error *err)
+static lam_status publish_transaction(publication *p, const lam_job_limits *limits, bool *doubtful,
+                                      lam_error *err)
 {
     lam_status status = lam_db_begin(p->db, err);
     if (status != LAM_OK)
         return status;
     status = write_rows(p, limits, err);
     if (status == LAM_OK)
-        return lam_db_commit(p->db, err);
-    lam_db_rollback(p->db);
+        status = lam_store_sync(p->store, err);
+    if (status != LAM_OK) {
+        lam_db_rollback(p->db);
+        return status;
+    }
+    status = lam_db_commit(p->db, err);
+    *doubtful = status != LAM_OK;
+    if (status == LAM_OK)
+        lam_store_settle(p->store);
     return status;
+}
+
+static lam_status check_answer(const json_t *done, lam_error *err)
+{
+    if (!json_is_string(json_object_get(done, "task")) || !json_is_array(json_object_get(done, "objects")))
+        return lam_fail(err, LAM_E_CORRUPT, "the worker's result is not what DONE carries");
+    return LAM_OK;
 }
 
 lam_status lam_publish(lam_db *db, lam_store *store, const lam_job *job, const char *payload,
@@ -196,13 +256,16 @@ lam_status lam_publish(lam_db *db, lam_store *store, const lam_job *job, const c
                      .outputs = outputs,
                      .output_count = output_count < MAX_PUBLISHED ? output_count : MAX_PUBLISHED,
                      .now_ms = now_ms};
-    p.done = json_loads(payload, 0, NULL);
-    if (!p.done)
-        return lam_fail(err, LAM_E_CORRUPT, "the worker's result is not JSON");
-    lam_status status = adopt_files(&p, err);
+    for (size_t i = 0; i < MAX_PUBLISHED; i++)
+        p.files[i].file = -1;
+    bool doubtful = false;
+    p.done = json_loads(payload, JSON_REJECT_DUPLICATES, NULL);
+    lam_status status = check_answer(p.done, err);
     if (status == LAM_OK)
-        status = publish_transaction(&p, limits, err);
-    remove_files(&p, status != LAM_OK);
+        status = sync_outputs(&p, err);
+    if (status == LAM_OK)
+        status = publish_transaction(&p, limits, &doubtful, err);
+    drop_files(&p, status, doubtful);
     json_decref(p.done);
     return status;
 }

@@ -8,7 +8,7 @@
 #include "daemon/laminad/header.h"
 #include "daemon/laminad/jobs.h"
 
-enum { MAX_REASONS = 8192 };
+enum { MAX_REASONS = 8192, MAX_SETTLED = 64 /* in one call, so that the caller can do other things */ };
 
 /* The header of the series' first instance stands for the series. NULL attributes when it has none. */
 static lam_status read_attributes(lam_db *db, int64_t series, json_t **out, lam_error *err)
@@ -166,33 +166,45 @@ static lam_status settle_one(lam_db *db, int64_t series, const lam_models *model
 
 /* A time of receipt in the future is a clock that was set back: it counts as now, so that nothing waits for
  * it. */
+static lam_status settle_next(lam_db *db, const lam_models *models, const lam_config *config, int64_t now_ms,
+                              bool *found, lam_error *err)
+{
+    int64_t series = 0;
+    lam_status status =
+        lam_db_get_integer(db, &series, err,
+                           "SELECT id FROM series WHERE state = 'receiving' AND (received_ms <= ?1"
+                           " OR received_ms > ?2 + 1000) ORDER BY received_ms LIMIT 1",
+                           "ii", now_ms - config->stable_after_ms, now_ms);
+    *found = status == LAM_OK;
+    if (status == LAM_E_NOT_FOUND)
+        return LAM_OK;
+    return status == LAM_OK ? settle_one(db, series, models, config, now_ms, err) : status;
+}
+
 lam_status lam_routing_settle_due(lam_db *db, const lam_models *models, const lam_config *config,
                                   int64_t now_ms, int64_t *wait_ms, lam_error *err)
 {
-    int64_t quiet_since = now_ms - config->stable_after_ms;
-    for (;;) {
-        int64_t series = 0;
-        lam_status status =
-            lam_db_get_integer(db, &series, err,
-                               "SELECT id FROM series WHERE state = 'receiving' AND (received_ms <= ?1"
-                               " OR received_ms > ?2 + 1000) ORDER BY received_ms LIMIT 1",
-                               "ii", quiet_since, now_ms);
-        if (status == LAM_E_NOT_FOUND)
-            break;
-        if (status == LAM_OK)
-            status = settle_one(db, series, models, config, now_ms, err);
-        if (status != LAM_OK)
-            return status;
+    bool found = true;
+    lam_status status = LAM_OK;
+    for (int settled = 0; status == LAM_OK && found; settled++) {
+        if (settled == MAX_SETTLED) {
+            *wait_ms = 0;
+            return LAM_OK;
+        }
+        status = settle_next(db, models, config, now_ms, &found, err);
     }
+    if (status != LAM_OK)
+        return status;
     int64_t first = 0;
-    lam_status status = lam_db_get_integer(
-        db, &first, err, "SELECT min(received_ms) FROM series WHERE state = 'receiving'", "");
+    status = lam_db_get_integer(db, &first, err,
+                                "SELECT min(received_ms) FROM series WHERE state = 'receiving'", "");
     if (status == LAM_E_NOT_FOUND) {
         *wait_ms = -1;
         return LAM_OK;
     }
+    int64_t due = first + config->stable_after_ms;
     if (status == LAM_OK)
-        *wait_ms = first > quiet_since ? first - quiet_since : 0;
+        *wait_ms = due > now_ms ? due - now_ms : 0;
     return status;
 }
 

@@ -24,11 +24,13 @@ struct lam_store {
     int root; /* store/ */
     int spool;
     pthread_mutex_t syncing; /* taken before lock */
-    pthread_mutex_t lock;    /* next, dirty_*, directory_made */
+    pthread_mutex_t lock;    /* next, dirty_*, directory_made, doubt* */
     int64_t next;            /* number */
     int64_t dirty_first;     /* directories with entries not yet synced; first > last: none */
     int64_t dirty_last;
     int64_t directory_made; /* highest directory that exists */
+    int64_t *doubtful;
+    size_t doubt_count;
 };
 
 static void directory_name(int64_t directory, char text[PATH_TEXT])
@@ -40,6 +42,14 @@ static void file_path(int64_t number, char text[PATH_TEXT])
 {
     snprintf(text, PATH_TEXT, "%05" PRIx64 "/%08" PRIx64, (uint64_t)(number / FILES_PER_DIRECTORY),
              (uint64_t)number);
+}
+
+static lam_status sync_path(const char *path, lam_error *err)
+{
+    lam_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fsync(fd) < 0)
+        return lam_fail_errno(err, errno, "cannot sync directory %s", path);
+    return LAM_OK;
 }
 
 static lam_status open_directory(const char *data_dir, const char *name, int *out, lam_error *err)
@@ -55,6 +65,15 @@ static lam_status open_directory(const char *data_dir, const char *name, int *ou
         return lam_fail_errno(err, errno, "cannot open directory %s", path);
     *out = fd;
     return LAM_OK;
+}
+
+/* The folders themselves must outlive a power loss, or what is synced in them does not (promise 1). */
+static lam_status sync_data_dir(const char *data_dir, lam_error *err)
+{
+    char parent[PATH_MAX];
+    snprintf(parent, sizeof parent, "%s/..", data_dir);
+    lam_status status = sync_path(data_dir, err);
+    return status == LAM_OK ? sync_path(parent, err) : status;
 }
 
 /* Calls `visit` for each entry of a directory that is not hidden. */
@@ -75,11 +94,18 @@ static lam_status each_entry(int directory, void (*visit)(lam_store *, int, cons
     return LAM_OK;
 }
 
+/* Those whose name begins with `context`. */
 static void remove_entry(lam_store *store, int directory, const char *name, void *context)
 {
     (void)store;
-    (void)context;
-    unlinkat(directory, name, 0);
+    const char *prefix = context;
+    if (strncmp(name, prefix, strlen(prefix)) == 0)
+        unlinkat(directory, name, 0);
+}
+
+void lam_spool_sweep(lam_store *store, const char *prefix)
+{
+    each_entry(store->spool, remove_entry, store, (void *)(uintptr_t)prefix, NULL);
 }
 
 lam_status lam_store_open(const char *data_dir, lam_store **out, lam_error *err)
@@ -96,8 +122,10 @@ lam_status lam_store_open(const char *data_dir, lam_store **out, lam_error *err)
     lam_status status = open_directory(data_dir, "store", &store->root, err);
     if (status == LAM_OK)
         status = open_directory(data_dir, "spool", &store->spool, err);
+    if (status == LAM_OK)
+        status = sync_data_dir(data_dir, err);
     if (status == LAM_OK) /* what is left there was never acknowledged */
-        status = each_entry(store->spool, remove_entry, store, NULL, err);
+        status = each_entry(store->spool, remove_entry, store, "", err);
     if (status != LAM_OK) {
         lam_store_close(store);
         return status;
@@ -116,12 +144,14 @@ void lam_store_close(lam_store *store)
         close(store->spool);
     pthread_mutex_destroy(&store->syncing);
     pthread_mutex_destroy(&store->lock);
+    free(store->doubtful);
     free(store);
 }
 
 typedef struct recovery {
     int64_t last;
-    size_t removed;
+    bool remove; /* else only count */
+    size_t found;
 } recovery;
 
 static bool parse_hex(const char *name, size_t digits, int64_t *out)
@@ -133,16 +163,16 @@ static bool parse_hex(const char *name, size_t digits, int64_t *out)
     return *end == '\0' && *out >= 0;
 }
 
-static void remove_orphan(lam_store *store, int directory, const char *name, void *context)
+static void visit_file(lam_store *store, int directory, const char *name, void *context)
 {
     (void)store;
     recovery *r = context;
     int64_t number;
-    if (parse_hex(name, 8, &number) && number > r->last && unlinkat(directory, name, 0) == 0)
-        r->removed++;
+    if (parse_hex(name, 8, &number) && number > r->last && (!r->remove || unlinkat(directory, name, 0) == 0))
+        r->found++;
 }
 
-static void recover_directory(lam_store *store, int root, const char *name, void *context)
+static void visit_directory(lam_store *store, int root, const char *name, void *context)
 {
     const recovery *r = context;
     int64_t directory;
@@ -154,18 +184,28 @@ static void recover_directory(lam_store *store, int root, const char *name, void
         return; /* full before the last commit */
     lam_autoclose int fd = openat(root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (fd >= 0)
-        each_entry(fd, remove_orphan, store, context, NULL);
+        each_entry(fd, visit_file, store, context, NULL);
 }
 
 lam_status lam_store_recover(lam_store *store, int64_t last, size_t *removed, lam_error *err)
 {
-    recovery r = {.last = last};
-    lam_status status = each_entry(store->root, recover_directory, store, &r, err);
+    recovery counted = {.last = last}, r = {.last = last, .remove = true};
+    lam_status status = each_entry(store->root, visit_directory, store, &counted, err);
+    if (status == LAM_OK && counted.found > LAM_STORE_MAX_ORPHANS)
+        return lam_fail(
+            err, LAM_E_STATE,
+            "the store holds %zu files that the database does not know: restore the database that "
+            "belongs to it, or move the folder store/ away",
+            counted.found);
+    if (status == LAM_OK)
+        status = each_entry(store->root, visit_directory, store, &r, err);
+    if (status == LAM_OK && fsync(store->root) < 0) /* a crash may have come between mkdir and its sync */
+        status = lam_fail_errno(err, errno, "cannot sync the store");
     if (status != LAM_OK)
         return status;
     store->next = last + 1;
     if (removed)
-        *removed = r.removed;
+        *removed = r.found;
     return LAM_OK;
 }
 
@@ -276,12 +316,14 @@ static void mark_dirty(lam_store *store, int64_t directory)
 lam_status lam_store_adopt(lam_store *store, const char *spool_name, int64_t *number, lam_error *err)
 {
     int64_t taken = 0;
+    if (!is_spool_name(spool_name))
+        return lam_fail(err, LAM_E_INVALID, "not a name of a file in the spool");
     lam_status status = take_number(store, &taken, err);
     if (status != LAM_OK)
         return status;
     char path[PATH_TEXT];
     file_path(taken, path);
-    if (!is_spool_name(spool_name) || renameat(store->spool, spool_name, store->root, path) < 0)
+    if (renameat(store->spool, spool_name, store->root, path) < 0)
         return lam_fail_errno(err, errno, "cannot move a file from the spool to the store");
     pthread_mutex_lock(&store->lock);
     mark_dirty(store, taken / FILES_PER_DIRECTORY);
@@ -334,4 +376,27 @@ void lam_store_remove(lam_store *store, int64_t number)
     char path[PATH_TEXT];
     file_path(number, path);
     unlinkat(store->root, path, 0);
+}
+
+void lam_store_doubt(lam_store *store, int64_t number)
+{
+    pthread_mutex_lock(&store->lock);
+    int64_t *grown = realloc(store->doubtful, (store->doubt_count + 1) * sizeof *grown);
+    if (grown) { /* else the file stays: it costs space, nothing else */
+        store->doubtful = grown;
+        grown[store->doubt_count++] = number;
+    }
+    pthread_mutex_unlock(&store->lock);
+}
+
+void lam_store_settle(lam_store *store)
+{
+    pthread_mutex_lock(&store->lock);
+    int64_t *doubtful = LAM_TAKE_PTR(store->doubtful);
+    size_t count = store->doubt_count;
+    store->doubt_count = 0;
+    pthread_mutex_unlock(&store->lock);
+    for (size_t i = 0; i < count; i++)
+        lam_store_remove(store, doubtful[i]);
+    free(doubtful);
 }

@@ -17,12 +17,17 @@ typedef struct lam_store lam_store;
 
 enum { LAM_SPOOL_NAME = 64 };
 
-/* Makes the directories where they are missing and empties the spool. */
+/* Makes the directories where they are missing, durably, and empties the spool. */
 lam_status lam_store_open(const char *data_dir, lam_store **out, lam_error *err);
 void lam_store_close(lam_store *store);
 
+enum { LAM_STORE_MAX_ORPHANS = 4096 };
+
 /* Removes files numbered above `last`, the highest number with a row, and continues the numbering after it.
- * Call once, before anything is stored. `removed` may be NULL. */
+ * Those are all there can be, because numbers are given out and committed in the same order
+ * (lam_store_adopt). More than LAM_STORE_MAX_ORPHANS no crash can leave: they belong to a database that was
+ * lost or is older than the store, so nothing is removed and LAM_E_STATE says so. Call once, before anything
+ * is stored. `removed` may be NULL. */
 lam_status lam_store_recover(lam_store *store, int64_t last, size_t *removed, lam_error *err);
 
 /* The spool's descriptor, borrowed, for lamina-dimse. */
@@ -38,13 +43,24 @@ lam_status lam_spool_create(lam_store *store, char name[LAM_SPOOL_NAME], int *fd
  */
 lam_status lam_spool_open(lam_store *store, const char *name, int *fd, int64_t *bytes, lam_error *err);
 void lam_spool_remove(lam_store *store, const char *name);
+/* Removes every file whose name begins with `prefix`: LAM_SPOOL_DIMSE after lamina-dimse ended. */
+#define LAM_SPOOL_DIMSE "c-"
+void lam_spool_sweep(lam_store *store, const char *prefix);
 
-/* Moves a synced file of the spool to the store under a new number. Durable after lam_store_sync. */
+/* Moves a synced file of the spool to the store under a new number. Durable after lam_store_sync. To be
+ * called inside the write transaction that enters the number, and not before: it keeps the order of numbers.
+ */
 lam_status lam_store_adopt(lam_store *store, const char *spool_name, int64_t *number, lam_error *err);
 /* Makes the directory entries of everything adopted so far durable. One caller at a time syncs; others wait.
  */
 lam_status lam_store_sync(lam_store *store, lam_error *err);
 lam_status lam_store_open_file(lam_store *store, int64_t number, int *fd, int64_t *bytes, lam_error *err);
 void lam_store_remove(lam_store *store, int64_t number);
+
+/* The commit of the row that names this file failed. Whether the row is there after a crash nobody knows
+ * until a later commit has taken its place in the log, so the file stays till then. */
+void lam_store_doubt(lam_store *store, int64_t number);
+/* A commit succeeded: removes the doubtful files. */
+void lam_store_settle(lam_store *store);
 
 #endif

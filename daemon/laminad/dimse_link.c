@@ -1,0 +1,234 @@
+#include "daemon/laminad/dimse_link.h"
+
+#include <poll.h>
+#include <string.h>
+
+#include "core/base/json.h"
+#include "core/base/log.h"
+#include "core/base/text.h"
+#include "daemon/ipc/ipc.h"
+#include "daemon/ipc/messages.h"
+#include "daemon/laminad/metrics.h"
+
+enum { OPEN_FILES = 4096, REPLY_MS = 5000 };
+
+void lam_dimse_link_init(lam_dimse_link *link, int listener, lam_store *store)
+{
+    *link = (lam_dimse_link){.listener = listener, .store = store};
+    lam_child_init(&link->child, "lamina-dimse");
+}
+
+/* ---- its life ---- */
+
+static void ended(lam_dimse_link *link, const char *why)
+{
+    char how[64] = "";
+    lam_child_stop(&link->child, how);
+    if (link->draining)
+        return;
+    lam_metrics_add(LAM_COUNT_CHILD_ENDS, 1);
+    lam_log(LAM_LOG_ERROR, "dimse_ended", "reason=%s how=%s", LAM_QUOTE(why), LAM_QUOTE(how));
+}
+
+static void write_peers(lam_json_writer *w, const lam_config *config)
+{
+    lam_jw_array(w, "peers");
+    for (size_t i = 0; i < config->peer_count; i++) {
+        const lam_config_peer *peer = &config->peers[i];
+        if (!peer->accept)
+            continue;
+        lam_jw_object(w, NULL);
+        lam_jw_text(w, "name", peer->name);
+        lam_jw_text(w, "ae_title", peer->ae_title);
+        lam_jw_text(w, "host", peer->address.host);
+        lam_jw_end(w);
+    }
+    lam_jw_end(w);
+}
+
+static lam_status send_configuration(lam_dimse_link *link, const lam_config *c, bool first, lam_error *err)
+{
+    lam_buffer text;
+    lam_buffer_init(&text, LAM_IPC_MAX_PAYLOAD);
+    lam_json_writer w = lam_json_write_to(&text);
+    lam_jw_object(&w, NULL);
+    lam_jw_text(&w, "ae_title", c->ae_title);
+    lam_jw_text(&w, "accept", lam_config_effective_accept(c) == LAM_ACCEPT_ANY ? "any" : "known");
+    write_peers(&w, c);
+    lam_jw_integer(&w, "max_associations", c->max_associations);
+    lam_jw_integer(&w, "max_associations_per_peer", c->max_associations_per_peer);
+    lam_jw_integer(&w, "max_pdu", c->max_pdu);
+    lam_jw_integer(&w, "association_timeout_ms", c->association_timeout_ms);
+    lam_jw_integer(&w, "idle_timeout_ms", c->idle_timeout_ms);
+    lam_jw_integer(&w, "max_object_bytes", c->max_object_bytes);
+    lam_jw_integer(&w, "reserve_bytes", c->reserve_bytes);
+    lam_jw_end(&w);
+    const int fds[2] = {link->listener, lam_store_spool_fd(link->store)};
+    lam_status status = text.status;
+    if (status == LAM_OK)
+        status = lam_ipc_send(link->child.socket, LAM_MESSAGE_CONFIGURE, 0, lam_buffer_text(&text), fds,
+                              first ? 2 : 0, err);
+    lam_buffer_done(&text);
+    return status;
+}
+
+void lam_dimse_link_start(lam_dimse_link *link, const lam_config *config)
+{
+    if (link->child.pid > 0 || lam_child_wait_ms(&link->child) > 0)
+        return;
+    const lam_child_limits limits = {.open_files = OPEN_FILES, .non_blocking = true};
+    lam_error err = {0};
+    lam_spool_sweep(link->store, LAM_SPOOL_DIMSE);
+    lam_status status = lam_child_start(&link->child, &limits, &err);
+    if (status == LAM_OK)
+        status = send_configuration(link, config, true, &err);
+    if (status != LAM_OK)
+        ended(link, err.message);
+}
+
+bool lam_dimse_link_configure(lam_dimse_link *link, const lam_config *config)
+{
+    if (link->child.pid <= 0) /* the next one starts with it */
+        return true;
+    lam_error err = {0};
+    lam_status status = send_configuration(link, config, false, &err);
+    if (status != LAM_OK && status != LAM_E_BUSY)
+        ended(link, err.message);
+    return status != LAM_E_BUSY;
+}
+
+void lam_dimse_link_drain(lam_dimse_link *link)
+{
+    link->draining = true;
+    if (link->child.pid > 0 &&
+        lam_ipc_send(link->child.socket, LAM_MESSAGE_DRAIN, 0, NULL, NULL, 0, NULL) != LAM_OK)
+        lam_child_stop(&link->child, NULL);
+}
+
+void lam_dimse_link_stop(lam_dimse_link *link)
+{
+    lam_child_stop(&link->child, NULL);
+}
+
+/* ---- what it says ---- */
+
+static lam_status read_store(const lam_ipc_message *message, lam_arrival **out)
+{
+    LAM_AUTO_PTR(lam_json) *json = NULL;
+    lam_status status = lam_json_parse(message->payload, message->length, &json, NULL);
+    if (status != LAM_OK)
+        return status;
+    const lam_jv *root = lam_json_root(json);
+    lam_arrival *arrival = lam_arrival_create();
+    if (!arrival)
+        return LAM_E_NO_MEMORY;
+    arrival->dimse_request = message->request;
+    const struct {
+        char *to;
+        size_t size;
+        const char *key;
+    } members[] = {
+        {arrival->name, sizeof arrival->name, "name"},
+        {arrival->sender, sizeof arrival->sender, "calling_ae"},
+        {arrival->sop_class_uid, LAM_UID_TEXT, "sop_class_uid"},
+        {arrival->sop_uid, LAM_UID_TEXT, "sop_instance_uid"},
+        {arrival->transfer_syntax_uid, LAM_UID_TEXT, "transfer_syntax_uid"},
+    };
+    for (size_t i = 0; i < LAM_COUNT(members); i++)
+        lam_text_copy(members[i].to, members[i].size, lam_jv_text(lam_jv_get(root, members[i].key), ""));
+    *out = arrival;
+    return LAM_OK;
+}
+
+static lam_status log_association(const lam_ipc_message *message)
+{
+    LAM_AUTO_PTR(lam_json) *json = NULL;
+    lam_status status = lam_json_parse(message->payload, message->length, &json, NULL);
+    if (status != LAM_OK)
+        return status;
+    const lam_jv *root = lam_json_root(json);
+    const char *event = lam_jv_text(lam_jv_get(root, "event"), "?");
+    bool rejected = strcmp(event, "rejected") == 0, accepted = strcmp(event, "accepted") == 0;
+    if (accepted || rejected)
+        lam_metrics_add(rejected ? LAM_COUNT_ASSOCIATIONS_REJECTED : LAM_COUNT_ASSOCIATIONS, 1);
+    lam_log(rejected ? LAM_LOG_WARNING : LAM_LOG_INFO, "association",
+            "what=%s association=%lld calling=%s called=%s address=%s stored=%lld failed=%lld reason=%s",
+            LAM_QUOTE(event), (long long)lam_jv_integer(lam_jv_get(root, "association"), 0),
+            LAM_QUOTE(lam_jv_text(lam_jv_get(root, "calling_ae"), "")),
+            LAM_QUOTE(lam_jv_text(lam_jv_get(root, "called_ae"), "")),
+            LAM_QUOTE(lam_jv_text(lam_jv_get(root, "address"), "")),
+            (long long)lam_jv_integer(lam_jv_get(root, "stored"), 0),
+            (long long)lam_jv_integer(lam_jv_get(root, "failed"), 0),
+            LAM_QUOTE(lam_jv_text(lam_jv_get(root, "reason"), "")));
+    return LAM_OK;
+}
+
+static lam_status take_message(lam_dimse_link *link, const lam_ipc_message *message, lam_arrival **arrival)
+{
+    switch (message->type) {
+    case LAM_MESSAGE_READY:
+        link->child.ready = true;
+        return LAM_OK;
+    case LAM_MESSAGE_STORE:
+        return read_store(message, arrival);
+    case LAM_MESSAGE_ASSOCIATION:
+        return log_association(message);
+    default:
+        return LAM_E_CORRUPT;
+    }
+}
+
+lam_status lam_dimse_link_receive(lam_dimse_link *link, lam_arrival **arrival)
+{
+    *arrival = NULL;
+    if (link->child.pid <= 0)
+        return LAM_E_PEER;
+    lam_ipc_message message;
+    lam_status status = lam_ipc_receive(link->child.socket, &message, NULL);
+    if (status == LAM_E_BUSY) {
+        if (lam_child_is_stuck(&link->child))
+            ended(link, "it does not become ready");
+        return status;
+    }
+    if (status == LAM_OK) {
+        status = take_message(link, &message, arrival);
+        lam_ipc_message_done(&message);
+    }
+    if (status != LAM_OK)
+        ended(link, status == LAM_E_PEER ? "it ended" : "it broke the protocol");
+    return status == LAM_E_BUSY ? LAM_E_PEER : status;
+}
+
+/* ---- what it is told ---- */
+
+/* Its buffer holds hundreds of answers; one that is full for long belongs to a process that no longer reads.
+ */
+static lam_status send_patiently(const lam_dimse_link *link, uint32_t request, const char *text,
+                                 lam_error *err)
+{
+    for (;;) {
+        lam_status status =
+            lam_ipc_send(link->child.socket, LAM_MESSAGE_STORE_REPLY, request, text, NULL, 0, err);
+        struct pollfd poller = {.fd = link->child.socket, .events = POLLOUT};
+        if (status != LAM_E_BUSY || poll(&poller, 1, REPLY_MS) == 0)
+            return status;
+    }
+}
+
+void lam_dimse_link_reply(lam_dimse_link *link, const lam_arrival *arrival)
+{
+    if (link->child.pid <= 0)
+        return;
+    lam_buffer text;
+    lam_buffer_init(&text, 4096);
+    lam_json_writer w = lam_json_write_to(&text);
+    lam_jw_object(&w, NULL);
+    lam_jw_integer(&w, "status", arrival->result.dicom_status);
+    lam_jw_text(&w, "comment", arrival->result.reason);
+    lam_jw_end(&w);
+    lam_error err = {0};
+    lam_status status = send_patiently(link, arrival->dimse_request, lam_buffer_text(&text), &err);
+    lam_buffer_done(&text);
+    if (status != LAM_OK) /* without its answers its associations would hang */
+        ended(link, err.message);
+}

@@ -1,0 +1,15 @@
+/* What a start has to put right after the last end, however that came: files of the store without a row, and
+ * rows of files that were to be removed. */
+#ifndef LAMINA_DAEMON_RECOVERY_H
+#define LAMINA_DAEMON_RECOVERY_H
+
+#include "core/base/status.h"
+#include "daemon/laminad/db.h"
+#include "daemon/laminad/store.h"
+
+/* Afterwards every file of the store has a row and the numbering goes on. Call once, before anything is
+ * stored. `removed` (or NULL) gets how many files nobody was ever told of. LAM_E_STATE when store and
+ * database do not belong together (lam_store_recover). */
+lam_status lam_recovery_run(lam_database *database, lam_store *store, size_t *removed, lam_error *err);
+
+#endif

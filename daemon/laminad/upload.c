@@ -1,0 +1,122 @@
+#include "daemon/laminad/upload.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/io.h"
+#include "core/base/text.h"
+#include "daemon/laminad/arrival.h"
+
+struct lam_upload {
+    lam_intake *intake;
+    lam_arrival *arrival; /* NULL once it is the intake's */
+    int fd;
+    pthread_mutex_t lock; /* all below */
+    pthread_cond_t decided;
+    bool submitted, done;
+    bool discarded; /* nobody waits: whoever answers frees it */
+    lam_store_result result;
+};
+
+static void upload_free(lam_upload *upload)
+{
+    if (upload->fd >= 0)
+        close(upload->fd);
+    if (upload->arrival) {
+        lam_spool_remove(lam_intake_store(upload->intake), upload->arrival->name);
+        lam_arrival_free(upload->arrival);
+    }
+    pthread_mutex_destroy(&upload->lock);
+    pthread_cond_destroy(&upload->decided);
+    free(upload);
+}
+
+lam_status lam_upload_open(lam_intake *intake, const char *sender, lam_upload **out, lam_error *err)
+{
+    lam_store *store = lam_intake_store(intake);
+    lam_status status = lam_store_check_space(store, lam_intake_config(intake)->reserve_bytes, err);
+    if (status != LAM_OK)
+        return status;
+    lam_upload *upload = calloc(1, sizeof *upload);
+    lam_arrival *arrival = lam_arrival_create();
+    if (!upload || !arrival) {
+        free(upload);
+        lam_arrival_free(arrival);
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    }
+    *upload = (lam_upload){.intake = intake, .arrival = arrival, .fd = -1};
+    pthread_mutex_init(&upload->lock, NULL);
+    pthread_cond_init(&upload->decided, NULL);
+    arrival->upload = upload;
+    lam_text_copy(arrival->sender, sizeof arrival->sender, sender);
+    status = lam_spool_create(store, arrival->name, &upload->fd, err);
+    if (status != LAM_OK) {
+        upload_free(upload);
+        return status;
+    }
+    *out = upload;
+    return LAM_OK;
+}
+
+lam_status lam_upload_write(lam_upload *upload, const void *bytes, size_t length, lam_error *err)
+{
+    int64_t limit = lam_intake_config(upload->intake)->max_object_bytes;
+    if (upload->arrival->bytes + (int64_t)length > limit)
+        return lam_fail(err, LAM_E_LIMIT, "object is larger than the %lld MiB of [storage] max_object",
+                        (long long)(limit >> 20));
+    upload->arrival->bytes += (int64_t)length;
+    return lam_io_write_all(upload->fd, bytes, length, err);
+}
+
+void lam_upload_submit(lam_upload *upload, const char *study_uid)
+{
+    lam_error err = {0};
+    lam_text_copy(upload->arrival->study_uid, LAM_UID_TEXT, study_uid);
+    lam_status status = lam_io_sync(upload->fd, &err); /* promise 1: the bytes before the row */
+    close(LAM_TAKE_FD(upload->fd));
+    upload->submitted = true;
+    lam_arrival *arrival = LAM_TAKE_PTR(upload->arrival);
+    if (status == LAM_OK)
+        status = lam_intake_submit(upload->intake, arrival, &err);
+    if (status == LAM_OK) /* from here on it may be answered at any moment */
+        return;
+    upload->arrival = arrival;
+    lam_arrival_refuse(arrival, status, err.message);
+    lam_upload_answer(upload, &arrival->result);
+}
+
+void lam_upload_answer(lam_upload *upload, const lam_store_result *result)
+{
+    pthread_mutex_lock(&upload->lock);
+    upload->result = *result;
+    upload->done = true;
+    bool discarded = upload->discarded;
+    pthread_cond_signal(&upload->decided);
+    pthread_mutex_unlock(&upload->lock);
+    if (discarded)
+        upload_free(upload);
+}
+
+void lam_upload_wait(lam_upload *upload, lam_store_result *out)
+{
+    pthread_mutex_lock(&upload->lock);
+    while (!upload->done)
+        pthread_cond_wait(&upload->decided, &upload->lock);
+    pthread_mutex_unlock(&upload->lock);
+    *out = upload->result;
+    upload_free(upload);
+}
+
+void lam_upload_discard(lam_upload *upload)
+{
+    if (!upload)
+        return;
+    pthread_mutex_lock(&upload->lock);
+    bool decided = !upload->submitted || upload->done;
+    upload->discarded = !decided;
+    pthread_mutex_unlock(&upload->lock);
+    if (decided)
+        upload_free(upload);
+}
