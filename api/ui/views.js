@@ -98,6 +98,11 @@ function seriesTable(series) {
   ], series);
 }
 
+const withoutResults = {
+  no_model: "No installed model applies to this study; see below for why.",
+  failed: "The analysis failed; see below for why.",
+};
+
 function studyFacts(study) {
   return [personName(study.patient_name), study.patient_id && `ID ${study.patient_id}`, dicomDate(study.study_date),
     study.accession_number && `accession ${study.accession_number}`].filter(Boolean).join(" · ");
@@ -112,8 +117,7 @@ function studyPage(study, results) {
     h("p", { class: "facts uid" }, study.study_uid),
     h("h2", null, "Results"),
     results.length ? results.map((result) => resultCard(study.study_uid, result))
-      : h("p", { class: "quiet" }, study.state === "no_model" ? "No installed model applies to this study; see below for why."
-        : "None yet."),
+      : h("p", { class: "quiet" }, withoutResults[study.state] ?? "None yet."),
     h("h2", null, "Series"), seriesTable(study.series ?? []),
     study.jobs?.length ? [h("h2", null, "Jobs"), jobTable(study.jobs, false)] : null);
 }

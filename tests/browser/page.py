@@ -1,0 +1,94 @@
+#!/usr/bin/python3
+"""The web page in headless Chromium against a real daemon: what a person sees, and what it must not do."""
+import base64
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+
+import chromium  # noqa: E402
+import harness  # noqa: E402
+from harness import images  # noqa: E402
+from harness.clients import stow  # noqa: E402
+from harness.daemon import BUILD, Daemon  # noqa: E402
+
+
+def page(d, path=""):
+    harness.need(chromium.program(), "chromium is not installed")
+    return chromium.Page(d.url + "/" + path)
+
+
+def send(d, slices=2, **attributes):
+    datasets = images.series(slices=slices, **attributes)
+    assert stow(d, [images.to_bytes(ds) for ds in datasets]).status == 200
+    return datasets[0]
+
+
+def test_an_empty_server_says_what_to_do(d):
+    with page(d) as p:
+        p.until("document.body.innerText.includes('No studies yet')")
+        assert f"LAMINA@127.0.0.1:{d.dicom_port}" in p.text(), p.text()
+        assert "Research software, not a medical device." in p.text()
+        assert not p.errors, p.errors
+
+
+def test_a_study_appears_by_itself(d):
+    with page(d) as p:
+        p.until("document.body.innerText.includes('No studies yet')")
+        send(d, SeriesDescription="T2")
+        p.until("document.querySelector('.card')?.innerText.includes('Virtual, Patient')")
+        p.until("document.querySelector('article')?.innerText.includes('no model')")
+
+
+def test_names_are_text_and_not_markup(d):
+    ds = send(d, SeriesDescription="<img src=x onerror=document.title='owned'>", PatientName="<b>Bold</b>^Bob")
+    with page(d, f"#/studies/{ds.StudyInstanceUID}") as p:
+        p.until("document.querySelector('article')?.innerText.includes('<img src=x')")
+        assert "<b>Bold</b>, Bob" in p.text(), p.text()
+        assert p.js("document.title") != "owned" and not p.js("document.querySelector('main b')")
+
+
+def test_nothing_inline_runs(d):
+    with page(d) as p:
+        p.until("document.querySelector('.card')")
+        assert p.js("(() => { const s = document.createElement('script'); s.textContent = 'window.ran = 1';"
+                    "document.body.append(s); return window.ran === undefined; })()")
+
+
+def test_what_is_focused_stays_focused(d):
+    """The page asks again every few seconds; a person who works with the keyboard must not notice."""
+    with page(d, "#/models") as p:
+        p.until("document.querySelector('table')")
+        p.js("window.drawn = document.querySelector('table'); document.querySelector('main a').focus()")
+        p.js("new Promise((resolve) => setTimeout(resolve, 6000))")
+        assert p.js("window.drawn === document.querySelector('table') && document.activeElement.matches('main a')")
+
+
+def test_files_can_be_dropped(d):
+    content = images.to_bytes(images.series(slices=1, SeriesDescription="T2", PatientName="Dropped^File")[0])
+    drop = ("(() => { const bytes = Uint8Array.from(atob(%s), (c) => c.charCodeAt(0)); const files = new DataTransfer();"
+            "files.items.add(new File([bytes], 'image.dcm')); files.items.add(new File(['text'], 'readme.txt'));"
+            "dispatchEvent(new DragEvent('drop', { dataTransfer: files, bubbles: true, cancelable: true })); })()")
+    with page(d) as p:
+        p.until("document.querySelector('.card')")
+        p.js(drop % json.dumps(base64.b64encode(content).decode()))
+        p.until("document.getElementById('messages').innerText.includes('1 file refused')")
+        assert "1 file stored" in p.text(), p.text()
+        p.until("[...document.querySelectorAll('.card')].some((card) => card.innerText.includes('Dropped, File'))")
+
+
+def test_results_are_shown(d):
+    ds = send(d, slices=36, PatientName="Analysed^Patient")
+    with page(d, f"#/studies/{ds.StudyInstanceUID}") as p:
+        p.until("document.querySelector('.finding')", 60)
+        assert "Volume, ml" in p.text(), p.text()
+        p.until("document.querySelector('figure img')?.naturalWidth > 0")
+        p.js("document.querySelector('figure button').click()")
+        assert p.js("document.getElementById('picture').open")
+        p.screenshot(os.path.join(BUILD, "page.png"))
+        assert not p.errors, p.errors
+
+
+if __name__ == "__main__":
+    harness.run(globals(), Daemon())
