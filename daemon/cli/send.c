@@ -28,7 +28,7 @@ typedef struct target {
     char called_ae[LAM_AE_TEXT];
 } target;
 
-/* HOST:PORT[/AET]; the last colon counts, so that an IPv6 address needs no brackets. */
+/* HOST:PORT[/AET]. */
 static bool parse_target(const char *text, const char *calling_ae, target *out)
 {
     const char *slash = strchr(text, '/');
@@ -61,18 +61,19 @@ typedef struct options {
     bool json;
 } options;
 
-/* Options of both commands; false when they are wrong (and getopt_long has said so). */
-static bool parse_options(int argc, char **argv, options *out)
+/* Options of both commands, --jobs of `send` alone; false when they are wrong (and something has said so). */
+static bool parse_options(int argc, char **argv, bool with_jobs, options *out)
 {
-    static const struct option known[] = {
-        {"aet", required_argument, NULL, 'a'},
+    static const struct option all[] = {
         {"jobs", required_argument, NULL, 'j'},
+        {"aet", required_argument, NULL, 'a'},
         {"json", no_argument, NULL, 'J'},
         {0},
     };
+    const struct option *known = with_jobs ? all : all + 1;
     *out = (options){.calling_ae = "LAMINA-SCU", .jobs = 1};
     optind = 1;
-    for (int option; (option = getopt_long(argc, argv, "a:j:", known, NULL)) != -1;) {
+    for (int option; (option = getopt_long(argc, argv, with_jobs ? "a:j:" : "a:", known, NULL)) != -1;) {
         char *end = NULL;
         switch (option) {
         case 'a':
@@ -307,7 +308,7 @@ int lam_cli_send(int argc, char **argv)
 {
     options o;
     target to;
-    if (!parse_options(argc, argv, &o))
+    if (!parse_options(argc, argv, true, &o))
         return lam_cli_usage(argv[0], NULL);
     if (argc - optind < 2)
         return lam_cli_usage(argv[0], "needs HOST:PORT[/AET] and at least one file or folder");
@@ -374,7 +375,7 @@ int lam_cli_echo(int argc, char **argv)
 {
     options o;
     target to;
-    if (!parse_options(argc, argv, &o))
+    if (!parse_options(argc, argv, false, &o))
         return lam_cli_usage(argv[0], NULL);
     if (argc - optind != 1)
         return lam_cli_usage(argv[0], "needs exactly one HOST:PORT[/AET]");

@@ -117,7 +117,7 @@ lam_status request(const lam_net_peer &peer, const lam_net_context *contexts, si
     Scope scope(making);
     condition = ASC_requestAssociation(network, raw, &association->asc);
     if (association->asc)
-        parameters.release(); /* they belong to the association now */
+        (void)parameters.release(); /* they belong to the association now */
     if (condition.bad())
         return fail_request(err, association, condition, peer, raw);
     collect_contexts(*association);

@@ -4,12 +4,17 @@
 #define LAMINA_TESTS_DIMSE_HARNESS_H
 
 #include <pthread.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
 #include "core/base/buffer.h"
+
+#ifdef __cplusplus
+typedef int dimse_harness_flag;
+#else
+typedef _Atomic int dimse_harness_flag;
+#endif
 
 typedef struct dimse_harness {
     pid_t pid;
@@ -23,11 +28,11 @@ typedef struct dimse_harness {
     bool ready;
 
     /* set by the test at any time */
-    atomic_int status;  /* for STORE_REPLY */
-    atomic_bool mute;   /* do not answer */
-    atomic_bool keep;   /* leave stored files in the spool; else they are removed */
-    atomic_int stored;  /* STOREs seen */
-    char last_name[64]; /* of the last STORE */
+    dimse_harness_flag status; /* for STORE_REPLY */
+    dimse_harness_flag mute;   /* do not answer */
+    dimse_harness_flag keep;   /* leave stored files in the spool; else they are removed */
+    dimse_harness_flag stored; /* STOREs seen */
+    char last_name[64];        /* of the last STORE */
 } dimse_harness;
 
 /* Starts and waits for READY. `extra` replaces members of the default configuration: "\"accept\":\"any\"", or

@@ -263,7 +263,8 @@ static void test_command_line(void **state)
                                         "echo localhost:1/",
                                         "echo localhost:1/ABCDEFGHIJKLMNOPQ",
                                         "send --jobs 0 localhost:1 /",
-                                        "echo --nonsense localhost:1"};
+                                        "echo --nonsense localhost:1",
+                                        "echo --jobs 2 localhost:1"};
     for (size_t i = 0; i < LAM_COUNT(wrong); i++)
         assert_int_equal(lamina(wrong[i], out, sizeof out), 2);
     unlink(paths[3]);
