@@ -25,7 +25,7 @@ extern "C" {
 typedef struct lam_dataset lam_dataset;
 
 /* Once at the start of a process, while it may still open files: loads the data dictionary, registers the
- * decoders, opens the character set converters, silences DCMTK's own log. */
+ * decoders, opens the character set converters, reads the time zone, silences DCMTK's own log. */
 void lam_dicom_prepare(void) LAM_NOEXCEPT;
 
 /* ---- whole data sets ---- */

@@ -1,5 +1,7 @@
 /* Decoded frames of a lam_dataset, and what a process needs once to decode at all. JPEG 2000 is not among
  * DCMTK's codecs. */
+#include <ctime>
+
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dcdicent.h>
 #include <dcmtk/dcmdata/dcrledrg.h>
@@ -26,6 +28,7 @@ extern "C" void lam_dicom_prepare(void) noexcept
         DJDecoderRegistration::registerCodecs();
         DJLSDecoderRegistration::registerCodecs();
         lam_charset_prepare();
+        tzset(); /* reads the zone's file; localtime_r then does not */
         return 0;
     });
 }

@@ -1,7 +1,10 @@
 #!/usr/bin/python3
 """What makes no volume is refused for good, with a reason a person can act on; and what the worker gives up."""
 import os
+import shutil
+import subprocess
 import tempfile
+import time
 
 import pydicom
 
@@ -117,6 +120,23 @@ def test_what_the_worker_gives_up():
             assert sorted(map(int, os.listdir(f"{process}/fd"))) == [0, 1, 2, 3]
         except PermissionError:
             pass  # not dumpable: only root may look
+
+
+def test_it_opens_nothing_while_it_works():
+    harness.need(shutil.which("strace"), "strace is not installed")
+    paths, trace = phantom(), os.path.join(tempfile.mkdtemp(), "trace")
+    with Worker() as worker:
+        tracer = subprocess.Popen(["strace", "-f", "-q", "-e", "trace=%file,%network,execve,fork", "-o", trace, "-p",
+                                   str(worker.process.pid)], stderr=subprocess.PIPE)
+        time.sleep(1)
+        harness.need(tracer.poll() is None, "strace may not attach here")
+        assert worker.index(paths[0])[0] == INDEXED
+        assert worker.analyse(paths)[0] == DONE
+        tracer.terminate()
+        tracer.wait()
+    with open(trace, encoding="ascii") as file:
+        calls = {line.split(None, 1)[1].split("(")[0] for line in file if "(" in line and "--- SIG" not in line}
+    assert {"sendmsg", "recvmsg"} <= calls <= {"sendmsg", "recvmsg", "newfstatat", "fstat"}, calls
 
 
 def test_it_ends_with_its_parent():
