@@ -165,8 +165,7 @@ lam_status lam_weights_create(const lam_network *network, uint64_t seed, lam_wei
 
 /* ---- files ---- */
 
-static lam_status load_parameter(const lam_parameter *parameter, const lam_safetensors *file, float *data,
-                                 lam_error *err)
+static lam_status check_parameter(const lam_parameter *parameter, const lam_safetensors *file, lam_error *err)
 {
     char want[LAM_SHAPE_TEXT], have[LAM_SHAPE_TEXT];
     const lam_tensor *tensor = lam_safetensors_find(file, parameter->name);
@@ -176,9 +175,8 @@ static lam_status load_parameter(const lam_parameter *parameter, const lam_safet
         return lam_fail(err, LAM_E_INVALID, "weights: '%s' is %s %s, the network needs F32 %s",
                         parameter->name, lam_dtype_name(tensor->dtype), lam_shape_text(&tensor->shape, have),
                         lam_shape_text(&parameter->shape, want));
-    memcpy(data, tensor->data, tensor->bytes);
     for (int64_t i = 0; i < parameter->count; i++)
-        if (!isfinite(data[i]))
+        if (!isfinite(((const float *)tensor->data)[i]))
             return lam_fail(err, LAM_E_INVALID, "weights: '%s' holds a value that is not finite",
                             parameter->name);
     return LAM_OK;
@@ -198,21 +196,28 @@ static lam_status check_superfluous(const lam_network *network, const lam_safete
     return LAM_OK;
 }
 
+/* Memory is taken once the file has been seen to hold what fills it. */
 lam_status lam_weights_load(const lam_network *network, const lam_safetensors *file, lam_weights **out,
                             lam_error *err)
 {
     LAM_AUTO_PTR(lam_weights) *weights = NULL;
-    lam_status status = allocate(network, &weights, err);
+    lam_status status = LAM_OK;
     for (size_t i = 0; i < network->parameter_count && status == LAM_OK; i++)
-        status =
-            load_parameter(&network->parameters[i], file, weights->data + network->parameters[i].offset, err);
+        status = check_parameter(&network->parameters[i], file, err);
     if (status == LAM_OK && lam_safetensors_count(file) != network->parameter_count)
         status = check_superfluous(network, file, err);
     if (status == LAM_OK)
-        status = pack(weights, err);
-    if (status == LAM_OK)
-        *out = LAM_TAKE_PTR(weights);
-    return status;
+        status = allocate(network, &weights, err);
+    if (status)
+        return status;
+    for (size_t i = 0; i < network->parameter_count; i++) {
+        const lam_tensor *tensor = lam_safetensors_find(file, network->parameters[i].name);
+        memcpy(weights->data + network->parameters[i].offset, tensor->data, tensor->bytes);
+    }
+    if ((status = pack(weights, err)))
+        return status;
+    *out = LAM_TAKE_PTR(weights);
+    return LAM_OK;
 }
 
 lam_status lam_weights_save(const lam_weights *weights, int fd, const char *const (*metadata)[2],
