@@ -78,7 +78,7 @@ PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 
 # ---- the same tests under sanitizers, each in a build of its own ----
 # The plain build judges warnings; sanitizers cause false ones.
-SANITISED = WARNINGS=-w HARDEN=-fPIE OPTIMISE='-O1 -g -fno-omit-frame-pointer'
+SANITISED = WARNINGS=-w HARDEN=-fPIE OPTIMISE='-O1 -g1 -fno-omit-frame-pointer'
 .PHONY: asan tsan
 asan:
 	@tests/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES)

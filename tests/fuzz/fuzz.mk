@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 FUZZ_SOURCES  = $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_TARGETS  = $(patsubst tests/fuzz/%.c,$(BUILD)/%,$(FUZZ_SOURCES))
 FUZZ_MAKE     = $(MAKE) --no-print-directory $(PARALLEL) CC=clang CXX=clang++ BUILD=$(BUILD)/fuzz WARNINGS=-w \
-	HARDEN=-fPIE OPTIMISE='-O1 -g' SANITISE=-fsanitize=fuzzer-no-link,address,undefined
+	HARDEN=-fPIE OPTIMISE='-O1 -g1' SANITISE=-fsanitize=fuzzer-no-link,address,undefined
 
 .PHONY: fuzz fuzz-run fuzz-targets
 fuzz:
