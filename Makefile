@@ -81,9 +81,10 @@ $(BUILD)/%.a:
 	$(call say,AR )
 	$(Q)$(AR) rcs $@ $^
 
-# Kernels for one instruction set say so in their file name; the set is chosen at run time.
-$(BUILD)/obj/%_avx512.c.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -O3
-$(BUILD)/obj/%_avx2.c.o: CFLAGS += -mavx2 -mfma -O3
+# Kernels for one instruction set say so in their file name; the set is chosen at run time. They are much unrolled: full
+# debug information would take gcc longer than the code.
+$(BUILD)/obj/%_avx512.c.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -O3 -g1
+$(BUILD)/obj/%_avx2.c.o: CFLAGS += -mavx2 -mfma -O3 -g1
 
 $(BUILD)/obj/%.c.o: %.c
 	@mkdir -p $(@D)
