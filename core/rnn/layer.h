@@ -78,6 +78,7 @@ typedef struct lam_layer_run {
     void *saved; /* NULL when not training */
     void *scratch;
     lam_pool *pool;
+    const uint32_t *lengths; /* valid steps of each sequence of the batch, or NULL; for inputs of one axis */
     bool training;
     uint64_t key; /* of this layer in this pass, for random numbers */
 

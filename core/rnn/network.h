@@ -118,6 +118,11 @@ float *lam_session_input(lam_session *session);
 const float *lam_session_output(const lam_session *session);
 const lam_shape *lam_session_output_shape(const lam_session *session);
 
+/* For networks of sequences of unequal length: how many steps of each of the batch are valid (borrowed; at
+ * least 1, at most the planned number), or NULL for all. Recurrent layers keep the state and give 0 after the
+ * end, and start there when they run backward. Valid until the next call or plan. */
+void lam_session_set_lengths(lam_session *session, const uint32_t *lengths);
+
 /* input → output. Needs a plan; cannot fail. */
 void lam_session_run(lam_session *session);
 

@@ -42,6 +42,7 @@ struct lam_session {
     char *arena;
     size_t arena_bytes;
     bool planned;
+    const uint32_t *lengths;
     uint64_t key;
 };
 
@@ -247,6 +248,7 @@ lam_status lam_session_plan(lam_session *session, const lam_shape *input, lam_er
     if (session->planned && lam_shape_equal(input, &session->values[0].shape))
         return LAM_OK;
     session->planned = false;
+    session->lengths = NULL;
     if ((status = check_input(session, input, err)) || (status = infer_shapes(session, input, err)))
         return status;
     trace_uses(session);
@@ -292,6 +294,7 @@ static lam_layer_run describe(const lam_session *session, int index)
         .packed = session->weights->packed[index],
         .saved = session->places[index].saved,
         .pool = session->pool,
+        .lengths = session->lengths,
         .training = session->mode == LAM_MODE_TRAIN,
         .key = lam_random_mix(session->key, (uint64_t)index),
     };
@@ -303,6 +306,11 @@ static lam_layer_run describe(const lam_session *session, int index)
         run.parameters[p] =
             session->weights->data + network->parameters[layer->first_parameter + (size_t)p].offset;
     return run;
+}
+
+void lam_session_set_lengths(lam_session *session, const uint32_t *lengths)
+{
+    session->lengths = lengths;
 }
 
 static void run_forward(lam_session *session)

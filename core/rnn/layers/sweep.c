@@ -135,6 +135,20 @@ static void drop_axis(lam_signature *out, int axis)
     out->shape.rank--;
 }
 
+/* The initial states have the signature of the last state. */
+static lam_status check_initial(const lam_layer *layer, const struct sweep_options *options, lam_error *err)
+{
+    if (layer->inputs > 1 + (options->spec.kind == LAM_CELL_LSTM ? 2 : 1))
+        return lam_fail(err, LAM_E_INVALID, "only lstm has a second initial state");
+    for (int k = 1; k < layer->inputs; k++)
+        if (layer->in[k].shape.rank != layer->in[0].shape.rank - 1 ||
+            lam_shape_channels(&layer->in[k].shape) != options->directions * (int64_t)options->spec.hidden)
+            return lam_fail(
+                err, LAM_E_INVALID,
+                "an initial state has one axis less than the input, and directions × units channels");
+    return LAM_OK;
+}
+
 static lam_status setup(lam_layer *layer, const lam_jv *json, lam_error *err)
 {
     static const char *const returns[] = {"sequence", "last", NULL};
@@ -146,9 +160,12 @@ static lam_status setup(lam_layer *layer, const lam_jv *json, lam_error *err)
         (status = lam_options_choice(json, "return", returns, 0, &result, err)))
         return status;
     options->last = result == 1;
-    for (int d = 1; d < options->directions && options->last; d++)
+    for (int d = 1; d < options->directions && (options->last || layer->inputs > 1); d++)
         if (options->axis[d] != options->axis[0])
-            return lam_fail(err, LAM_E_INVALID, "`return` \"last\" needs directions along one axis");
+            return lam_fail(err, LAM_E_INVALID,
+                            "`return` \"last\" and initial states need directions along one axis");
+    if ((status = check_initial(layer, options, err)))
+        return status;
     declare_parameters(layer, options);
     layer->out.shape.dim[layer->out.shape.rank - 1] = options->directions * (int64_t)options->spec.hidden;
     if (options->last)
@@ -159,12 +176,16 @@ static lam_status setup(lam_layer *layer, const lam_jv *json, lam_error *err)
 static lam_status shape(const lam_layer *layer, const lam_shape *const *in, lam_shape *out, lam_error *err)
 {
     const struct sweep_options *options = layer->options;
-    lam_signature result = {.shape = *in[0]};
-    (void)err;
-    result.shape.dim[result.shape.rank - 1] = options->directions * (int64_t)options->spec.hidden;
-    if (options->last)
-        drop_axis(&result, options->axis[0]);
-    *out = result.shape;
+    lam_signature sequence = {.shape = *in[0]}, state;
+    char want[LAM_SHAPE_TEXT], have[LAM_SHAPE_TEXT];
+    sequence.shape.dim[sequence.shape.rank - 1] = options->directions * (int64_t)options->spec.hidden;
+    state = sequence;
+    drop_axis(&state, options->axis[0]);
+    for (int k = 1; k < layer->inputs; k++)
+        if (!lam_shape_equal(in[k], &state.shape))
+            return lam_fail(err, LAM_E_INVALID, "an initial state is %s, it must be %s",
+                            lam_shape_text(in[k], have), lam_shape_text(&state.shape, want));
+    *out = options->last ? state.shape : sequence.shape;
     return LAM_OK;
 }
 
@@ -264,12 +285,16 @@ static lam_lines lines_along(const lam_shape *shape, int axis)
     return lines;
 }
 
+/* Dense states [lines, hidden] of one direction, in scratch. */
+enum state { STATE_LAST, STATE_H, STATE_C, STATE_D_H, STATE_D_C, STATES };
+
 /* How the layer's memory is divided; the same for measuring and for running. All counts in floats. */
 struct sweep_layout {
     size_t rows, lines, width; /* positions, lines of a direction, columns of the input product */
     size_t trace;              /* saved, a direction */
-    size_t projection, states,
-        kernel; /* scratch: input product (or its gradient), last states, kernel workspace */
+    size_t projection;         /* scratch: input product, or its gradient */
+    size_t states;             /* scratch: each of a direction's STATES arrays; 0 when none is used */
+    size_t kernel;             /* scratch: workspace of the kernels */
 };
 
 static void describe(const struct sweep_options *options, const struct sweep_packed *packed,
@@ -289,16 +314,17 @@ static size_t round_up(size_t floats)
     return (floats + 15) / 16 * 16;
 }
 
-static struct sweep_layout lay_out(const struct sweep_options *options, const lam_sweep *sweeps,
-                                   const lam_shape *in, const lam_pool *pool, bool backward)
+static struct sweep_layout lay_out(const lam_layer *layer, const lam_sweep *sweeps, const lam_shape *in,
+                                   const lam_pool *pool, bool backward)
 {
+    const struct sweep_options *options = layer->options;
     struct sweep_layout layout = {.rows = (size_t)lam_shape_rows(in),
                                   .lines = sweeps[0].lines.outer * sweeps[0].lines.inner,
                                   .width = (size_t)options->directions * gate_width(options)};
     size_t workspace = lam_sweeps_workspace(sweeps, (size_t)options->directions, pool, backward);
     layout.trace = round_up(layout.rows * lam_cell_trace_width(&options->spec));
     layout.projection = round_up(layout.rows * layout.width);
-    layout.states = options->last ? round_up(layout.lines * options->spec.hidden) : 0;
+    layout.states = options->last || layer->inputs > 1 ? round_up(layout.lines * options->spec.hidden) : 0;
     layout.kernel = round_up((workspace + sizeof(float) - 1) / sizeof(float));
     return layout;
 }
@@ -314,21 +340,58 @@ static void measure(const lam_layer *layer, const void *packed, const lam_shape 
     describe(options, packed, in[0], sweeps);
     for (size_t d = 0; d < directions; d++)
         sweeps[d].g = &given;
-    struct sweep_layout fore = lay_out(options, sweeps, in[0], pool, false);
-    struct sweep_layout back = lay_out(options, sweeps, in[0], pool, true);
+    struct sweep_layout fore = lay_out(layer, sweeps, in[0], pool, false);
+    struct sweep_layout back = lay_out(layer, sweeps, in[0], pool, true);
     needs->saved = directions * back.trace * sizeof(float);
-    needs->forward = (fore.projection + directions * fore.states + fore.kernel) * sizeof(float);
-    needs->backward = (back.projection + directions * back.states + back.kernel) * sizeof(float);
+    needs->forward = (fore.projection + directions * STATES * fore.states + fore.kernel) * sizeof(float);
+    needs->backward = (back.projection + directions * STATES * back.states + back.kernel) * sizeof(float);
 }
 
-/* Between the dense last states of a direction and its columns of the result. */
-static void copy_states(size_t lines, size_t hidden, float *states, float *columns, size_t stride,
-                        bool to_columns)
+static float *state_of(const struct sweep_layout *layout, float *projection, int direction, enum state state)
 {
-    for (size_t l = 0; l < lines; l++) {
-        float *state = states + l * hidden, *column = columns + l * stride;
-        memcpy(to_columns ? column : state, to_columns ? state : column, hidden * sizeof(float));
+    return projection + layout->projection + ((size_t)direction * STATES + state) * layout->states;
+}
+
+/* Dense states from a direction's columns of an array of states, and back, written or added. */
+static void take_states(const struct sweep_layout *layout, size_t hidden, const float *columns, size_t stride,
+                        float *states)
+{
+    for (size_t l = 0; l < layout->lines; l++)
+        memcpy(states + l * hidden, columns + l * stride, hidden * sizeof *states);
+}
+
+static void give_states(const struct sweep_layout *layout, size_t hidden, const float *states, bool add,
+                        size_t stride, float *columns)
+{
+    for (size_t l = 0; l < layout->lines; l++)
+        for (size_t u = 0; u < hidden; u++)
+            columns[l * stride + u] = (add ? columns[l * stride + u] : 0) + states[l * hidden + u];
+}
+
+/* What forward and backward share: masks and initial states. */
+static void aim_initial(const lam_layer_run *run, const struct sweep_layout *layout, float *projection,
+                        lam_sweep sweeps[MAX_DIRECTIONS])
+{
+    const struct sweep_options *options = run->layer->options;
+    size_t hidden = options->spec.hidden, stride = (size_t)options->directions * hidden;
+    for (int d = 0; d < options->directions; d++) {
+        float *h = state_of(layout, projection, d, STATE_H), *c = state_of(layout, projection, d, STATE_C);
+        sweeps[d].lengths = run->in_shape[0]->rank == 3 ? run->lengths : NULL;
+        if (run->layer->inputs > 1) {
+            take_states(layout, hidden, run->in[1] + (size_t)d * hidden, stride, h);
+            sweeps[d].h0 = h;
+        }
+        if (run->layer->inputs > 2) {
+            take_states(layout, hidden, run->in[2] + (size_t)d * hidden, stride, c);
+            sweeps[d].c0 = c;
+        }
     }
+}
+
+static float *workspace_of(const struct sweep_options *options, const struct sweep_layout *layout,
+                           float *projection)
+{
+    return state_of(layout, projection, options->directions, STATE_LAST);
 }
 
 static void forward(const lam_layer_run *run)
@@ -341,20 +404,20 @@ static void forward(const lam_layer_run *run)
     describe(options, packed, run->in_shape[0], sweeps);
     for (int d = 0; d < options->directions; d++)
         sweeps[d].g = projection + (size_t)d * gate_width(options);
-    struct sweep_layout layout = lay_out(options, sweeps, run->in_shape[0], run->pool, run->training);
-    float *states = projection + layout.projection;
-    float *workspace = states + (size_t)options->directions * layout.states;
+    struct sweep_layout layout = lay_out(run->layer, sweeps, run->in_shape[0], run->pool, run->training);
     for (int d = 0; d < options->directions; d++) {
         sweeps[d].y = options->last ? NULL : run->out + (size_t)d * hidden;
         sweeps[d].ldy = outputs;
-        sweeps[d].h_last = options->last ? states + (size_t)d * layout.states : NULL;
+        sweeps[d].h_last = options->last ? state_of(&layout, projection, d, STATE_LAST) : NULL;
         sweeps[d].trace = run->training ? (float *)run->saved + (size_t)d * layout.trace : NULL;
     }
+    aim_initial(run, &layout, projection, sweeps);
     lam_dense_forward(packed->input.forward, layout.rows, (lam_matrix_in){run->in[0], options->spec.input},
                       false, LAM_DENSE_LINEAR, (lam_matrix){projection, layout.width}, run->pool);
-    lam_sweeps_forward(sweeps, (size_t)options->directions, run->pool, workspace);
+    lam_sweeps_forward(sweeps, (size_t)options->directions, run->pool,
+                       workspace_of(options, &layout, projection));
     for (int d = 0; d < options->directions && options->last; d++)
-        copy_states(layout.lines, hidden, sweeps[d].h_last, run->out + (size_t)d * hidden, outputs, true);
+        give_states(&layout, hidden, sweeps[d].h_last, false, outputs, run->out + (size_t)d * hidden);
 }
 
 static float *gradient_slice(const lam_layer_run *run, int number, size_t offset)
@@ -362,22 +425,38 @@ static float *gradient_slice(const lam_layer_run *run, int number, size_t offset
     return number < 0 ? NULL : run->d_parameters[number] + offset;
 }
 
-static void aim_gradients(const lam_layer_run *run, int d, float *projection, float *states,
-                          lam_sweep_grad *grad)
+static void aim_gradients(const lam_layer_run *run, const struct sweep_layout *layout, int d,
+                          float *projection, lam_sweep_grad *grad)
 {
     const struct sweep_options *options = run->layer->options;
     size_t rows = (size_t)d * gate_width(options), hidden = options->spec.hidden;
+    size_t outputs = (size_t)lam_shape_channels(run->out_shape);
+    float *last = state_of(layout, projection, d, STATE_LAST), *column = run->d_out + (size_t)d * hidden;
+    if (options->last)
+        take_states(layout, hidden, column, outputs, last);
     *grad = (lam_sweep_grad){
-        .dy = options->last ? NULL : run->d_out + (size_t)d * hidden,
-        .lddy = (size_t)lam_shape_channels(run->out_shape),
-        .dh_last = options->last ? states : NULL,
+        .dy = options->last ? NULL : column,
+        .lddy = outputs,
+        .dh_last = options->last ? last : NULL,
         .dg = projection + rows,
         .lddg = (size_t)options->directions * gate_width(options),
         .dw_h = gradient_slice(run, options->weight_hh, rows * hidden),
         .db_x = gradient_slice(run, options->bias_ih, rows),
         .db_h = gradient_slice(run, options->bias_hh, rows),
         .dpeephole = gradient_slice(run, options->peephole, (size_t)d * 3 * hidden),
+        .dh0 = run->layer->inputs > 1 ? state_of(layout, projection, d, STATE_D_H) : NULL,
+        .dc0 = run->layer->inputs > 2 ? state_of(layout, projection, d, STATE_D_C) : NULL,
     };
+}
+
+static void give_initial(const lam_layer_run *run, const struct sweep_layout *layout, float *projection)
+{
+    const struct sweep_options *options = run->layer->options;
+    size_t hidden = options->spec.hidden, stride = (size_t)options->directions * hidden;
+    for (int k = 1; k < run->layer->inputs; k++)
+        for (int d = 0; d < options->directions && run->d_in[k]; d++)
+            give_states(layout, hidden, state_of(layout, projection, d, k == 1 ? STATE_D_H : STATE_D_C),
+                        run->add[k], stride, run->d_in[k] + (size_t)d * hidden);
 }
 
 static void backward(const lam_layer_run *run)
@@ -391,21 +470,19 @@ static void backward(const lam_layer_run *run)
     describe(options, packed, run->in_shape[0], sweeps);
     for (size_t d = 0; d < directions; d++)
         sweeps[d].g = projection; /* not read; says that the caller projects */
-    struct sweep_layout layout = lay_out(options, sweeps, run->in_shape[0], run->pool, true);
-    float *states = projection + layout.projection, *workspace = states + directions * layout.states;
+    struct sweep_layout layout = lay_out(run->layer, sweeps, run->in_shape[0], run->pool, true);
     for (size_t d = 0; d < directions; d++) {
         sweeps[d].trace = (float *)run->saved + d * layout.trace;
-        aim_gradients(run, (int)d, projection, states + d * layout.states, &grads[d]);
-        if (options->last)
-            copy_states(layout.lines, options->spec.hidden, states + d * layout.states,
-                        run->d_out + d * options->spec.hidden, grads[d].lddy, false);
+        aim_gradients(run, &layout, (int)d, projection, &grads[d]);
     }
-    lam_sweeps_backward(sweeps, grads, directions, run->pool, workspace);
+    aim_initial(run, &layout, projection, sweeps);
+    lam_sweeps_backward(sweeps, grads, directions, run->pool, workspace_of(options, &layout, projection));
     lam_matrix_in dg = {projection, layout.width};
     lam_gemm_tn(layout.width, inputs, layout.rows, dg, (lam_matrix_in){run->in[0], inputs}, true,
                 (lam_matrix){run->d_parameters[options->weight_ih], inputs}, run->pool);
     if (run->d_in[0])
         lam_linear_back(&packed->input, layout.rows, projection, run->add[0], run->d_in[0], run->pool);
+    give_initial(run, &layout, projection);
 }
 
 static const char *const members[] = {"cell",         "units",    "directions", "return",
@@ -415,7 +492,7 @@ const lam_layer_kind lam_layer_sweep = {
     .name = "sweep",
     .members = members,
     .minimum_inputs = 1,
-    .maximum_inputs = 1,
+    .maximum_inputs = 3,
     .options_size = sizeof(struct sweep_options),
     .adds = true,
     .setup = setup,

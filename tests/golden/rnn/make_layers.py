@@ -4,7 +4,8 @@ precision, forward and backward. test_layers.c runs each through the engine. Nee
 
 Per case NAME: metadata NAME = the network as JSON; NAME/input, NAME/output, NAME/d_output, NAME/d_input; for every
 parameter P: NAME/p/P and NAME/g/P (its gradient); NAME/inference where inference gives something else than training.
-Arrays are [batch, axes..., channels]."""
+NAME/lengths
+where sequences end early. Arrays are [batch, axes..., channels]."""
 import json
 import math
 import struct
@@ -44,6 +45,7 @@ class Network:
         self.network = network
         self.statistics = {}
         self.inference = None
+        self.lengths = None
         self.parameters = {}
 
     def parameter(self, name, *shape, scale=None):
@@ -193,7 +195,7 @@ class Network:
         order = [0] + [1 + 2 * i for i in range(axes)] + [2 + 2 * i for i in range(axes)] + [1 + 2 * axes]
         return y.permute(order).reshape(x.shape[0], *(s // f for s in x.shape[1:-1]), -1)
 
-    def sweep(self, o, x):
+    def sweep(self, o, x, h=None, c=None):
         gates = {"elman": 1, "lstm": 4, "gru": 3, "light": 2}[o["cell"]]
         names = self.network["input"]["axes"]
         directions = o.get("directions", [names[0] + "+"])
@@ -212,18 +214,20 @@ class Network:
             lines = x.movedim(axis, 0)
             if direction[-1] == "-":
                 lines = lines.flip(0)
-            y = self.run_cell(o, lines, {k: v[d] for k, v in p.items()}, hidden)
+            start = [s if s is None else s[..., d * hidden : (d + 1) * hidden] for s in (h, c)]
+            y, last = self.run_cell(o, lines, {k: v[d] for k, v in p.items()}, hidden, start, direction[-1] == "-")
             if o.get("return") == "last":
-                results.append(y[-1])
+                results.append(last)
                 continue
             results.append((y.flip(0) if direction[-1] == "-" else y).movedim(0, axis))
         return torch.cat(results, -1)
 
-    def run_cell(self, o, lines, p, hidden):
-        h = torch.zeros(*lines.shape[1:-1], hidden, dtype=lines.dtype)
-        c = torch.zeros_like(h)
+    def run_cell(self, o, lines, p, hidden, start, reverse):
+        zero = torch.zeros(*lines.shape[1:-1], hidden, dtype=lines.dtype)
+        h, c = (zero if s is None else s for s in start)
         out = []
-        for x in lines:
+        for step, x in enumerate(lines):
+            before = h, c
             gx = F.linear(x, p["weight_ih"], p["bias_ih"])
             if o["cell"] == "light":
                 u, z = gx.chunk(2, -1)
@@ -247,8 +251,14 @@ class Network:
                 hr, hz, hn = F.linear(h, p["weight_hh"], p["bias_hh"]).chunk(3, -1)
                 z = torch.sigmoid(z + hz)
                 h = (1 - z) * torch.tanh(n + torch.sigmoid(r + hr) * hn) + z * h
-            out.append(h)
-        return torch.stack(out)
+            if self.lengths is not None:
+                t = len(lines) - 1 - step if reverse else step
+                valid = (t < self.lengths)[:, None]
+                h, c = torch.where(valid, h, before[0]), torch.where(valid, c, before[1])
+                out.append(torch.where(valid, h, zero))
+            else:
+                out.append(h)
+        return torch.stack(out), h
 
 
 def cases():
@@ -325,6 +335,18 @@ def cases():
     yield one("sweep_lstm_wide", (9, 4, 3), kind="sweep", cell="lstm", units=32)
     yield one("sweep_rows_last", (2, 3, 4, 2), kind="sweep", cell="gru", units=3, directions=["y+"], **{"return": "last"})
 
+    for name, cell in cells.items():
+        initial = [dict(name="mean", kind="global_pool"), dict(name="h", kind="dense", units=8)]
+        states = ["input", "h"]
+        if cell["cell"] == "lstm":
+            initial.append({"name": "c", "kind": "dense", "units": 8, "from": "mean"})
+            states.append("c")
+        sweep = {"name": "sweep", "kind": "sweep", "units": 4, "directions": both, "from": states, **cell}
+        yield "initial_" + name, (3, 4, 5), initial + [sweep]
+        yield "initial_last_" + name, (2, 3, 4), initial + [{"return": "last", **sweep}]
+        yield one("lengths_" + name, (4, 6, 3), kind="sweep", units=5, directions=both, **cell)
+        yield one("lengths_last_" + name, (4, 6, 3), kind="sweep", units=5, directions=both, **{"return": "last"}, **cell)
+
     yield "graph", (1, 4, 6, 4, 1), [
         dict(name="stem", kind="conv", channels=8, kernel=4, stride=2, padding=1),
         dict(name="norm1", kind="layer_norm"),
@@ -350,6 +372,9 @@ def build():
         if any(layer["kind"] == "merge" for layer in layers):
             network["input"]["size"] = shape[1:-1]
         net = Network(network)
+        if name.startswith("lengths"):
+            net.lengths = torch.tensor([6, 1, 4, 5])
+            tensors[name + "/lengths"] = net.lengths
         x = torch.randn(*shape, dtype=torch.float64).float().double().requires_grad_()
         y = net(x)
         dy = torch.randn(y.shape, dtype=torch.float64).float().double()

@@ -24,6 +24,7 @@ struct subject {
     lam_weights *weights;
     lam_session *session;
     float *gradient;
+    uint32_t lengths[8];
 };
 
 static lam_safetensors *golden;
@@ -36,6 +37,19 @@ static const lam_tensor *stored(const char *name, const char *part, const char *
     if (!tensor)
         fail_msg("%s holds no %s", GOLDEN, key);
     return tensor;
+}
+
+/* For cases of sequences that end early. */
+static void set_lengths(struct subject *s, lam_session *session)
+{
+    char key[128];
+    snprintf(key, sizeof key, "%s/lengths", s->name);
+    const lam_tensor *lengths = lam_safetensors_find(golden, key);
+    if (!lengths)
+        return;
+    for (int64_t i = 0; i < lengths->shape.dim[0]; i++)
+        s->lengths[i] = (uint32_t)((const float *)lengths->data)[i];
+    lam_session_set_lengths(session, s->lengths);
 }
 
 static void set_up(struct subject *s, const char *name, lam_pool *pool)
@@ -58,6 +72,7 @@ static void set_up(struct subject *s, const char *name, lam_pool *pool)
     assert_ok(lam_session_create(s->weights, LAM_MODE_TRAIN, pool, &s->session, &err), err);
     if (lam_session_plan(s->session, &stored(name, "input", "")->shape, &err))
         fail_msg("%s: %s", name, err.message);
+    set_lengths(s, s->session);
     s->gradient = calloc((size_t)lam_network_parameter_floats(s->network) + 1, sizeof(float));
 }
 
@@ -125,6 +140,7 @@ static void check_forward(struct subject *s)
 
     assert_ok(lam_session_create(s->weights, LAM_MODE_INFER, NULL, &session, &err), err);
     assert_ok(lam_session_plan(session, &stored(s->name, "input", "")->shape, &err), err);
+    set_lengths(s, session);
     memcpy(lam_session_input(session), stored(s->name, "input", "")->data,
            stored(s->name, "input", "")->bytes);
     lam_session_run(session);
