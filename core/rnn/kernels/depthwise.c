@@ -1,4 +1,4 @@
-/* Depthwise convolution: rows of outputs over the pool; weight gradients by kernel row and channels. */
+/* Depthwise convolution: rows of outputs over the pool; weight gradients by kernel slice and channels. */
 #include "core/rnn/kernels/depthwise.h"
 
 #include "core/rnn/kernels/forms.h"
@@ -54,18 +54,17 @@ void lam_depthwise_backward_input(const lam_depthwise *shape, const float *dy, c
     lam_pool_run(pool, shape->batch * shape->depth, depthwise_slice, &job);
 }
 
-/* A task is one kernel row (tap z, tap y) for one vector of channels, all samples in order. */
-static void depthwise_tap(void *context, size_t task, size_t worker)
+/* A task is one kernel slice (tap z) for one vector of channels, all samples in order. */
+static void depthwise_slice_weights(void *context, size_t task, size_t worker)
 {
     const depthwise_job *job = context;
     const lam_depthwise *s = job->shape;
-    size_t taps = s->kernel_depth * s->kernel_height, lanes = job->forms->lanes;
-    size_t first = task / taps * lanes, tap = task % taps;
+    size_t lanes = job->forms->lanes, first = task / s->kernel_depth * lanes;
     size_t count = s->channels - first < lanes ? s->channels - first : lanes;
     (void)worker;
     for (size_t b = 0; b < s->batch; b++)
-        job->forms->depthwise_weights(s, first, count, tap / s->kernel_height, tap % s->kernel_height,
-                                      job->x + b * sample_size(s), job->dy + b * sample_size(s), job->dw);
+        job->forms->depthwise_weights(s, first, count, task % s->kernel_depth, job->x + b * sample_size(s),
+                                      job->dy + b * sample_size(s), job->dw);
 }
 
 void lam_depthwise_backward_weights(const lam_depthwise *shape, const float *x, const float *dy, float *dw,
@@ -73,7 +72,7 @@ void lam_depthwise_backward_weights(const lam_depthwise *shape, const float *x, 
 {
     depthwise_job job = {.forms = lam_forms_get(), .shape = shape, .x = x, .dy = dy, .dw = dw};
     size_t vectors = (shape->channels + job.forms->lanes - 1) / job.forms->lanes;
-    lam_pool_run(pool, vectors * shape->kernel_depth * shape->kernel_height, depthwise_tap, &job);
+    lam_pool_run(pool, vectors * shape->kernel_depth, depthwise_slice_weights, &job);
     if (dbias)
         lam_gemm_add_columns(sample_size(shape) / shape->channels * shape->batch, shape->channels,
                              (lam_matrix_in){dy, shape->channels}, dbias, pool);

@@ -139,10 +139,9 @@ typedef struct lam_forms {
     /* The row of outputs at (z, y) of one sample; `mirror` runs the kernel backwards. */
     void (*depthwise)(const lam_depthwise *shape, size_t z, size_t y, const float *x, const float *w,
                       const float *bias, bool add_input, bool mirror, float *out);
-    /* dw of the taps of kernel row (tap_z, tap_y), channels [first, first + count), count <= lanes, one
-     * sample. */
+    /* dw of kernel slice tap_z, channels [first, first + count), count <= lanes, of one sample. */
     void (*depthwise_weights)(const lam_depthwise *shape, size_t first, size_t count, size_t tap_z,
-                              size_t tap_y, const float *x, const float *dy, float *dw);
+                              const float *x, const float *dy, float *dw);
 } lam_forms;
 
 /* The form that lam_cpu_isa() chose. */

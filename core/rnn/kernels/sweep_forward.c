@@ -49,7 +49,8 @@ size_t sweep_of_task(const lam_sweep *sweeps, size_t count, size_t threads, size
 static size_t project_steps(const lam_sweep *sweep, size_t lines)
 {
     const lam_cell *cell = sweep->cell;
-    size_t weights = cell->gates * cell->padded * (cell->spec.input + cell->spec.hidden) * sizeof(float);
+    size_t inputs = cell->x.depth + cell->h.depth;
+    size_t weights = cell->gates * cell->padded * inputs * sizeof(float);
     bool fused = lines >= FUSED_LINES && weights <= FUSED_BYTES && !cell->spec.reset_before;
     if (sweep->g || fused)
         return 0;
