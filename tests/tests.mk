@@ -44,7 +44,7 @@ $(BUILD)/lamina-%: $(call obj,tests/tools/%.c) $(foreach l,dicom core,$(call lib
 	$(Q)$(CXX) $(LDFLAGS) -o $@ -Wl,--start-group $^ -Wl,--end-group $(UNIT_LIBS_dicom) $(CORE_LIBS)
 
 # ---- scripts: every executable *.sh and *.py in these folders is a test ----
-SCRIPT_FOLDERS = tests/lint tests/e2e tests/crash
+SCRIPT_FOLDERS = tests/lint tests/e2e tests/browser tests/crash
 SCRIPT_TESTS   = $(sort $(shell find $(SCRIPT_FOLDERS) \( -name '*.sh' -o -name '*.py' \) -perm -u+x))
 
 .PHONY: test check unit e2e crash tests-built

@@ -67,7 +67,7 @@ class Daemon:
         "analysis.retry_delay": "100ms",
     }
 
-    def __init__(self, settings=None, environment=None, wrapper=()):
+    def __init__(self, settings=None, environment=None, wrapper=(), program=os.path.join(BUILD, "laminad")):
         self.directory = tempfile.mkdtemp(prefix="lamina-")
         self.data = os.path.join(self.directory, "data")
         self.dicom_port, self.http_port = free_port(), free_port()
@@ -85,7 +85,7 @@ class Daemon:
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"):
             self.environment[name] = f"{self.environment.get(name, '')}:log_path={reports}:print_stacktrace=1"
         self.environment["LSAN_OPTIONS"] = f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0"
-        self.wrapper = list(wrapper)
+        self.wrapper, self.program = list(wrapper), program
         self.process = None
         self.log_path = os.path.join(self.directory, "laminad.log")
 
@@ -105,7 +105,7 @@ class Daemon:
 
     def launch(self, *arguments):
         """Starts the program and does not wait until it is ready."""
-        command = [*self.wrapper, os.path.join(BUILD, "laminad"), "--config", self.write_config(), *arguments]
+        command = [*self.wrapper, self.program, "--config", self.write_config(), *arguments]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env=self.environment)
