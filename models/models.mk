@@ -6,7 +6,8 @@
 MODEL_DATA    ?= ../shared/data
 MODEL_SEED    ?= 1
 MODEL_THREADS ?= $(shell nproc)
-MODEL_NAMES    = $(foreach m,$(patsubst models/%/recipe.json,%,$(wildcard models/*/recipe.json)),$(if $(findstring $(ONLY),$(m)),$(m)))
+MODEL_RECIPES  = $(patsubst models/%/recipe.json,%,$(wildcard models/*/recipe.json))
+MODEL_NAMES    = $(if $(ONLY),$(filter $(ONLY),$(MODEL_RECIPES)),$(MODEL_RECIPES))
 
 .PHONY: models $(MODEL_NAMES:%=model-%)
 models: $(MODEL_NAMES:%=model-%)
