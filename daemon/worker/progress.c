@@ -1,5 +1,7 @@
 #include "daemon/worker/progress.h"
 
+#include <math.h>
+
 #include "core/base/clock.h"
 
 enum { TELL_EVERY_US = 100000 };
@@ -44,6 +46,6 @@ void lam_progress_write(const lam_progress *progress, lam_json_writer *w)
 {
     lam_jw_object(w, "timings_ms");
     for (int i = 0; i < LAM_STAGE_COUNT; i++)
-        lam_jw_number(w, names[i], (double)(progress->spent_us[i] / 10) / 100);
+        lam_jw_number(w, names[i], round((double)progress->spent_us[i] / 10) / 100);
     lam_jw_end(w);
 }

@@ -15,14 +15,20 @@
 #include "dicom/dcmtk/dataset_handle.h"
 #include "dicom/dcmtk/guard.h"
 
+/* What the standard has named since this DCMTK. */
+static void add_younger_attributes()
+{
+    auto entry = std::make_unique<DcmDictEntry>(0x0008, 0x001c, EVR_CS, "SyntheticData", 1, 1, "DICOM",
+                                                OFTrue, nullptr);
+    dcmDataDict.wrlock().addEntry(entry.release());
+    dcmDataDict.wrunlock();
+}
+
 extern "C" void lam_dicom_prepare(void) noexcept
 {
     lam_guard_value(0, [] {
         OFLog::configure(OFLogger::OFF_LOG_LEVEL);
-        dcmDataDict.wrlock().addEntry(/* younger than this DCMTK */
-                                      new DcmDictEntry(0x0008, 0x001c, EVR_CS, "SyntheticData", 1, 1, "DICOM",
-                                                       OFTrue, nullptr));
-        dcmDataDict.wrunlock();
+        add_younger_attributes();
         DcmRLEDecoderRegistration::registerCodecs();
         DcmRLEEncoderRegistration::registerCodecs();
         DJDecoderRegistration::registerCodecs();

@@ -114,6 +114,12 @@ static void test_rounded_positions(void **state)
     assert_int_equal(lam_grid_from_planes(planes, COUNT, order, &grid, NULL), LAM_OK);
 }
 
+static void place_of(const lam_grid *grid, int voxel, double at[3])
+{
+    const int slice = voxel / 20, row = voxel / 4 % 5, column = voxel % 4;
+    lam_grid_to_patient(grid, (double[3]){slice, row, column}, at);
+}
+
 /* A voxel is found again at the same place in the patient after any turn. */
 static void check_turn(const double row[3], const double column[3], const char *letters)
 {
@@ -138,8 +144,8 @@ static void check_turn(const double row[3], const double column[3], const char *
         int64_t step[3] = {axis == 0, axis == 1, axis == 2};
         int first = (int)turned[0], second = (int)turned[(step[0] * size[1] + step[1]) * size[2] + step[2]];
         double a[3], b[3];
-        lam_grid_to_patient(&grid, (double[3]){first / 20, first / 4 % 5, first % 4}, a);
-        lam_grid_to_patient(&grid, (double[3]){second / 20, second / 4 % 5, second % 4}, b);
+        place_of(&grid, first, a);
+        place_of(&grid, second, b);
         for (int k = 0; k < 3; k++)
             for (int way = 0; way < 2; way++)
                 if (names[k][way] == letters[2 - axis])
