@@ -118,11 +118,14 @@ static void serve(program *self, lam_error *err)
 
 int main(void)
 {
-    confine();
     lam_log_open("lamina-dimse", LAM_LOG_INFO, false);
     lam_error err = {0};
     program self = {0};
-    lam_status status = lam_net_start(&err);
+    lam_status status = lam_ipc_check_child(&err);
+    if (status == LAM_OK) {
+        confine();
+        status = lam_net_start(&err);
+    }
     if (status == LAM_OK)
         status = lam_scp_link_create(LAM_IPC_CHILD_SOCKET, &self.link, &err);
     if (status != LAM_OK) {

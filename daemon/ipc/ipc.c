@@ -44,6 +44,15 @@ lam_status lam_ipc_pair(int *parent, int *child, lam_error *err)
     return LAM_OK;
 }
 
+lam_status lam_ipc_check_child(lam_error *err)
+{
+    int type = 0;
+    socklen_t length = sizeof type;
+    bool given =
+        getsockopt(LAM_IPC_CHILD_SOCKET, SOL_SOCKET, SO_TYPE, &type, &length) == 0 && type == SOCK_SEQPACKET;
+    return given ? LAM_OK : lam_fail(err, LAM_E_STATE, "this program is started by laminad, not by hand");
+}
+
 static lam_status payload_to_memfd(const char *payload, size_t length, int *out, lam_error *err)
 {
     lam_autoclose int fd = memfd_create("lamina-payload", MFD_CLOEXEC | MFD_ALLOW_SEALING);

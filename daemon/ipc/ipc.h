@@ -35,6 +35,10 @@ typedef struct lam_ipc_message {
 /* A connected pair, close-on-exec, with send buffers large enough for inline payloads. */
 lam_status lam_ipc_pair(int *parent, int *child, lam_error *err);
 
+/* For the first line of a child's main, before anything opens a descriptor: LAM_E_STATE unless laminad
+ * started it, which shows in the socket it was given. */
+lam_status lam_ipc_check_child(lam_error *err);
+
 /* Sends one message; descriptors are duplicated into the receiver, the caller keeps its own. Blocks while the
  * peer's buffer is full unless the socket is non-blocking (LAM_E_BUSY then). Peer gone: LAM_E_PEER. Payload
  * NULL means none. */

@@ -112,6 +112,10 @@ static void become_child(const char *path, char *program, char **environment, in
         struct rlimit space = {(rlim_t)limits->address_space, (rlim_t)limits->address_space};
         setrlimit(RLIMIT_AS, &space);
     }
+    if (limits->file_size > 0) {
+        struct rlimit size = {(rlim_t)limits->file_size, (rlim_t)limits->file_size};
+        setrlimit(RLIMIT_FSIZE, &size);
+    }
     struct rlimit files = {(rlim_t)limits->open_files, (rlim_t)limits->open_files};
     setrlimit(RLIMIT_NOFILE, &files);
     int null = open("/dev/null", O_RDWR);

@@ -21,6 +21,7 @@ typedef struct lam_child {
 
 typedef struct lam_child_limits {
     int64_t address_space; /* bytes; 0: unlimited */
+    int64_t file_size;     /* bytes; 0: unlimited */
     int64_t open_files;
     bool non_blocking; /* our end of the socket */
 } lam_child_limits;

@@ -7,7 +7,8 @@
 #include "daemon/laminad/catalog.h"
 #include "daemon/laminad/scheduler_internal.h"
 
-enum { WORKER_OPEN_FILES = 512 };
+enum { WORKER_OPEN_FILES = 256 };
+static const int64_t worker_file_size = (int64_t)8 << 30;
 
 /* A job with what it reads. */
 typedef struct claimed {
@@ -148,8 +149,10 @@ static lam_status give_jobs(lam_scheduler *s, int64_t *due, lam_error *err)
 static void start_workers(lam_scheduler *s, int64_t due, int64_t *wait_ms)
 {
     const lam_config *config = s->config;
-    const lam_child_limits limits = {
-        .address_space = config->worker_memory_bytes, .open_files = WORKER_OPEN_FILES, .non_blocking = true};
+    const lam_child_limits limits = {.address_space = config->worker_memory_bytes,
+                                     .file_size = worker_file_size,
+                                     .open_files = WORKER_OPEN_FILES,
+                                     .non_blocking = true};
     for (size_t i = 0; i < s->slot_count && due > 0; i++) {
         lam_child *child = &s->slots[i].child;
         if (s->slots[i].state != LAM_SLOT_IDLE || child->ready)

@@ -203,8 +203,10 @@ static void send_waiting(lam_indexer *indexer, index_process *process)
 
 static void start_process(index_process *process)
 {
-    const lam_child_limits limits = {
-        .address_space = (int64_t)MEMORY * 1024, .open_files = 256, .non_blocking = true};
+    const lam_child_limits limits = {.address_space = (int64_t)MEMORY * 1024,
+                                     .file_size = LAM_IPC_MAX_PAYLOAD,
+                                     .open_files = 256,
+                                     .non_blocking = true};
     lam_error err = {0};
     lam_status status = lam_child_start(&process->child, &limits, &err);
     if (status != LAM_OK && status != LAM_E_BUSY)

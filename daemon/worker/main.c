@@ -11,9 +11,14 @@
 int main(void)
 {
     lam_error err = {LAM_OK, ""};
-    lam_dicom_prepare();
-    if (lam_worker_confine(LAM_IPC_CHILD_SOCKET, &err) == LAM_OK &&
-        lam_worker_serve(LAM_IPC_CHILD_SOCKET, &err) == LAM_OK)
+    lam_status status = lam_ipc_check_child(&err);
+    if (status == LAM_OK) {
+        lam_dicom_prepare();
+        status = lam_worker_confine(LAM_IPC_CHILD_SOCKET, &err);
+    }
+    if (status == LAM_OK)
+        status = lam_worker_serve(LAM_IPC_CHILD_SOCKET, &err);
+    if (status == LAM_OK)
         return EXIT_SUCCESS;
     fprintf(stderr, "lamina-worker: %s\n", err.message);
     return EXIT_FAILURE;
