@@ -29,7 +29,8 @@ void lam_resample_shape(const int64_t size[3], const double spacing_mm[3], const
                         int64_t out[3])
 {
     for (int i = 0; i < 3; i++)
-        out[i] = (int64_t)fmax(1, round((double)size[i] * spacing_mm[i] / target_mm[i]));
+        out[i] =
+            (int64_t)fmin(LAM_RESAMPLE_MOST, fmax(1, round((double)size[i] * spacing_mm[i] / target_mm[i])));
 }
 
 /* A tent of the width of the wider voxel, cut at the border and summing to 1. */

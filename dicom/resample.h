@@ -12,7 +12,11 @@
 extern "C" {
 #endif
 
-/* Voxels along each axis when `size` voxels of `spacing_mm` become voxels of `target_mm`; at least 1. */
+/* Voxels along an axis that no volume has: where a nonsensical spacing would ask for more. */
+enum { LAM_RESAMPLE_MOST = 1000000 };
+
+/* Voxels along each axis when `size` voxels of `spacing_mm` become voxels of `target_mm`: 1 to
+ * LAM_RESAMPLE_MOST. */
 void lam_resample_shape(const int64_t size[3], const double spacing_mm[3], const double target_mm[3],
                         int64_t out[3]);
 
