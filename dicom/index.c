@@ -197,9 +197,10 @@ static lam_status index_event(indexer *x, const lam_walk_event *e, lam_error *er
         lam_status status = check_repeated(x, e, &repeated, err);
         if (status != LAM_OK)
             return status;
-        if (repeated && e->kind == LAM_WALK_SEQUENCE)
+        bool left_out = repeated || (e->tag & 0xffff) == 0; /* group lengths say nothing about the object */
+        if (left_out && e->kind == LAM_WALK_SEQUENCE)
             x->skip_depth = e->depth;
-        if (repeated || (e->tag & 0xffff) == 0) /* group lengths say nothing about the object */
+        if (left_out)
             return LAM_OK;
     }
     switch (e->kind) {

@@ -139,6 +139,15 @@ static void test_repeated_elements(void **state)
     assert_int_equal(lam_jv_count(lam_jv_get(attribute(document, "00081140"), "Value")), 1);
 }
 
+/* A damaged tag can make a sequence of a group length; it is left out with its items. */
+static void test_a_group_length_with_items(void **state)
+{
+    (void)state;
+    LAM_AUTO_PTR(lam_json) *document = INDEXED("\x08\0\0\0SQ\0\0\x08\0\0\0\xfe\xff\0\xe0\0\0\0\0" UIDS);
+    assert_null(attribute(document, "00080000"));
+    assert_string_equal(lam_jv_text(value(document, "00080018", 0), ""), "1.2");
+}
+
 static void test_what_must_be_there(void **state)
 {
     (void)state;
@@ -180,9 +189,13 @@ static void test_a_long_sequence_is_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds_of_values),    cmocka_unit_test(test_binary_is_inline_or_bulk),
-        cmocka_unit_test(test_sequences),          cmocka_unit_test(test_repeated_elements),
-        cmocka_unit_test(test_what_must_be_there), cmocka_unit_test(test_a_long_sequence_is_cut),
+        cmocka_unit_test(test_kinds_of_values),
+        cmocka_unit_test(test_binary_is_inline_or_bulk),
+        cmocka_unit_test(test_sequences),
+        cmocka_unit_test(test_repeated_elements),
+        cmocka_unit_test(test_a_group_length_with_items),
+        cmocka_unit_test(test_what_must_be_there),
+        cmocka_unit_test(test_a_long_sequence_is_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
