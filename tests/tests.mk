@@ -24,7 +24,8 @@ UNIT_LIBS_daemon = $(DCMTK_LIBS) -lopenjp2 -lpng -lz -lsqlite3 -lmicrohttpd -lja
 # base alone, as proof that it needs nothing else
 $(call lib,base): $(call obj,$(BASE_SRC))
 
-UNIT_TESTS =
+UNIT_PARTS ?= base rnn dicom api daemon
+UNIT_TESTS  =
 # $(1) a part, $(2) one test source in it
 define unit_test
 UNIT_TESTS += $(BUILD)/$(2:.c=)
@@ -33,7 +34,7 @@ $(BUILD)/$(2:.c=): $(call obj,$(2) $(filter-out $(dir $(2))test_%,$(wildcard $(d
 	$$(call say,LD )
 	$$(Q)$$(CXX) $$(LDFLAGS) -o $$@ -Wl,--start-group $$^ -Wl,--end-group $(UNIT_LIBS_$(1)) -lcmocka
 endef
-$(foreach part,base rnn dicom api daemon,$(foreach source,$(shell find tests/unit/$(part) -name 'test_*.c' 2>/dev/null),\
+$(foreach part,$(UNIT_PARTS),$(foreach source,$(shell find tests/unit/$(part) -name 'test_*.c' 2>/dev/null),\
 	$(eval $(call unit_test,$(part),$(source)))))
 
 # ---- tools that tests and the demo need: tests/tools/<name>.c becomes build/lamina-<name> ----
@@ -79,16 +80,21 @@ PARALLEL = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc))
 # ---- the same tests under sanitizers, each in a build of its own ----
 # The plain build judges warnings; sanitizers cause false ones.
 SANITISED = WARNINGS=-w HARDEN=-fPIE OPTIMISE='-O1 -g1 -fno-omit-frame-pointer'
+# The wide kernels are the plain ones compiled again, and instrumenting those takes minutes: the plain ones stand for all.
+ifneq ($(SANITISE),)
+$(call obj,$(wildcard core/rnn/kernels/*_avx2.c core/rnn/kernels/*_avx512.c)): override SANITISE =
+endif
+
 .PHONY: asan tsan
 asan:
 	@tests/install-packages $(BUILD_PACKAGES) $(TEST_PACKAGES)
 	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/asan $(SANITISED) \
 		SANITISE='-fsanitize=address,undefined -fno-sanitize-recover=undefined' check
 
-# What has threads and can be run without DCMTK's and OpenBLAS's own, which TSan cannot see into.
-TSAN_PARTS ?= base rnn api daemon
+# What has threads of its own; TSan cannot see into those of libraries.
 tsan:
-	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/tsan $(SANITISED) SANITISE=-fsanitize=thread unit
+	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/tsan $(SANITISED) SANITISE=-fsanitize=thread \
+		UNIT_PARTS='base api daemon' unit
 
 # ---- the demo ----
 .PHONY: demo run demo-built
