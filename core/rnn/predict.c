@@ -173,7 +173,7 @@ static lam_status finish(const lam_predictor *predictor, const lam_volume *volum
     double voxel_ml = volume->spacing_mm[0] * volume->spacing_mm[1] * volume->spacing_mm[2] / 1000;
     memcpy(out->size, volume->size, sizeof out->size);
     out->classes = (int)manifest->segment_count + 1;
-    out->labels = malloc(count);
+    out->labels = calloc(count, 1);
     out->probabilities = malloc(count * (size_t)out->classes * sizeof(float));
     if (!out->labels || !out->probabilities)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");

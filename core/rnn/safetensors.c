@@ -163,7 +163,8 @@ static lam_status align_data(lam_safetensors *file, lam_error *err)
 {
     for (size_t i = 0; i < file->count; i++) {
         lam_tensor *tensor = &file->tensors[i];
-        if (tensor->bytes == 0 || (uintptr_t)tensor->data % lam_dtype_size(tensor->dtype) == 0)
+        size_t alignment = lam_dtype_size(tensor->dtype); /* a power of two */
+        if (tensor->bytes == 0 || ((uintptr_t)tensor->data & (alignment - 1)) == 0)
             continue;
         if (!file->copies && !(file->copies = calloc(file->count, sizeof file->copies[0])))
             return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");

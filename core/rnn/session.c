@@ -130,7 +130,7 @@ static lam_status infer_shapes(lam_session *session, const lam_shape *input, lam
         const lam_layer *layer = &session->network->layers[i];
         const lam_shape *in[LAM_MAX_INPUTS];
         inputs_of(session, layer, in);
-        lam_shape out = *in[0];
+        lam_shape out = session->values[layer->from[0]].shape;
         out.dim[out.rank - 1] = lam_shape_channels(&layer->out.shape);
         lam_status status = layer->kind->shape ? layer->kind->shape(layer, in, &out, err) : LAM_OK;
         if (status == LAM_OK)

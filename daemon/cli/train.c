@@ -55,11 +55,19 @@ static bool add_file(const char **files, size_t *count, const char *name)
     return true;
 }
 
+/* "2/5": the second of five parts. */
 static bool parse_fold(const char *text, lam_fit_settings *settings)
 {
-    char rest;
-    return sscanf(text, "%d/%d%c", &settings->fold, &settings->folds, &rest) == 2 && settings->folds > 1 &&
-           settings->fold >= 1 && settings->fold-- <= settings->folds;
+    char *slash, *end;
+    long fold = strtol(text, &slash, 10);
+    if (slash == text || *slash != '/')
+        return false;
+    long folds = strtol(slash + 1, &end, 10);
+    if (end == slash + 1 || *end || folds < 2 || folds > 1000 || fold < 1 || fold > folds)
+        return false;
+    settings->fold = (int)fold - 1;
+    settings->folds = (int)folds;
+    return true;
 }
 
 static bool parse_option(int option, struct train_options *out)
@@ -146,9 +154,9 @@ static void print_duration(FILE *to, double seconds)
 static void print_line(const lam_fit_progress *p)
 {
     const lam_epoch *e = p->epoch;
-    long long within = (long long)((e->step - 1) % e->steps_an_epoch + 1);
+    int64_t within = (e->step - 1) % e->steps_an_epoch + 1;
     fprintf(stderr, "epoch %lld/%lld  step %lld/%lld  loss %.4f  %.1f samples/s", (long long)e->epoch,
-            (long long)p->epochs, within, (long long)e->steps_an_epoch, e->loss, e->samples_per_s);
+            (long long)p->epochs, (long long)within, (long long)e->steps_an_epoch, e->loss, e->samples_per_s);
     if (!isnan(p->value))
         fprintf(stderr, "  %s %.4f", p->metric, p->value);
     if (!isnan(p->best))

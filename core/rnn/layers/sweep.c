@@ -333,7 +333,7 @@ static void measure(const lam_layer *layer, const void *packed, const lam_shape 
                     const lam_shape *out, lam_mode mode, const lam_pool *pool, lam_layer_needs *needs)
 {
     const struct sweep_options *options = layer->options;
-    lam_sweep sweeps[MAX_DIRECTIONS];
+    lam_sweep sweeps[MAX_DIRECTIONS] = {{0}};
     static const float given = 0; /* the kernels ask only whether g is given */
     size_t directions = (size_t)options->directions;
     (void)out, (void)mode;
@@ -399,7 +399,7 @@ static void forward(const lam_layer_run *run)
     const struct sweep_options *options = run->layer->options;
     const struct sweep_packed *packed = run->packed;
     size_t hidden = options->spec.hidden, outputs = (size_t)lam_shape_channels(run->out_shape);
-    lam_sweep sweeps[MAX_DIRECTIONS];
+    lam_sweep sweeps[MAX_DIRECTIONS] = {{0}};
     float *projection = run->scratch;
     describe(options, packed, run->in_shape[0], sweeps);
     for (int d = 0; d < options->directions; d++)
@@ -464,7 +464,7 @@ static void backward(const lam_layer_run *run)
     const struct sweep_options *options = run->layer->options;
     const struct sweep_packed *packed = run->packed;
     size_t inputs = options->spec.input, directions = (size_t)options->directions;
-    lam_sweep sweeps[MAX_DIRECTIONS];
+    lam_sweep sweeps[MAX_DIRECTIONS] = {{0}};
     lam_sweep_grad grads[MAX_DIRECTIONS];
     float *projection = run->scratch;
     describe(options, packed, run->in_shape[0], sweeps);

@@ -28,6 +28,20 @@ lam_status lam_curve_add(lam_curve *curve, const lam_curve_row *row, lam_error *
     return LAM_OK;
 }
 
+/* Five numbers between commas. */
+static bool read_row(const char *line, lam_curve_row *row)
+{
+    double *const values[] = {&row->epoch, &row->loss, &row->norm, &row->rate, &row->metric};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        char *end;
+        *values[i] = strtod(line, &end);
+        if (end == line || *end != (i < 4 ? ',' : '\n'))
+            return false;
+        line = end + 1;
+    }
+    return true;
+}
+
 lam_status lam_curve_read(lam_curve *curve, const char *csv, lam_error *err)
 {
     const char *line = strchr(csv, '\n');
@@ -35,8 +49,7 @@ lam_status lam_curve_read(lam_curve *curve, const char *csv, lam_error *err)
         return lam_fail(err, LAM_E_CORRUPT, "the checkpoint's curve cannot be read");
     for (line++; *line; line++) {
         lam_curve_row row;
-        if (sscanf(line, "%lf,%lf,%lf,%lf,%lf", &row.epoch, &row.loss, &row.norm, &row.rate, &row.metric) !=
-            5)
+        if (!read_row(line, &row))
             return lam_fail(err, LAM_E_CORRUPT, "the checkpoint's curve cannot be read");
         lam_status status = lam_curve_add(curve, &row, err);
         if (status)

@@ -10,9 +10,11 @@
 
 enum { MAX_CLASSES = 256, BOX_MARGIN = 2 };
 
+enum measure { DICE, HD95, VOLUME_ERROR, MEASURES };
+
 /* What one case contributes. */
 struct result {
-    double dice[MAX_CLASSES], hd95[MAX_CLASSES], volume_error[MAX_CLASSES]; /* segmentation, by label */
+    double measure[MEASURES][MAX_CLASSES]; /* segmentation, by label */
     lam_calibration calibration;
     float *probabilities; /* of the rows that count for calibration [rows, classes] */
     uint8_t *labels;      /* their classes */
@@ -91,7 +93,7 @@ static lam_status keep_rows(const struct job *job, const int64_t size[3], const 
 {
     size_t classes = (size_t)job->classes, count = (size_t)(size[0] * size[1] * size[2]);
     result->probabilities = malloc(count * classes * sizeof *result->probabilities);
-    result->labels = malloc(count);
+    result->labels = calloc(count, 1);
     if (!result->probabilities || !result->labels)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < count; i++) {
@@ -124,14 +126,14 @@ static lam_status score_map(const struct job *job, const lam_sample *sample,
     double voxel_ml = spacing[0] * spacing[1] * spacing[2] / 1000;
     for (int c = 1; c < job->classes; c++) {
         int64_t voxels = 0;
-        result->dice[c] = lam_metric_dice(segmentation->labels, sample->map, count, (uint8_t)c);
+        result->measure[DICE][c] = lam_metric_dice(segmentation->labels, sample->map, count, (uint8_t)c);
         for (int64_t i = 0; i < count; i++)
             voxels += sample->map[i] == c;
-        result->volume_error[c] = fabs((double)(segmentation->voxels[c] - voxels)) * voxel_ml;
+        result->measure[VOLUME_ERROR][c] = fabs((double)(segmentation->voxels[c] - voxels)) * voxel_ml;
         lam_status status = LAM_OK;
         if (job->thorough)
             status = lam_metric_hd95(segmentation->labels, sample->map, sample->size, spacing, (uint8_t)c,
-                                     &result->hd95[c], err);
+                                     &result->measure[HD95][c], err);
         if (status)
             return status;
     }
@@ -230,11 +232,11 @@ static lam_status run_all(struct job *job, const lam_weights *weights, lam_pool 
 
 /* ---- sums ---- */
 
-static double mean_over_cases(const struct job *job, int label, size_t offset)
+static double mean_over_cases(const struct job *job, int label, enum measure measure)
 {
     double sum = 0, used = 0;
     for (size_t i = 0; i < lam_samples_count(job->dataset); i++) {
-        double value = ((const double *)((const char *)&job->results[i] + offset))[label];
+        double value = job->results[i].measure[measure][label];
         if (!isnan(value)) {
             sum += value;
             used++;
@@ -259,16 +261,15 @@ static void sum_segmentation(const struct job *job, lam_scores *out)
 {
     double mean = 0;
     for (int c = 1; c < job->classes; c++)
-        mean += mean_over_cases(job, c, offsetof(struct result, dice)) / (job->classes - 1);
+        mean += mean_over_cases(job, c, DICE) / (job->classes - 1);
     add_score(out, mean, "dice_mean", "");
     for (int c = 1; c < job->classes; c++) {
         const char *name = job->manifest->segments[c - 1].name;
-        add_score(out, mean_over_cases(job, c, offsetof(struct result, dice)), "dice", name);
+        add_score(out, mean_over_cases(job, c, DICE), "dice", name);
         if (!job->thorough)
             continue;
-        add_score(out, mean_over_cases(job, c, offsetof(struct result, hd95)), "hd95_mm", name);
-        add_score(out, mean_over_cases(job, c, offsetof(struct result, volume_error)), "volume_error_ml",
-                  name);
+        add_score(out, mean_over_cases(job, c, HD95), "hd95_mm", name);
+        add_score(out, mean_over_cases(job, c, VOLUME_ERROR), "volume_error_ml", name);
     }
     if (job->thorough)
         add_score(out, calibration_error(job), "ece", "");
@@ -353,10 +354,11 @@ static double likelihood(const struct job *job, double ratio)
         const struct result *result = &job->results[i];
         for (int64_t r = 0; r < result->rows; r++) {
             const float *p = result->probabilities + r * job->classes;
-            double own = log(fmax(p[result->labels[r]], 1e-30)) / ratio, below = 0;
+            int label = result->labels[r];
+            double own = log(fmax(p[label], 1e-30)) / ratio, others = 0;
             for (int c = 0; c < job->classes; c++)
-                below += exp(log(fmax(p[c], 1e-30)) / ratio - own);
-            sum += log(below);
+                others += c == label ? 0 : exp(log(fmax(p[c], 1e-30)) / ratio - own);
+            sum += log1p(others);
         }
         rows += (double)result->rows;
     }

@@ -72,7 +72,7 @@ static lam_status distances(const uint8_t *map, const int64_t size[3], const dou
     int64_t count = size[0] * size[1] * size[2], longest = 1;
     for (int i = 0; i < 3; i++)
         longest = size[i] > longest ? size[i] : longest;
-    lam_autofree double *values = malloc((size_t)longest * sizeof *values);
+    lam_autofree double *values = calloc((size_t)longest, sizeof *values);
     lam_autofree double *borders = malloc((size_t)longest * sizeof *borders);
     lam_autofree int64_t *sites = malloc((size_t)longest * sizeof *sites);
     if (!values || !borders || !sites)
@@ -111,7 +111,7 @@ lam_status lam_metric_hd95(const uint8_t *predicted, const uint8_t *truth, const
         *out = NAN;
         return LAM_OK;
     }
-    lam_autofree double *squared = malloc((size_t)count * sizeof *squared);
+    lam_autofree double *squared = calloc((size_t)count, sizeof *squared);
     lam_autofree float *scratch = malloc((size_t)count * sizeof *scratch);
     if (!squared || !scratch)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");

@@ -196,12 +196,17 @@ static bool ends_with(const char *text, const char *end)
 static void read_spacing(lam_samples *dataset, const lam_safetensors *file)
 {
     const char *text = lam_safetensors_metadata(file, "spacing_mm");
-    double z, y, x;
-    if (text && sscanf(text, "%lf,%lf,%lf", &z, &y, &x) == 3 && z > 0 && y > 0 && x > 0) {
-        dataset->spacing_mm[0] = z;
-        dataset->spacing_mm[1] = y;
-        dataset->spacing_mm[2] = x;
+    double spacing[3];
+    if (!text)
+        return;
+    for (int i = 0; i < 3; i++) {
+        char *end;
+        spacing[i] = strtod(text, &end);
+        if (!(spacing[i] > 0) || (i < 2 && *end != ','))
+            return;
+        text = end + 1;
     }
+    memcpy(dataset->spacing_mm, spacing, sizeof spacing);
 }
 
 static lam_status add_file(lam_samples *dataset, const char *path, lam_error *err)
