@@ -166,12 +166,12 @@ OFCondition put_numbers(DcmElement *element, const double *numbers, size_t count
     return condition;
 }
 
-OFCondition insert_new(lam_dataset *dataset, lam_tag tag, DcmElement *element)
+/* Takes the element, also when it fails. */
+OFCondition insert_new(lam_dataset *dataset, DcmElement *element)
 {
     const OFCondition condition = dataset->item->insert(element, OFTrue);
     if (condition.bad())
         delete element;
-    (void)tag;
     return condition;
 }
 } // namespace
@@ -357,7 +357,7 @@ extern "C" void lam_dataset_set_text(lam_dataset *dataset, lam_tag tag, const ch
             delete element;
             return condition;
         }
-        return insert_new(dataset, tag, element);
+        return insert_new(dataset, element);
     });
 }
 
@@ -378,7 +378,7 @@ extern "C" void lam_dataset_set_numbers(lam_dataset *dataset, lam_tag tag, const
             delete element;
             return condition;
         }
-        return insert_new(dataset, tag, element);
+        return insert_new(dataset, element);
     });
 }
 
@@ -390,7 +390,7 @@ extern "C" void lam_dataset_set_tags(lam_dataset *dataset, lam_tag tag, const la
         OFCondition condition = EC_Normal;
         for (size_t i = 0; i < count && condition.good(); i++)
             condition = element->putTagVal(key_of(values[i]), static_cast<unsigned long>(i));
-        return condition.good() ? insert_new(dataset, tag, element.release()) : condition;
+        return condition.good() ? insert_new(dataset, element.release()) : condition;
     });
 }
 
@@ -418,7 +418,7 @@ extern "C" void lam_dataset_set_bytes(lam_dataset *dataset, lam_tag tag, const v
             delete element;
             return condition;
         }
-        return insert_new(dataset, tag, element);
+        return insert_new(dataset, element);
     });
 }
 
@@ -447,7 +447,7 @@ extern "C" bool lam_dataset_copy(lam_dataset *to, lam_dataset *from, lam_tag tag
     DcmElement *element = lam_guard_value<DcmElement *>(nullptr, [&] { return find(from, tag); });
     if (!element)
         return false;
-    change(to, tag, [&] { return insert_new(to, tag, static_cast<DcmElement *>(element->clone())); });
+    change(to, tag, [&] { return insert_new(to, static_cast<DcmElement *>(element->clone())); });
     return true;
 }
 
