@@ -18,20 +18,14 @@
 #include "core/rnn/kernels/cpu.h"
 #include "daemon/ipc/ipc.h"
 
-/* Its shadow memory takes terabytes of address space. */
-#ifdef __SANITIZE_ADDRESS__
-static const bool address_sanitizer = true;
+/* Their shadow memory takes terabytes of address space. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+static const bool sanitised = true;
 #else
-static const bool address_sanitizer = false;
+static const bool sanitised = false;
 #endif
 
 enum { SHORT_LIFE_MS = 10000, FIRST_PAUSE_MS = 50, LONGEST_PAUSE_MS = 10000, START_MS = 30000 };
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { LIMIT_MEMORY = 0 }; /* shadow memory is terabytes of addresses */
-#else
-enum { LIMIT_MEMORY = 1 };
-#endif
 
 void lam_child_init(lam_child *child, const char *program)
 {
@@ -66,8 +60,12 @@ lam_status lam_child_find(const char *program, char path[4096], lam_error *err)
 
 /* What a child may see of our environment: locale, time zone, and the hooks of the test suite. */
 static const char *const passed_variables[] = {
-    "PATH",       "LANG",         "LC_ALL",        "TZ",           "DCMDICTPATH", "LAMINA_TEST_HOOKS",
-    "LAMINA_ISA", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS",
+    "PATH",         "LANG",
+    "LC_ALL",       "TZ",
+    "DCMDICTPATH",  "LAMINA_TEST_HOOKS",
+    "LAMINA_ISA",   "ASAN_OPTIONS",
+    "TSAN_OPTIONS", "UBSAN_OPTIONS",
+    "LSAN_OPTIONS",
 };
 
 typedef struct child_environment {
@@ -108,7 +106,7 @@ static void become_child(const char *path, char *program, char **environment, in
     setpgid(0, 0); /* a terminal's ^C is for laminad, which drains its children */
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
-    if (limits->address_space > 0 && !address_sanitizer) {
+    if (limits->address_space > 0 && !sanitised) {
         struct rlimit space = {(rlim_t)limits->address_space, (rlim_t)limits->address_space};
         setrlimit(RLIMIT_AS, &space);
     }

@@ -1,13 +1,13 @@
 #include "tests/unit/daemon/fake_child.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "core/base/buffer.h"
@@ -125,7 +125,18 @@ static void serve(int caller, int directory, const char *text)
         _exit(1);
     } else if (begins(text, FAKE_NONSENSE)) {
         tell(LAM_MESSAGE_DONE, 0, "{}");
+        for (;;) /* to be killed for it */
+            pause();
     }
+}
+
+/* While nobody calls, laminad may say that the configuration changed, or DRAIN. */
+static void hear_laminad(void)
+{
+    lam_ipc_message message;
+    if (lam_ipc_receive(LAM_IPC_CHILD_SOCKET, &message, NULL) != LAM_OK || message.type == LAM_MESSAGE_DRAIN)
+        _exit(0);
+    lam_ipc_message_done(&message);
 }
 
 static void play_dimse(void)
@@ -135,6 +146,13 @@ static void play_dimse(void)
         _exit(2);
     tell(LAM_MESSAGE_READY, 0, "{}");
     for (;;) {
+        struct pollfd polls[2] = {{.fd = LAM_IPC_CHILD_SOCKET, .events = POLLIN},
+                                  {.fd = first.fds[0], .events = POLLIN}};
+        poll(polls, 2, -1);
+        if (polls[0].revents)
+            hear_laminad();
+        if (!polls[1].revents)
+            continue;
         int caller = accept(first.fds[0], NULL, NULL);
         lam_buffer text;
         lam_buffer_init(&text, MAX_OBJECT);
@@ -147,29 +165,14 @@ static void play_dimse(void)
 
 /* ---- both ---- */
 
-static void end_on_drain(int signal_number)
-{
-    (void)signal_number;
-    char byte;
-    ssize_t got = recv(LAM_IPC_CHILD_SOCKET, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    if (got >= 0)
-        _exit(0);
-}
-
 void fake_child_play(const char *program)
 {
     const char *slash = strrchr(program, '/');
     const char *name = slash ? slash + 1 : program;
     if (strcmp(name, "lamina-worker") == 0)
         play_worker();
-    if (strcmp(name, "lamina-dimse") != 0)
-        return;
-    /* It blocks in accept; a word from laminad while nobody calls can only be DRAIN. */
-    struct sigaction action = {.sa_handler = end_on_drain, .sa_flags = SA_RESTART};
-    sigaction(SIGALRM, &action, NULL);
-    const struct itimerval often = {{0, 20000}, {0, 20000}};
-    setitimer(ITIMER_REAL, &often, NULL);
-    play_dimse();
+    if (strcmp(name, "lamina-dimse") == 0)
+        play_dimse();
 }
 
 void fake_child_replace(const char *directory, const char *name, const char *program)

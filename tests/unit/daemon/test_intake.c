@@ -129,8 +129,8 @@ static void promise_1_stores_what_it_acknowledges(void **state)
     assert_int_equal(fixture_integer(f, "SELECT count(*) FROM instance"), 2);
     assert_int_equal(fixture_count_files(f, "spool"), 0);
     assert_int_equal(fixture_count_files(f, "quarantine"), 2);
-    assert_int_equal(commits, 2);
     end(intake, 5000);
+    assert_int_equal(commits, 2);
     assert_int_equal(fixture_restart(f), 0);
 }
 
@@ -253,13 +253,15 @@ static void an_upload_that_is_too_large(void **state)
 {
     fixture *f = *state;
     lam_error err;
-    lam_intake *intake = start(f);
     f->config.max_object_bytes = 10;
+    lam_config full = f->config;
+    full.reserve_bytes = INT64_MAX;
+    lam_intake *intake = start(f);
     lam_upload *u = upload(intake, "0123456789");
     assert_fails(lam_upload_write(u, "!", 1, &err), LAM_E_LIMIT, err);
     lam_upload_discard(u);
     assert_int_equal(fixture_count_files(f, "spool"), 0);
-    f->config.reserve_bytes = INT64_MAX;
+    lam_intake_reload(intake, &full);
     assert_fails(lam_upload_open(intake, "x", &u, &err), LAM_E_NO_SPACE, err);
     end(intake, 5000);
 }
