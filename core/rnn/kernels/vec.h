@@ -185,6 +185,10 @@ INLINE vf vf_round(vf a)
 
 #else
 
+#ifdef __aarch64__
+#include <arm_neon.h>
+#endif
+
 typedef float vf __attribute__((vector_size(16)));
 typedef int32_t vi __attribute__((vector_size(16)));
 enum { LANES = 4 };
@@ -218,9 +222,8 @@ INLINE void vf_store_part(float *p, size_t n, vf a)
 }
 INLINE vf vf_fma(vf a, vf b, vf c)
 {
-#ifdef __FP_FAST_FMAF /* as on aarch64 */
-    return (vf){__builtin_fmaf(a[0], b[0], c[0]), __builtin_fmaf(a[1], b[1], c[1]),
-                __builtin_fmaf(a[2], b[2], c[2]), __builtin_fmaf(a[3], b[3], c[3])};
+#ifdef __aarch64__
+    return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
 #else
     return a * b + c;
 #endif
