@@ -98,7 +98,7 @@ tsan:
 
 # ---- the demo ----
 .PHONY: demo run demo-built
-demo-built: $(PROGRAMS) $(TEST_TOOLS)
+demo-built: $(PROGRAMS) $(TEST_TOOLS) ;
 demo run:
 	@tests/install-packages $(BUILD_PACKAGES)
 	@$(MAKE) --no-print-directory $(PARALLEL) demo-built
