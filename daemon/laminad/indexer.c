@@ -185,7 +185,8 @@ static void send_waiting(lam_indexer *indexer, index_process *process)
     while (process->child.ready && process->sent.count < WINDOW && indexer->waiting.first) {
         lam_index_request *request = indexer->waiting.first;
         /* a suspect goes alone, so that a second end of the process says who did it */
-        if (process->sent.count && (request->suspicions || process->sent.first->suspicions))
+        const lam_index_request *at = process->sent.first;
+        if (at && (request->suspicions || at->suspicions))
             return;
         lam_status status = lam_ipc_send(process->child.socket, LAM_MESSAGE_INDEX, request->number, "{}",
                                          &request->fd, 1, NULL);

@@ -183,6 +183,10 @@ static void refuses_a_series_that_was_received(void **state)
     assert_int_equal(fixture_count_files(f, "store"), 2);
 }
 
+#define WITH_PICTURE(name, media_type)                                                                       \
+    "{\"task\":\"t\",\"objects\":[],\"pictures\":[{\"output\":2,\"name\":\"" name                            \
+    "\",\"media_type\":\"" media_type "\"}]}"
+
 static void refuses_answers_of_another_shape(void **state)
 {
     fixture *f = *state;
@@ -198,10 +202,8 @@ static void refuses_answers_of_another_shape(void **state)
         "{\"task\":\"t\",\"objects\":[{\"output\":0}]}",
         "{\"task\":\"t\",\"objects\":[{\"output\":0,\"type\":\"SEG\"}]}",
         "{\"task\":\"t\",\"objects\":[{\"output\":\"0\",\"type\":\"SEG\",\"index\":{}}]}",
-        "{\"task\":\"t\",\"objects\":[],\"pictures\":[{\"output\":2,\"name\":\"../x\",\"media_type\":\"image/"
-        "png\"}]}",
-        "{\"task\":\"t\",\"objects\":[],\"pictures\":[{\"output\":2,\"name\":\"x\",\"media_type\":\"text/"
-        "html\"}]}",
+        WITH_PICTURE("../x", "image/png"),
+        WITH_PICTURE("x", "text/html"),
     };
     attempt a;
     queue_job(f);
