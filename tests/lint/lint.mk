@@ -40,11 +40,11 @@ $(BUILD)/lint/%.cc.tidy: %.cc .clang-tidy
 	@clang-tidy --quiet $< -- -std=c++17 $(TIDY_FLAGS) -include tests/lint/analyzer.h 2>$@.log || { cat $@.log; exit 1; }
 	@$(CXX) -std=c++17 $(TIDY_FLAGS) -MM -MP -MT $@ -MF $@.d $< && touch $@
 
-# Headers that face DCMTK are C++ only; all others are both languages.
+# Headers that face DCMTK are C++ only, *_internal.h is what the files of one C module share; all others are both languages.
 $(BUILD)/lint/%.h.alone: %.h
 	@mkdir -p $(@D)
 	@$(if $(findstring dcmtk/,$<),true,$(CC) -std=c11 $(WARNINGS) $(TIDY_FLAGS) -x c -fsyntax-only -include $< /dev/null)
-	@$(CXX) -std=c++17 $(WARNINGS) $(TIDY_FLAGS) -x c++ -fsyntax-only -include $< /dev/null
+	@$(if $(findstring _internal.h,$<),true,$(CXX) -std=c++17 $(WARNINGS) $(TIDY_FLAGS) -x c++ -fsyntax-only -include $< /dev/null)
 	@echo '#include "$<"' | $(CC) -std=c11 $(TIDY_FLAGS) -MM -MP -MT $@ -MF $@.d -x c - && touch $@
 
 -include $(shell find $(BUILD)/lint -name '*.d' 2>/dev/null)
