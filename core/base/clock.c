@@ -42,8 +42,12 @@ int64_t lam_clock_steady_ms(void)
 
 char *lam_clock_iso8601(int64_t wall_ms, char text[LAM_CLOCK_TEXT])
 {
-    int64_t milliseconds = ((wall_ms % 1000) + 1000) % 1000;
-    time_t seconds = (time_t)((wall_ms - milliseconds) / 1000);
+    int64_t milliseconds = wall_ms % 1000;
+    time_t seconds = (time_t)(wall_ms / 1000);
+    if (milliseconds < 0) { /* before 1970: rounded down, as the date is */
+        milliseconds += 1000;
+        seconds--;
+    }
     struct tm utc;
     char date[24] = "1970-01-01T00:00:00";
     if (gmtime_r(&seconds, &utc))
