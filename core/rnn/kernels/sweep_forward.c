@@ -1,6 +1,7 @@
 /* Forward sweeps. A block of lines goes through all its time steps before the next block starts, so that its
  * states, and where possible the weights, stay in cache. Input comes fused (one product over x and h a step),
  * or projected for several steps at a time, which fills the registers when there are few lines. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,6 +49,7 @@ size_t sweep_of_task(const lam_sweep *sweeps, size_t count, size_t threads, size
 /* Whether the input is projected ahead of the steps, and for how many steps at a time. */
 static size_t project_steps(const lam_sweep *sweep, size_t lines)
 {
+    assert(lines > 0);
     const lam_cell *cell = sweep->cell;
     size_t inputs = cell->x.depth + cell->h.depth;
     size_t weights = cell->gates * cell->padded * inputs * sizeof(float);

@@ -220,7 +220,8 @@ static void bench_set(const char *set, const shape *shapes, size_t count, size_t
 
 int main(int argc, char **argv)
 {
-    if (argc < 2 || argc > 3 || atoi(argv[1]) < 1) {
+    unsigned long threads = argc > 1 ? strtoul(argv[1], NULL, 10) : 0;
+    if (argc < 2 || argc > 3 || threads < 1 || threads > 1024) {
         fprintf(stderr, "usage: %s THREADS [FILTER]\n", argv[0]);
         return 2;
     }
@@ -228,7 +229,7 @@ int main(int argc, char **argv)
     const char *filter = argc > 2 ? argv[2] : "";
     lam_pool *pool = NULL;
     lam_error err;
-    if (lam_pool_create((size_t)atoi(argv[1]), &pool, &err) != LAM_OK) {
+    if (lam_pool_create(threads, &pool, &err) != LAM_OK) {
         fprintf(stderr, "%s\n", err.message);
         return 1;
     }

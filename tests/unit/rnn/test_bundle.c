@@ -45,9 +45,11 @@ static lam_status load_with(const char *text, const char *weights, lam_bundle **
 static char *edited(const char *from, const char *to)
 {
     char *at = strstr(manifest.data, from);
-    if (!at)
-        fail_msg("the manifest no longer holds: %s", from);
     char *text = malloc(manifest.length + strlen(to) + 1);
+    if (!at || !text) {
+        fail_msg("the manifest no longer holds: %s", from);
+        abort(); /* fail_msg does not return, which not every analyser knows */
+    }
     size_t before = (size_t)(at - manifest.data);
     memcpy(text, manifest.data, before);
     strcpy(text + before, to);

@@ -43,7 +43,7 @@ static inline float random_float(unsigned *state, float scale)
 
 static inline float *random_floats(unsigned *state, size_t count, float scale)
 {
-    float *values = malloc((count ? count : 1) * sizeof *values);
+    float *values = (float *)malloc((count ? count : 1) * sizeof *values);
     for (size_t i = 0; values && i < count; i++)
         values[i] = random_float(state, scale);
     return values;

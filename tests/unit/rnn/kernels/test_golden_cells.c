@@ -58,7 +58,7 @@ static int read_case(FILE *f, golden_case *g)
     if (fread(&g->kind, sizeof(int32_t), 5, f) != 5)
         return 0;
     bool lstm = g->kind == 2;
-    size_t rows = (size_t)(g->steps * g->batch), hidden = (size_t)g->hidden, input = (size_t)g->input;
+    size_t rows = (size_t)g->steps * (size_t)g->batch, hidden = (size_t)g->hidden, input = (size_t)g->input;
     size_t states = 2 * (size_t)g->batch * hidden, n = (lstm ? 4 : g->kind == 3 ? 3 : 1) * hidden;
     g->x = take(f, rows * input);
     g->h0 = take(f, states);
@@ -87,7 +87,7 @@ static void free_case(golden_case *g)
 
 static void check_case(const golden_case *g)
 {
-    size_t hidden = (size_t)g->hidden, input = (size_t)g->input, rows = (size_t)(g->steps * g->batch);
+    size_t hidden = (size_t)g->hidden, input = (size_t)g->input, rows = (size_t)g->steps * (size_t)g->batch;
     size_t states = (size_t)g->batch * hidden;
     lam_cell_spec spec = {.kind = g->kind == 2   ? LAM_CELL_LSTM
                                   : g->kind == 3 ? LAM_CELL_GRU
