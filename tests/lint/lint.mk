@@ -23,7 +23,7 @@ lint-rules:
 lint-cppcheck:
 	@cppcheck --quiet --error-exitcode=1 --std=c11 --language=c --inline-suppr --suppressions-list=tests/lint/cppcheck.txt \
 		--enable=warning,portability,performance -I. -D_GNU_SOURCE -D__linux__ \
-		-D'json_object_foreach(o,k,v)=for(;v;)' -D'json_array_foreach(a,i,v)=for(;v;)' $(filter %.c,$(LINT_SOURCES))
+		--include=tests/lint/cppcheck.h $(filter %.c,$(LINT_SOURCES))
 
 # A stamp a file, with the dependencies the compiler finds.
 lint-tidy: $(patsubst %,$(BUILD)/lint/%.tidy,$(LINT_SOURCES))

@@ -8,8 +8,10 @@ double lam_schedule_rate(const lam_schedule *schedule, double rate, int64_t step
     double done = (double)(step - 1) / (double)(steps > 0 ? steps : 1), factor = 1;
     if (schedule->kind == LAM_SCHEDULE_COSINE)
         factor = schedule->floor + (1 - schedule->floor) * 0.5 * (1 + cos(M_PI * fmin(done, 1)));
-    else if (schedule->kind == LAM_SCHEDULE_STEP)
-        factor = pow(schedule->factor, (double)((step - 1) / steps_an_epoch / schedule->every));
+    else if (schedule->kind == LAM_SCHEDULE_STEP) {
+        int64_t falls = (step - 1) / steps_an_epoch / schedule->every;
+        factor = pow(schedule->factor, (double)falls);
+    }
     if (step < schedule->warm_up)
         factor *= (double)step / (double)schedule->warm_up;
     return rate * factor;
