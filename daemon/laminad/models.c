@@ -257,8 +257,8 @@ bool lam_model_wants(const lam_model *model, const json_t *attributes, int64_t s
     if (!lam_rule_matches(model->selector, lam_rule_source_get, &source, reason))
         return false;
     if (slices < selector->minimum_slices) {
-        snprintf(reason, LAM_RULE_REASON, "has %" PRId64 " slices, needs at least %d", slices,
-                 selector->minimum_slices);
+        snprintf(reason, LAM_RULE_REASON, "has %" PRId64 " slice%s, needs at least %d", slices,
+                 slices == 1 ? "" : "s", selector->minimum_slices);
         return false;
     }
     if (selector->maximum_slices > 0 && slices > selector->maximum_slices) {
