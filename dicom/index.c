@@ -5,10 +5,10 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/json.h"
+#include "core/base/uid.h"
 #include "dicom/json_value.h"
 #include "dicom/part10.h"
 #include "dicom/tag.h"
-#include "dicom/uid.h"
 #include "dicom/walk.h"
 
 enum {
@@ -55,7 +55,7 @@ static lam_status note_uid(indexer *x, const lam_walk_event *e, lam_error *err)
     for (size_t i = 0; i < LAM_COUNT(required); i++) {
         if (required[i].tag != e->tag)
             continue;
-        char uid[LAM_DICOM_UID_TEXT] = "";
+        char uid[LAM_UID_TEXT] = "";
         size_t n = e->length;
         while (n > 0 && (e->value[n - 1] == '\0' || e->value[n - 1] == ' '))
             n--;
