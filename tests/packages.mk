@@ -8,7 +8,7 @@ BUILD_PACKAGES = gcc g++ make pkg-config \
 	libsqlite3-dev libmicrohttpd-dev libjansson-dev libinih-dev libsystemd-dev libcurl4-openssl-dev
 
 # To test: cmocka, and clients and checkers that are not ours.
-TEST_PACKAGES = libcmocka-dev dcmtk dicom3tools curl sqlite3 strace \
+TEST_PACKAGES = libcmocka-dev dcmtk dicom3tools curl sqlite3 strace mandoc \
 	python3 python3-pydicom python3-numpy
 
 # To check the source: formatting, static analysis, fuzzing.
