@@ -1,5 +1,6 @@
 #include "daemon/laminad/recovery.h"
 
+#include "core/base/clock.h"
 #include "daemon/laminad/catalog.h"
 
 static void remove_file(void *context, int64_t file)
@@ -20,5 +21,9 @@ lam_status lam_recovery_run(lam_database *database, lam_store *store, size_t *re
         status = lam_store_recover(store, last, removed, err);
     if (status == LAM_OK)
         status = lam_catalog_sweep(db, remove_file, store, err);
+    /* Senders that our end cut off come back: their series get a whole quiet time from now. */
+    if (status == LAM_OK)
+        status = lam_db_run(db, err, "UPDATE series SET received_ms = ? WHERE state = 'receiving'", "i",
+                            lam_clock_steady_ms());
     return status;
 }
