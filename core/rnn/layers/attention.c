@@ -46,33 +46,6 @@ static lam_status shape(const lam_layer *layer, const lam_shape *const *in, lam_
     return LAM_OK;
 }
 
-static void repack(const lam_layer *layer, const float *const *parameters, void *packed)
-{
-    (void)layer;
-    lam_linear_update(packed, parameters[WEIGHT], parameters[BIAS]);
-}
-
-static void discard(void *packed)
-{
-    lam_linear_done(packed);
-    free(packed);
-}
-
-static lam_status pack(const lam_layer *layer, const float *const *parameters, void **packed, lam_error *err)
-{
-    const lam_shape *dims = &layer->parameters[WEIGHT].shape;
-    lam_linear *linear = calloc(1, sizeof *linear);
-    if (!linear)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    lam_status status = lam_linear_init(linear, (size_t)dims->dim[0], (size_t)dims->dim[1],
-                                        parameters[WEIGHT], parameters[BIAS], err);
-    if (status)
-        free(linear);
-    else
-        *packed = linear;
-    return status;
-}
-
 /* Saved (or scratch): weights [rows], then tanh values [rows, units]. Backward's scratch: gradient of the
  * latter, and of the scores. */
 static void measure(const lam_layer *layer, const void *packed, const lam_shape *const *in,
@@ -153,9 +126,9 @@ const lam_layer_kind lam_layer_attention_pool = {
     .setup = setup,
     .shape = shape,
     .measure = measure,
-    .pack = pack,
-    .repack = repack,
-    .discard = discard,
+    .pack = lam_linear_pack,
+    .repack = lam_linear_repack,
+    .discard = lam_linear_discard,
     .forward = forward,
     .backward = backward,
 };

@@ -32,33 +32,6 @@ static lam_status setup(lam_layer *layer, const lam_jv *json, lam_error *err)
     return LAM_OK;
 }
 
-static void repack(const lam_layer *layer, const float *const *parameters, void *packed)
-{
-    (void)layer;
-    lam_linear_update(packed, parameters[WEIGHT], parameters[BIAS]);
-}
-
-static void discard(void *packed)
-{
-    lam_linear_done(packed);
-    free(packed);
-}
-
-static lam_status pack(const lam_layer *layer, const float *const *parameters, void **packed, lam_error *err)
-{
-    const lam_shape *shape = &layer->parameters[WEIGHT].shape;
-    lam_linear *linear = calloc(1, sizeof *linear);
-    if (!linear)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    lam_status status = lam_linear_init(linear, (size_t)shape->dim[0], (size_t)shape->dim[1],
-                                        parameters[WEIGHT], parameters[BIAS], err);
-    if (status)
-        free(linear);
-    else
-        *packed = linear;
-    return status;
-}
-
 static void forward(const lam_layer_run *run)
 {
     const struct dense_options *options = run->layer->options;
@@ -98,9 +71,9 @@ const lam_layer_kind lam_layer_dense = {
     .options_size = sizeof(struct dense_options),
     .adds = true,
     .setup = setup,
-    .pack = pack,
-    .repack = repack,
-    .discard = discard,
+    .pack = lam_linear_pack,
+    .repack = lam_linear_repack,
+    .discard = lam_linear_discard,
     .forward = forward,
     .backward = backward,
 };

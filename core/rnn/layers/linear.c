@@ -48,3 +48,31 @@ void lam_linear_back(const lam_linear *linear, size_t rows, const float *dy, boo
     lam_dense_forward(linear->back, rows, (lam_matrix_in){dy, linear->outputs}, add, LAM_DENSE_LINEAR,
                       (lam_matrix){dx, linear->inputs}, pool);
 }
+
+lam_status lam_linear_pack(const lam_layer *layer, const float *const *parameters, void **packed,
+                           lam_error *err)
+{
+    const lam_shape *shape = &layer->parameters[0].shape;
+    lam_linear *linear = calloc(1, sizeof *linear);
+    if (!linear)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    lam_status status = lam_linear_init(linear, (size_t)shape->dim[0], (size_t)shape->dim[1], parameters[0],
+                                        parameters[1], err);
+    if (status)
+        free(linear);
+    else
+        *packed = linear;
+    return status;
+}
+
+void lam_linear_repack(const lam_layer *layer, const float *const *parameters, void *packed)
+{
+    (void)layer;
+    lam_linear_update(packed, parameters[0], parameters[1]);
+}
+
+void lam_linear_discard(void *packed)
+{
+    lam_linear_done(packed);
+    free(packed);
+}
