@@ -71,7 +71,7 @@ static lam_status choose_slices(montage *m, lam_error *err)
     if (!marked || !empty)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     for (size_t z = 0; z < all; z++)
-        if (memcmp(m->result->labels + z * voxels, empty, voxels) != 0)
+        if (memcmp(m->result->findings.labels + z * voxels, empty, voxels) != 0)
             marked[found++] = z;
     for (size_t z = 0; found == 0 && z < all; z++)
         marked[z] = z;
@@ -124,9 +124,9 @@ static int label_at(const montage *m, const uint8_t *labels, int row, int column
 
 static const uint8_t *colour_of(const lam_result *result, int label)
 {
-    for (size_t i = 0; i < result->segment_count; i++)
-        if (result->segments[i].number == label)
-            return result->segments[i].rgb;
+    for (size_t i = 0; i < result->findings.segment_count; i++)
+        if (result->findings.segments[i].number == label)
+            return result->findings.segments[i].rgb;
     return white;
 }
 
@@ -152,7 +152,7 @@ static void draw_tile(const montage *m, int index, lam_canvas *canvas)
 {
     size_t voxels = (size_t)(m->grid->size[1] * m->grid->size[2]), z = m->slices[index];
     const float *slice = m->voxels + z * voxels;
-    const uint8_t *labels = m->result->labels + z * voxels;
+    const uint8_t *labels = m->result->findings.labels + z * voxels;
     int left = MARGIN + index % m->across * (m->tile_width + GAP);
     int top = MARGIN + index / m->across * (m->tile_height + GAP);
     char number[24];
@@ -190,8 +190,8 @@ static int needed_width(const montage *m)
     char text[160];
     caption_text(m->result, text);
     int width = lam_canvas_text_width(text, TEXT_SCALE);
-    for (size_t i = 0; i < m->result->segment_count; i++) {
-        legend_text(&m->result->segments[i], text);
+    for (size_t i = 0; i < m->result->findings.segment_count; i++) {
+        legend_text(&m->result->findings.segments[i], text);
         int line = LINE + lam_canvas_text_width(text, TEXT_SCALE);
         width = line > width ? line : width;
     }
@@ -202,8 +202,8 @@ static int needed_width(const montage *m)
 static void draw_legend(const montage *m, int top, lam_canvas *canvas)
 {
     char text[160];
-    for (size_t i = 0; i < m->result->segment_count; i++, top += LINE) {
-        const lam_segment *segment = &m->result->segments[i];
+    for (size_t i = 0; i < m->result->findings.segment_count; i++, top += LINE) {
+        const lam_segment *segment = &m->result->findings.segments[i];
         lam_canvas_fill(canvas, MARGIN, top, LINE - 8, LINE - 8, segment->rgb);
         legend_text(segment, text);
         lam_canvas_text(canvas, MARGIN + LINE, top + 1, TEXT_SCALE, white, text);
@@ -223,8 +223,8 @@ lam_status lam_picture_montage(const lam_result *result, const float *voxels, la
         return status;
     lay_out(&m);
     int tiles_end = MARGIN + m.down * (m.tile_height + GAP) + MARGIN;
-    status =
-        lam_canvas_init(&canvas, needed_width(&m), tiles_end + ((int)result->segment_count + 1) * LINE, err);
+    status = lam_canvas_init(&canvas, needed_width(&m),
+                             tiles_end + ((int)result->findings.segment_count + 1) * LINE, err);
     if (status != LAM_OK)
         return status;
     for (int i = 0; i < m.count; i++)

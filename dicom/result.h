@@ -9,16 +9,13 @@
 
 #include "core/base/uid.h"
 #include "dicom/dataset.h"
+#include "dicom/findings.h"
+#include "dicom/profile.h"
 #include "dicom/series.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
-
-/* A coded concept (PS3.3 8.8), ASCII. `value` NULL: none. */
-typedef struct lam_code {
-    const char *value, *scheme, *meaning;
-} lam_code;
 
 /* The installation that produced the result; the four attributes of Enhanced General Equipment (PS3.3
  * C.7.5.2). */
@@ -31,27 +28,18 @@ typedef struct lam_algorithm {
     const char *title; /* for people */
 } lam_algorithm;
 
-/* One finding that has voxels. Text may be UTF-8; what is not ASCII is written as '?'. */
-typedef struct lam_segment {
-    int number; /* from 1, without gaps: the value in the label map and the Segment Number */
-    const char *label, *description;
-    lam_code category, type, type_modifier, anatomy, anatomy_modifier;
-    uint8_t rgb[3];
-    uint16_t lab[3]; /* Recommended Display CIELab Value */
-    int64_t voxels;
-    double volume_ml;
-} lam_segment;
-
 /* Everything a result is made from; all borrowed. */
 typedef struct lam_result {
     lam_series *series;
     const char *input_set; /* hash of the SOP instance UIDs that went in */
     lam_device device;
     lam_algorithm algorithm;
-    const lam_segment *segments;
-    size_t segment_count;
-    const uint8_t *labels; /* [z, y, x] in the series' grid */
-    int64_t made_ms;       /* wall clock; the only thing that may differ between two runs */
+    lam_findings findings;
+    const float *voxels; /* [z, y, x]: the images, for objects that show them; NULL: none */
+    lam_profile profile;
+    lam_profile_choices choices; /* lam_profile_choose(profile), unless a bundle or a site asks for other */
+    const char *predecessor;     /* input set of the version that this one replaces; NULL: the first */
+    int64_t made_ms;             /* wall clock; the only thing that may differ between two runs */
 } lam_result;
 
 /* The UID of a part of the result, by its role ("SEG", "SEG series", "segment 1"): a function of source

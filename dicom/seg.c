@@ -33,15 +33,15 @@ static size_t slice_voxels(const lam_result *result)
 static lam_status choose_frames(const lam_result *result, frames *out, lam_error *err)
 {
     size_t slices = (size_t)lam_series_grid(result->series)->size[0], voxels = slice_voxels(result);
-    frames f = {.list = calloc(slices * result->segment_count, sizeof *f.list)};
+    frames f = {.list = calloc(slices * result->findings.segment_count, sizeof *f.list)};
     if (!f.list)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    for (size_t s = 0; s < result->segment_count; s++)
+    for (size_t s = 0; s < result->findings.segment_count; s++)
         for (size_t z = 0; z < slices; z++)
-            if (memchr(result->labels + z * voxels, result->segments[s].number, voxels))
+            if (memchr(result->findings.labels + z * voxels, result->findings.segments[s].number, voxels))
                 f.list[f.count++] = (frame){(int)s, z};
     bool nothing = f.count == 0;
-    for (size_t s = 0; s < result->segment_count && nothing; s++)
+    for (size_t s = 0; s < result->findings.segment_count && nothing; s++)
         f.list[f.count++] = (frame){(int)s, 0};
     *out = f;
     return LAM_OK;
@@ -66,8 +66,9 @@ static lam_status set_pixels(const lam_result *result, const frames *f, lam_data
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %llu bytes of segmentation",
                         (unsigned long long)bytes);
     for (size_t i = 0; i < f->count; i++)
-        lam_seg_pack(result->labels + f->list[i].slice * voxels, voxels,
-                     (uint8_t)result->segments[f->list[i].segment].number, bits, (uint64_t)i * voxels);
+        lam_seg_pack(result->findings.labels + f->list[i].slice * voxels, voxels,
+                     (uint8_t)result->findings.segments[f->list[i].segment].number, bits,
+                     (uint64_t)i * voxels);
     lam_dataset_set_bytes(out, LAM_TAG_PIXELS, bits, (size_t)bytes);
     return LAM_OK;
 }
@@ -127,8 +128,8 @@ static void add_segments(const lam_result *result, lam_dataset *out)
 {
     static const lam_code family = {"123110", "DCM", "Artificial Intelligence"};
     char text[65], long_text[1025], role[32], uid[LAM_UID_TEXT];
-    for (size_t i = 0; i < result->segment_count; i++) {
-        const lam_segment *segment = &result->segments[i];
+    for (size_t i = 0; i < result->findings.segment_count; i++) {
+        const lam_segment *segment = &result->findings.segments[i];
         lam_dataset *item = lam_dataset_add(out, LAM_TAG_SEGMENTS);
         lam_dataset_set_number(item, LAM_TAG_SEGMENT_NUMBER, segment->number);
         lam_dataset_set_text(item, LAM_TAG_SEGMENT_LABEL, lam_result_ascii(segment->label, 64, text));
@@ -226,7 +227,7 @@ static void add_groups(const lam_result *result, const frames *f, lam_dataset *o
     for (size_t i = 0; i < f->count; i++) {
         const frame *one = &f->list[i];
         const lam_slice *slice = &slices[one->slice];
-        int number = result->segments[one->segment].number;
+        int number = result->findings.segments[one->segment].number;
         lam_dataset *group = lam_dataset_add(out, LAM_TAG_FRAME_GROUPS);
         const double indices[2] = {number, (double)one->slice + 1};
         lam_dataset_set_numbers(lam_dataset_add(group, LAM_TAG_FRAME_CONTENT), LAM_TAG_DIMENSION_VALUES,

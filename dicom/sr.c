@@ -221,8 +221,8 @@ lam_status lam_sr_create(const lam_result *result, lam_dataset **out, lam_error 
     add_procedure(source, object);
     add_image_library(result, source, object);
     lam_dataset *groups = lam_sr_container(object, LAM_SR_CONTAINS, measurements, NULL);
-    for (size_t i = 0; i < result->segment_count; i++)
-        add_group(result, &result->segments[i], groups);
+    for (size_t i = 0; i < result->findings.segment_count; i++)
+        add_group(result, &result->findings.segments[i], groups);
     add_evidence(result, source, object);
     status = lam_dataset_status(object, err);
     if (status == LAM_OK)

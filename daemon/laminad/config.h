@@ -16,6 +16,7 @@
 #include "core/base/log.h"
 #include "core/base/status.h"
 #include "daemon/laminad/rule.h"
+#include "dicom/profile.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -60,11 +61,6 @@ typedef enum lam_config_duplicates {
 } lam_config_duplicates;
 
 typedef enum lam_config_deliver { LAM_DELIVER_NONE, LAM_DELIVER_RESULTS } lam_config_deliver;
-typedef enum lam_config_profile {
-    LAM_PROFILE_STRICT,
-    LAM_PROFILE_OHIF,
-    LAM_PROFILE_SLICER
-} lam_config_profile;
 
 /* [peer NAME]: another DICOM node. */
 typedef struct lam_config_peer {
@@ -74,7 +70,7 @@ typedef struct lam_config_peer {
                                    nothing can be sent to the peer */
     bool accept;                /* may open associations */
     lam_config_deliver deliver;
-    lam_config_profile profile;
+    lam_profile profile;
 } lam_config_peer;
 
 /* [rule NAME]: routing beyond what each model's own selector says. */

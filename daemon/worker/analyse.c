@@ -164,9 +164,11 @@ static lam_status write_done(lam_analysis *a, const lam_segmented *segmented, co
                                .input_set = a->input_set,
                                .device = a->device,
                                .algorithm = a->algorithm,
-                               .segments = segmented->segments,
-                               .segment_count = segmented->segment_count,
-                               .labels = segmented->labels,
+                               .findings = {.labels = segmented->labels,
+                                            .segments = segmented->segments,
+                                            .segment_count = segmented->segment_count},
+                               .voxels = segmented->voxels,
+                               .choices = lam_profile_choose(LAM_PROFILE_STRICT),
                                .made_ms = lam_clock_wall_ms()};
     lam_json_writer w = lam_json_write_to(out);
     lam_progress_enter(progress, LAM_STAGE_WRITE);
