@@ -148,6 +148,8 @@ static int specificity(const lam_media_type *range, const lam_offer *offer)
         fit += 2;
     }
     const char *syntax = lam_media_type_get(range, "transfer-syntax");
+    if (!syntax && offer->by_name)
+        return 0;
     if (syntax && offer->transfer_syntax && strcmp(syntax, "*") != 0) {
         if (strcmp(syntax, offer->transfer_syntax) != 0)
             return 0;

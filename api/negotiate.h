@@ -38,6 +38,7 @@ typedef struct lam_offer {
     const char *type;            /* "multipart/related" */
     const char *part_type;       /* its type parameter, "application/dicom"; NULL where there is none */
     const char *transfer_syntax; /* UID; NULL where it does not apply: then any requested one fits */
+    bool by_name; /* only for who names a transfer syntax, or `*` for any: others cannot know what they get */
 } lam_offer;
 
 /* The offer that the Accept value prefers: highest q of the most specific range that matches it; among equals

@@ -51,8 +51,8 @@ typedef enum lam_message_type {
 
     /* worker → laminad: the header as DICOM JSON (PS3.18 annex F; UTF-8; values over 1 KiB of binary VRs,
      * pixel data and the like left out with "BulkDataURI":"bulk/<tag path>").
-     * {"transfer_syntax_uid","dataset_offset" (bytes before the data set in the file),"attributes":{…}}; SOP
-     * class, SOP instance, study and series UID are present and valid. */
+     * {"transfer_syntax_uid","dataset_offset" (bytes before the data set in the file),"attributes":{…},
+     *  "pixels":{as LAYOUT}?}; SOP class, SOP instance, study and series UID are present and valid. */
     LAM_MESSAGE_INDEXED,
 
     /* laminad → worker: start of a job. fds: [model.json, weights.safetensors].
@@ -83,6 +83,39 @@ typedef enum lam_message_type {
     /* worker → laminad: answer to INDEX or to a job. `permanent`: trying again cannot help (bad input).
      * {"status" (lam_status_name),"reason","permanent"} */
     LAM_MESSAGE_FAILED,
+
+    /* ---- laminad ↔ lamina-worker: pixels for the HTTP side. Each is answered by PIXELS or FAILED. ---- */
+
+    /* laminad → worker: where the frames lie in a file. fds: [object]. {}
+     * Answer: {"offset","length" (of the pixel data's value, in the file),"frames","frame_bits",
+     * "fragments":[[frame from 0, offset, length], …]? (encapsulated, in order of the frames)} */
+    LAM_MESSAGE_LAYOUT = 50,
+
+    /* laminad → worker: frames as native little endian pixels, or in the stored syntax.
+     * fds: [object, output]. {"frames":[from 1 …] (none: all),"stored"?}
+     * Answer: {"pieces":[[offset, length] …] (in the output, one for each frame)} */
+    LAM_MESSAGE_FRAMES,
+
+    /* laminad → worker: the object as a Part 10 file in Explicit VR Little Endian. fds: [object, output]. {}
+     * Answer: {"pieces":[[0, length]]} */
+    LAM_MESSAGE_TRANSCODE,
+
+    /* laminad → worker: one value. fds: [object, output]. {"path":"<tag>[/<item from 0>/<tag>]…"}
+     * Answer: {"pieces":[[offset, length]],"in_object" (in the object's file instead of the output)} */
+    LAM_MESSAGE_VALUE,
+
+    /* laminad → worker: a frame as a picture. fds: [object, output, related]; related is a segmentation to
+     * be drawn on an image, or the image under a segmentation.
+     * {"frame" (from 1; 0: one that represents the object),"media_type":"image/png|image/jpeg",
+     *  "window":[centre,width]?,"function":"LINEAR|LINEAR_EXACT|SIGMOID"?,"viewport":[width,height]?,
+     *  "region":[x,y,width,height]? (negative: flipped),"quality"?,"annotation":["patient","technique"]?,
+     *  "alone"? (a segmentation whose image is not to be had)}
+     * Answer: {"pieces":[[0, length]]} or, for a segmentation without its image, {"needs" (SOP instance UID)}
+     */
+    LAM_MESSAGE_RENDER,
+
+    /* worker → laminad: the answer to one of the above. */
+    LAM_MESSAGE_PIXELS,
 } lam_message_type;
 
 #ifdef __cplusplus
