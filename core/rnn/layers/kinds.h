@@ -22,6 +22,7 @@ extern const lam_layer_kind lam_layer_add;            /* elementwise.c */
 extern const lam_layer_kind lam_layer_concat;         /* elementwise.c */
 extern const lam_layer_kind lam_layer_depth_to_space; /* rearrange.c */
 extern const lam_layer_kind lam_layer_space_to_depth; /* rearrange.c */
+extern const lam_layer_kind lam_layer_shift;          /* shift.c */
 extern const lam_layer_kind lam_layer_upsample;       /* axes.c */
 extern const lam_layer_kind lam_layer_transpose;      /* axes.c */
 extern const lam_layer_kind lam_layer_merge;          /* axes.c */

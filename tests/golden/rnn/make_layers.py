@@ -148,6 +148,14 @@ class Network:
             x = x.repeat_interleave(factor, 1 + axis)
         return x
 
+    def shift(self, o, x):
+        names = self.network["input"]["axes"]
+        axis, by = 1 + names.index(o.get("axis", names[0])), o.get("by", 1)
+        gap = min(abs(by), x.shape[axis])
+        zero = torch.zeros_like(x.narrow(axis, 0, gap))
+        kept = x.narrow(axis, 0 if by > 0 else gap, x.shape[axis] - gap)
+        return torch.cat([zero, kept] if by > 0 else [kept, zero], axis)
+
     def transpose(self, o, x):
         names = self.network["input"]["axes"]
         return x.permute(0, *(1 + names.index(a) for a in o["axes"]), x.dim() - 1)
@@ -361,6 +369,18 @@ def cases():
         {"name": "wide", "kind": "concat", "from": ["out", "stem", "norm1"]},
         dict(name="head", kind="dense", units=24),
         dict(name="logits", kind="depth_to_space", factor=2),
+    ]
+
+    yield one("shift", (2, 5, 3), kind="shift")
+    yield one("shift_back", (2, 3, 4, 2), kind="shift", axis="y", by=-2)
+    yield one("shift_out", (1, 2, 3, 4, 1), kind="shift", axis="x", by=9)
+    yield "causal", (2, 3, 5, 2), [
+        dict(name="above", kind="shift", axis="y"),
+        dict(name="column", kind="sweep", cell="gru", units=3, directions=["y+"]),
+        dict(name="row", kind="sweep", cell="gru", units=2, directions=["x+", "x-"]),
+        {"name": "left", "kind": "shift", "axis": "x", "from": "input"},
+        {"name": "seen", "kind": "concat", "from": ["row", "left"]},
+        dict(name="out", kind="sweep", cell="lstm", units=4, directions=["x+"]),
     ]
 
 
