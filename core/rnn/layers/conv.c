@@ -113,20 +113,11 @@ static lam_status shape(const lam_layer *layer, const lam_shape *const *in, lam_
 
 /* ---- weights ---- */
 
-/* Between PyTorch's [deep, wide, taps] and [deep, taps, wide]. */
-static void reorder(int64_t deep, int64_t wide, int64_t taps, const float *weight, float *matrix)
-{
-    for (int64_t d = 0; d < deep; d++)
-        for (int64_t w = 0; w < wide; w++)
-            for (int64_t t = 0; t < taps; t++)
-                matrix[(d * taps + t) * wide + w] = weight[(d * wide + w) * taps + t];
-}
-
 static void reorder_weights(const lam_layer *layer, const float *weight, float *matrix)
 {
     const struct conv_options *options = layer->options;
     const lam_shape *dims = &layer->parameters[WEIGHT].shape;
-    reorder(dims->dim[0], dims->dim[1], options->window.taps, weight, matrix);
+    lam_kernel_to_matrix(dims->dim[0], dims->dim[1], options->window.taps, weight, matrix);
 }
 
 static void repack(const lam_layer *layer, const float *const *parameters, void *packed)
@@ -238,17 +229,6 @@ static void transposed_forward(const lam_layer_run *run)
     lam_activation_forward(options->activation, all, channels, run->out, run->out);
 }
 
-/* weight += the gradient in the order of the columns. */
-static void add_weight_gradient(const lam_layer_run *run, const struct sides *s, const float *matrix)
-{
-    int64_t taps = ((const struct conv_options *)run->layer->options)->window.taps, wide = s->wide.channels;
-    float *weight = run->d_parameters[WEIGHT];
-    for (int64_t d = 0; d < s->deep.channels; d++)
-        for (int64_t w = 0; w < wide; w++)
-            for (int64_t t = 0; t < taps; t++)
-                weight[(d * wide + w) * taps + t] += matrix[(d * taps + t) * wide + w];
-}
-
 /* One tile of either kind: patches of the wide side (the input or the result's gradient) against positions of
  * the deep side. */
 static void backward_tile(const lam_layer_run *run, const struct sides *s, int64_t first, float *columns,
@@ -288,7 +268,8 @@ static void backward(const lam_layer_run *run)
         memset(run->d_in[0], 0, (size_t)lam_shape_count(run->in_shape[0]) * sizeof(float));
     for (int64_t first = 0; first < s.rows; first += s.tile)
         backward_tile(run, &s, first, columns, d_columns, d_matrix);
-    add_weight_gradient(run, &s, d_matrix);
+    lam_kernel_add_gradient(s.deep.channels, s.wide.channels, options->window.taps, d_matrix,
+                            run->d_parameters[WEIGHT]);
     if (options->bias)
         lam_gemm_add_columns((size_t)all, (size_t)channels, (lam_matrix_in){run->d_out, (size_t)channels},
                              run->d_parameters[BIAS], run->pool);

@@ -125,3 +125,19 @@ void lam_window_scatter(const lam_window *window, const lam_grid *in, const lam_
                 }
     }
 }
+
+void lam_kernel_to_matrix(int64_t deep, int64_t wide, int64_t taps, const float *kernel, float *matrix)
+{
+    for (int64_t d = 0; d < deep; d++)
+        for (int64_t w = 0; w < wide; w++)
+            for (int64_t t = 0; t < taps; t++)
+                matrix[(d * taps + t) * wide + w] = kernel[(d * wide + w) * taps + t];
+}
+
+void lam_kernel_add_gradient(int64_t deep, int64_t wide, int64_t taps, const float *matrix, float *kernel)
+{
+    for (int64_t d = 0; d < deep; d++)
+        for (int64_t w = 0; w < wide; w++)
+            for (int64_t t = 0; t < taps; t++)
+                kernel[(d * wide + w) * taps + t] += matrix[(d * taps + t) * wide + w];
+}

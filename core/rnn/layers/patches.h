@@ -31,6 +31,11 @@ void lam_window_gather(const lam_window *window, const lam_grid *in, const lam_g
 void lam_window_scatter(const lam_window *window, const lam_grid *in, const lam_grid *out, int64_t first,
                         int64_t rows, const float *columns, float *image);
 
+/* A kernel [deep, wide, taps], as PyTorch has it, as the matrix [deep, taps, wide] that multiplies columns;
+ * and the gradient of such a matrix added to that of the kernel. */
+void lam_kernel_to_matrix(int64_t deep, int64_t wide, int64_t taps, const float *kernel, float *matrix);
+void lam_kernel_add_gradient(int64_t deep, int64_t wide, int64_t taps, const float *matrix, float *kernel);
+
 /* The part of one window that lies inside the image. */
 typedef struct lam_window_view {
     int64_t begin[3], end[3]; /* taps */

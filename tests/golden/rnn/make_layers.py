@@ -144,7 +144,12 @@ class Network:
         return ((rows - mean) / torch.sqrt(variance + o.get("epsilon", 1e-5)) * w + b).reshape(x.shape)
 
     def upsample(self, o, x):
-        for axis, factor in enumerate(per_axis(o.get("factor", 2), x.dim() - 2)):
+        factors = per_axis(o.get("factor", 2), x.dim() - 2)
+        if o.get("method") == "linear":
+            mode = ("linear", "bilinear", "trilinear")[len(factors) - 1]
+            y = F.interpolate(channels_first(x), scale_factor=factors, mode=mode, align_corners=False)
+            return channels_last(y)
+        for axis, factor in enumerate(factors):
             x = x.repeat_interleave(factor, 1 + axis)
         return x
 
@@ -202,6 +207,33 @@ class Network:
         y = x.reshape(x.shape[0], *parts, x.shape[-1])
         order = [0] + [1 + 2 * i for i in range(axes)] + [2 + 2 * i for i in range(axes)] + [1 + 2 * axes]
         return y.permute(order).reshape(x.shape[0], *(s // f for s in x.shape[1:-1]), -1)
+
+    def conv_lstm(self, o, x, h=None, c=None):
+        names = self.network["input"]["axes"]
+        spatial, hidden, results = x.dim() - 3, o["units"], []
+        count = len(o["directions"])
+        kernel = per_axis(o.get("kernel", 3), spatial)
+        dilation = per_axis(o.get("dilation", 1), spatial)
+        weight = self.parameter(o["name"] + ".weight", count, 4 * hidden, x.shape[-1] + hidden, *kernel)
+        bias = self.parameter(o["name"] + ".bias", count, 4 * hidden)
+        conv = (F.conv1d, F.conv2d, F.conv3d)[spatial - 1]
+        padding = [k // 2 * d for k, d in zip(kernel, dilation)]
+        for d, direction in enumerate(o["directions"]):
+            axis, back = 1 + names.index(direction[:-1]), direction[-1] == "-"
+            frames = x.movedim(axis, 0).flip(0) if back else x.movedim(axis, 0)
+            zero = torch.zeros(*frames.shape[1:-1], hidden, dtype=x.dtype)
+            now, cell = (zero if s is None else s[..., d * hidden : (d + 1) * hidden] for s in (h, c))
+            out = []
+            for frame in frames:
+                both = channels_first(torch.cat([frame, now], -1))
+                z = channels_last(conv(both, weight[d], bias[d], 1, padding, dilation))
+                i, f, g, q = z.chunk(4, -1)
+                cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+                now = torch.sigmoid(q) * torch.tanh(cell)
+                out.append(now)
+            y = torch.stack(out[::-1] if back else out).movedim(0, axis)
+            results.append(now if o.get("return") == "last" else y)
+        return torch.cat(results, -1)
 
     def sweep(self, o, x, h=None, c=None):
         gates = {"elman": 1, "lstm": 4, "gru": 3, "light": 2}[o["cell"]]
@@ -382,6 +414,26 @@ def cases():
         {"name": "seen", "kind": "concat", "from": ["row", "left"]},
         dict(name="out", kind="sweep", cell="lstm", units=4, directions=["x+"]),
     ]
+    for axes, shape in enumerate([(2, 5, 3), (2, 3, 4, 2), (1, 2, 1, 3, 2)]):
+        yield one("upsample_linear%d" % (axes + 1), shape, kind="upsample", method="linear", factor=[2, 3, 1][: axes + 1])
+    for direction in ("z+", "y-", "x+"):
+        yield one("conv_lstm_" + direction, (2, 3, 4, 5, 3), kind="conv_lstm", units=5, directions=[direction])
+    yield one("conv_lstm1", (2, 5, 4, 2), kind="conv_lstm", units=17, kernel=5, directions=["y+", "y-"])
+    yield one("conv_lstm_dilated", (1, 3, 6, 1), kind="conv_lstm", units=1, dilation=2, directions=["x-"])
+    yield one("conv_lstm_point", (1, 1, 1, 1), kind="conv_lstm", units=1, kernel=1, directions=["y+"])
+    yield one("conv_lstm_last", (2, 3, 4, 5, 2), kind="conv_lstm", units=3, kernel=[1, 3], directions=["z+", "z-"], **{"return": "last"})
+    yield "conv_lstm_initial", (2, 3, 4, 2), [
+        dict(name="mean", kind="global_pool", over=["x"]),
+        dict(name="h", kind="dense", units=6),
+        {"name": "c", "kind": "dense", "units": 6, "from": "mean"},
+        {"name": "sweep", "kind": "conv_lstm", "units": 3, "directions": ["x+", "x-"], "from": ["input", "h", "c"]},
+    ]
+    # the Elman network as it is written: y = g(W_hy h + b_y)
+    for f, g in (("tanh", "softmax"), ("sigmoid", "sigmoid"), ("relu", "tanh"), ("linear", "relu")):
+        yield "elman_output_%s_%s" % (f, g), (2, 5, 3), [
+            dict(name="state", kind="sweep", cell="elman", units=6, activation=f),
+            dict(name="output", kind="dense", units=4, activation=g),
+        ]
 
 
 def build():
