@@ -33,7 +33,8 @@ static void test_iou(void **state)
 /* Derivatives by the sides against differences, for boxes that overlap, contain and lie apart. */
 static void test_giou_gradient(void **state)
 {
-    static const lam_box boxes[] = {{1, 2, 5, 4}, {3, 3, 9, 9}, {4, 4, 2, 3}, {20, 1, 3, 3.5f}, {2.5f, 1.5f, 1, 9}};
+    static const lam_box boxes[] = {
+        {1, 2, 5, 4}, {3, 3, 9, 9}, {4.25f, 4.5f, 2.5f, 3.25f}, {20, 1, 3, 3.5f}, {2.5f, 1.5f, 1, 9}};
     (void)state;
     for (size_t i = 0; i < LAM_COUNT(boxes); i++)
         for (size_t j = 0; j < LAM_COUNT(boxes); j++) {
