@@ -62,6 +62,14 @@ typedef enum lam_config_duplicates {
 
 typedef enum lam_config_deliver { LAM_DELIVER_NONE, LAM_DELIVER_RESULTS } lam_config_deliver;
 
+/* How a peer is spoken to when something is delivered to it. */
+typedef enum lam_config_kind {
+    LAM_PEER_DIMSE,    /* C-STORE to `address` */
+    LAM_PEER_DICOMWEB, /* STOW-RS to `url` */
+    LAM_PEER_MLLP,     /* HL7 v2 to `address` */
+    LAM_PEER_WEBHOOK   /* signed JSON to `url` */
+} lam_config_kind;
+
 /* [peer NAME]: another DICOM node. */
 typedef struct lam_config_peer {
     char name[LAM_CONFIG_NAME];
@@ -71,6 +79,19 @@ typedef struct lam_config_peer {
     bool accept;                /* may open associations */
     lam_config_deliver deliver;
     lam_profile profile;
+
+    lam_config_kind kind;
+    char url[LAM_CONFIG_URL];          /* without a slash at the end, or "" */
+    char token_file[LAM_CONFIG_PATH];  /* bearer token, or "" */
+    char secret_file[LAM_CONFIG_PATH]; /* signs webhooks, or "" */
+    int concurrency;                   /* associations or requests at a time */
+    int64_t timeout_ms;                /* longest silence */
+    int64_t retry_delay_ms;            /* after the first failure; doubles */
+    int64_t give_up_after_ms;
+    bool commitment; /* an object is delivered once the peer has committed to it */
+    int64_t commitment_timeout_ms;
+    bool tls;
+    char tls_ca[LAM_CONFIG_PATH], tls_certificate[LAM_CONFIG_PATH], tls_key[LAM_CONFIG_PATH]; /* or "" */
 } lam_config_peer;
 
 /* [rule NAME]: routing beyond what each model's own selector says. */

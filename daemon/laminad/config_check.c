@@ -70,7 +70,8 @@ static void check_dicom(const lam_config *c, findings *f)
         return;
     size_t known = 0;
     for (size_t i = 0; i < c->peer_count; i++)
-        known += c->peers[i].accept && c->peers[i].address.host[0] != '\0';
+        known +=
+            c->peers[i].kind == LAM_PEER_DIMSE && c->peers[i].accept && c->peers[i].address.host[0] != '\0';
     if (c->accept == LAM_ACCEPT_ANY)
         add_error(f,
                   "dicom.listen = %s is not a loopback address, and dicom.accept = any would let anyone in; "
@@ -90,21 +91,48 @@ static void check_ports(const lam_config *c, findings *f)
         add_error(f, "dicom.listen and http.listen are the same; give each a port of its own");
 }
 
+static void check_file(const lam_config_peer *peer, const char *key, const char *path, findings *f)
+{
+    if (path[0] && access(path, R_OK) != 0)
+        add_error(f, "[peer %s] cannot read %s = %s: %s", peer->name, key, path, strerror(errno));
+}
+
+/* What each kind of peer needs to be reached. */
+static void check_kind(const lam_config_peer *peer, findings *f)
+{
+    bool by_url = peer->kind == LAM_PEER_DICOMWEB || peer->kind == LAM_PEER_WEBHOOK;
+    if (peer->kind == LAM_PEER_DIMSE && !peer->ae_title[0])
+        add_error(f, "[peer %s] needs the key ae_title", peer->name);
+    if (peer->deliver != LAM_DELIVER_NONE && !by_url && !peer->address.host[0])
+        add_error(f, "[peer %s] deliver = results needs an address", peer->name);
+    if (by_url && !peer->url[0])
+        add_error(f, "[peer %s] needs the key url", peer->name);
+    if (peer->kind == LAM_PEER_WEBHOOK && !peer->secret_file[0])
+        add_error(f, "[peer %s] needs the key secret_file, which signs its webhooks", peer->name);
+    if (peer->kind != LAM_PEER_DIMSE && peer->commitment)
+        add_error(f, "[peer %s] commitment is a service of kind = dimse", peer->name);
+    if ((peer->tls_certificate[0] == '\0') != (peer->tls_key[0] == '\0'))
+        add_error(f, "[peer %s] tls_certificate and tls_key go together", peer->name);
+    check_file(peer, "token_file", peer->token_file, f);
+    check_file(peer, "secret_file", peer->secret_file, f);
+    check_file(peer, "tls_ca", peer->tls_ca, f);
+    check_file(peer, "tls_certificate", peer->tls_certificate, f);
+    check_file(peer, "tls_key", peer->tls_key, f);
+}
+
 static void check_peers(const lam_config *c, findings *f)
 {
     bool open = !lam_config_is_loopback(c->dicom_listen.host);
     for (size_t i = 0; i < c->peer_count; i++) {
         const lam_config_peer *peer = &c->peers[i];
         bool anywhere = peer->address.host[0] == '\0';
-        if (peer->deliver != LAM_DELIVER_NONE && anywhere)
-            add_error(f, "[peer %s] deliver = results needs an address", peer->name);
-        else if (peer->deliver != LAM_DELIVER_NONE)
-            add_warning(f, "[peer %s] deliver = results: this version does not deliver yet", peer->name);
-        if (open && peer->accept && anywhere)
+        check_kind(peer, f);
+        if (open && peer->kind == LAM_PEER_DIMSE && peer->accept && anywhere)
             add_warning(f, "[peer %s] has no address, so anyone who knows its AE title may send as it",
                         peer->name);
         for (size_t j = 0; j < i; j++)
-            if (strcmp(c->peers[j].ae_title, peer->ae_title) == 0 &&
+            if (c->peers[j].kind == LAM_PEER_DIMSE && peer->kind == LAM_PEER_DIMSE &&
+                strcmp(c->peers[j].ae_title, peer->ae_title) == 0 &&
                 strcmp(c->peers[j].address.host, peer->address.host) == 0)
                 add_error(f, "[peer %s] and [peer %s] have the same ae_title and host", c->peers[j].name,
                           peer->name);

@@ -113,21 +113,63 @@ static const lam_config_key analysis_keys[] = {
 };
 
 static const lam_config_key peer_keys[] = {
-    {"ae_title", LAM_TYPE_AE_TITLE, PEER(ae_title), .required = true, .live = true, .example = "PACS",
-     .help = "The peer's application entity title."},
+    {"kind", LAM_TYPE_WORD, PEER(kind), .words = {"dimse", "dicomweb", "mllp", "webhook"}, .initial = "dimse",
+     .live = true,
+     .help =
+         "How the peer is spoken to. dimse: DICOM associations with address, both ways. The others only "
+         "receive: dicomweb: STOW-RS to url. mllp: HL7 v2.5 ORU messages to address. webhook: a signed JSON "
+         "document for each result to url."},
+    {"ae_title", LAM_TYPE_AE_TITLE, PEER(ae_title), .live = true, .example = "PACS",
+     .help = "The peer's application entity title; needed where kind = dimse."},
     {"address", LAM_TYPE_ADDRESS, PEER(address), .minimum = 1, .maximum = 65535, .live = true,
      .example = "10.0.0.5:104",
      .help = "Where the peer listens. Its own associations are taken from this host only; without an "
              "address, from anywhere. A host name is looked up when the configuration is read."},
+    {"url", LAM_TYPE_URL, PEER(url), .live = true, .example = "https://pacs.example.org/dicom-web",
+     .help = "Root of the peer's DICOMweb services, or where a webhook is sent to."},
     {"accept", LAM_TYPE_SWITCH, PEER(accept), .initial = "yes", .live = true,
      .help = "Whether the peer may open associations to this node."},
     {"deliver", LAM_TYPE_WORD, PEER(deliver), .words = {"none", "results"}, .initial = "none", .live = true,
-     .help = "What is sent to the peer without being asked. results: the result objects of every study. This "
-             "version keeps results in its own store and does not deliver yet; the daemon warns."},
+     .help =
+         "What is sent to the peer without being asked. results: the result of every job, as soon as it is "
+         "there, until the peer has confirmed it."},
     {"profile", LAM_TYPE_WORD, PEER(profile), .words = {"strict", "ohif", "slicer"}, .initial = "strict",
+     .live = true, .help = "Which viewer's habits the delivered objects have to suit."},
+    {"concurrency", LAM_TYPE_INTEGER, PEER(concurrency), .minimum = 1, .maximum = 16, .initial = "1",
+     .live = true, .help = "Associations or requests to the peer at the same time."},
+    {"timeout", LAM_TYPE_DURATION, PEER(timeout_ms), .minimum = SECOND, .maximum = HOUR, .initial = "60s",
+     .live = true, .help = "Longest time the peer may take to answer."},
+    {"retry_delay", LAM_TYPE_DURATION, PEER(retry_delay_ms), .minimum = 10, .maximum = HOUR, .initial = "10s",
      .live = true,
-     .help = "Which viewer's habits the delivered objects have to suit. Without effect as long as nothing is "
-             "delivered."},
+     .help = "Pause after a delivery that failed for now. It doubles with each further failure, up to ten "
+             "minutes, and varies by a quarter so that many do not come back at once."},
+    {"give_up_after", LAM_TYPE_DURATION, PEER(give_up_after_ms), .minimum = SECOND,
+     .maximum = 365 * 24 * HOUR, .initial = "7d", .live = true,
+     .help = "A delivery that has not succeeded for so long is given up as failed. It can then be retried by "
+             "hand."},
+    {"commitment", LAM_TYPE_SWITCH, PEER(commitment), .initial = "no", .live = true,
+     .help =
+         "Ask the peer to commit itself to what it received (Storage Commitment). An object then counts as "
+         "delivered when it has, and is sent again when it has forgotten it. For kind = dimse."},
+    {"commitment_timeout", LAM_TYPE_DURATION, PEER(commitment_timeout_ms), .minimum = SECOND,
+     .maximum = 30 * 24 * HOUR, .initial = "1h", .live = true,
+     .help = "How long the peer may take to say whether it commits itself, before it is asked again."},
+    {"token_file", LAM_TYPE_PATH, PEER(token_file), .live = true, .example = "/etc/lamina/pacs.token",
+     .help =
+         "A file with the bearer token for url, on its first line. It must not be accessible to everyone."},
+    {"secret_file", LAM_TYPE_PATH, PEER(secret_file), .live = true, .example = "/etc/lamina/webhook.secret",
+     .help = "A file with the secret that signs webhooks, on its first line, at least 16 characters. Needed "
+             "where kind = webhook."},
+    {"tls", LAM_TYPE_SWITCH, PEER(tls), .initial = "no", .live = true,
+     .help = "Speak TLS to address (kind = dimse or mllp). With https, url says so itself."},
+    {"tls_ca", LAM_TYPE_PATH, PEER(tls_ca), .live = true, .example = "/etc/lamina/tls/ca.pem",
+     .help = "Certificates (PEM) one of which must have signed the peer's. Without it: those of the system."},
+    {"tls_certificate", LAM_TYPE_PATH, PEER(tls_certificate), .live = true,
+     .example = "/etc/lamina/tls/lamina.pem",
+     .help = "Our own certificate (PEM, with what lies between it and its authority), for peers that ask for "
+             "one."},
+    {"tls_key", LAM_TYPE_PATH, PEER(tls_key), .live = true, .example = "/etc/lamina/tls/lamina.key",
+     .help = "The key of tls_certificate (PEM, no password). It must not be accessible to everyone."},
 };
 
 static const lam_config_key rule_keys[] = {
@@ -151,11 +193,10 @@ const lam_config_section lam_config_sections[LAM_SECTION_COUNT] = {
     {"storage", KEYS(storage_keys), .help = "Stored objects."},
     {"analysis", KEYS(analysis_keys), .help = "When and how studies are analysed."},
     [LAM_SECTION_PEER] = {"peer", "NAME", KEYS(peer_keys), .example = "pacs",
-                          .help =
-                              "Another DICOM node; one section each. NAME is for this file and the logs."},
+                          .help = "Another node; one section each. NAME is for this file and the logs."},
     [LAM_SECTION_RULE] = {"rule", "NAME", KEYS(rule_keys), .example = "hippocampus",
                           .help = "Routing beyond what each model's own selector says: a series that meets "
                                   "the conditions goes to the model, whatever that says. One section each."},
 };
 
-_Static_assert(LAM_COUNT(dicom_keys) <= LAM_CONFIG_MAX_KEYS, "the longest section fits");
+_Static_assert(LAM_COUNT(peer_keys) <= LAM_CONFIG_MAX_KEYS, "the longest section fits");

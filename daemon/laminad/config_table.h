@@ -50,7 +50,7 @@ typedef struct lam_config_section {
 } lam_config_section;
 
 /* The last two are the named ones. */
-enum { LAM_SECTION_PEER = 5, LAM_SECTION_RULE, LAM_SECTION_COUNT, LAM_CONFIG_MAX_KEYS = 16 };
+enum { LAM_SECTION_PEER = 5, LAM_SECTION_RULE, LAM_SECTION_COUNT, LAM_CONFIG_MAX_KEYS = 32 };
 extern const lam_config_section lam_config_sections[LAM_SECTION_COUNT];
 
 /* Reads `text` into the field of `key` in `record`. Errors say what is expected. */

@@ -35,7 +35,7 @@ static void write_peers(lam_json_writer *w, const lam_config *config)
     lam_jw_array(w, "peers");
     for (size_t i = 0; i < config->peer_count; i++) {
         const lam_config_peer *peer = &config->peers[i];
-        if (!peer->accept)
+        if (!peer->accept || peer->kind != LAM_PEER_DIMSE)
             continue;
         lam_jw_object(w, NULL);
         lam_jw_text(w, "name", peer->name);

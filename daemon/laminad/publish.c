@@ -8,6 +8,7 @@
 #include "core/base/io.h"
 #include "daemon/laminad/catalog.h"
 #include "daemon/laminad/header.h"
+#include "daemon/laminad/outbox.h"
 
 enum { MAX_PUBLISHED = 32, MAX_TYPE = 16, MAX_NAME = 64, MAX_FINDINGS = 4 << 20 };
 
@@ -216,6 +217,8 @@ static lam_status write_rows(publication *p, const lam_job_limits *limits, lam_e
     lam_autofree char *timings = json_dumps(json_object_get(p->done, "timings_ms"), JSON_COMPACT);
     if (status == LAM_OK)
         status = lam_jobs_apply(p->db, p->job->id, LAM_JOB_SUCCEED, limits, NULL, timings, p->now_ms, err);
+    if (status == LAM_OK)
+        status = lam_outbox_enter(p->db, p->job->id, p->now_ms, err);
     return status;
 }
 

@@ -174,7 +174,7 @@ static void names_file_line_and_mistake(void **state)
         {"[lamina]\nworkers = 2\nworkers = 3\n", "error: :3: [lamina] has workers already\n"},
         {"[http]\n[lamina]\n[http]\n", "error: :3: there is a section [http] already\n"},
         {"[peer a]\nae_title=A\n[peer a]\n", "error: :3: there is a section [peer a] already\n"},
-        {"[peer a]\n\n", "error: :1: [peer a] needs the key ae_title\n"},
+        {"[peer a]\n\n", "error: [peer a] needs the key ae_title\n"},
         {"[peer]\nae_title = A\n", "error: :1: [peer NAME] needs a name"},
         {"[http main]\n", "error: :1: [http] takes no name; remove 'main'\n"},
         {"[lamina]\nworkers 2\n", "error: :2: expected a [section] or key = value\n"},
