@@ -19,7 +19,7 @@ static float side(const lam_head *head, float log_ratio)
     return (float)head->typical_size * expf(held);
 }
 
-static void read_classes(const lam_head *head, const float *logits, lam_detection *out)
+static void read_classes(const lam_head *head, const float *logits, lam_detected *out)
 {
     float highest = logits[0], sum = 0;
     for (int64_t c = 1; c < head->classes; c++)
@@ -32,14 +32,14 @@ static void read_classes(const lam_head *head, const float *logits, lam_detectio
     }
 }
 
-void lam_detect_read(const lam_head *head, const float *scores, bool mirrored, lam_detection *out)
+void lam_detect_read(const lam_head *head, const float *scores, bool mirrored, lam_detected *out)
 {
     int64_t channels = LAM_HEAD_CLASSES + head->classes;
     float stride = (float)head->stride;
     for (int64_t i = 0; i < head->rows * head->columns; i++) {
         const float *s = scores + i * channels;
-        lam_detection *d = &out[i];
-        *d = (lam_detection){0};
+        lam_detected *d = &out[i];
+        *d = (lam_detected){0};
         d->score = (float)sqrt(sigmoid(s[LAM_HEAD_OBJECT]) * sigmoid(s[LAM_HEAD_QUALITY]));
         d->box.width = side(head, s[LAM_HEAD_WIDTH]);
         d->box.height = side(head, s[LAM_HEAD_HEIGHT]);
@@ -56,7 +56,7 @@ void lam_detect_read(const lam_head *head, const float *scores, bool mirrored, l
 
 static int by_score(const void *a, const void *b)
 {
-    float x = ((const lam_detection *)a)->score, y = ((const lam_detection *)b)->score;
+    float x = ((const lam_detected *)a)->score, y = ((const lam_detected *)b)->score;
     return (x < y) - (x > y);
 }
 
@@ -65,7 +65,7 @@ struct votes {
     double weight, left, top, right, bottom, classes[LAM_MAX_DETECTED_CLASSES];
 };
 
-static void add_vote(struct votes *votes, const lam_detection *d, double weight)
+static void add_vote(struct votes *votes, const lam_detected *d, double weight)
 {
     votes->weight += weight;
     votes->left += weight * d->box.x;
@@ -76,10 +76,10 @@ static void add_vote(struct votes *votes, const lam_detection *d, double weight)
         votes->classes[c] += weight * (double)d->classes[c];
 }
 
-static void decide(const struct votes *votes, lam_detection *d)
+static void decide(const struct votes *votes, lam_detected *d)
 {
     double w = votes->weight;
-    d->box = (lam_box){(float)(votes->left / w), (float)(votes->top / w),
+    d->box = (lam_rect){(float)(votes->left / w), (float)(votes->top / w),
                        (float)((votes->right - votes->left) / w), (float)((votes->bottom - votes->top) / w)};
     d->label = 0;
     for (int c = 0; c < LAM_MAX_DETECTED_CLASSES; c++) {
@@ -90,16 +90,16 @@ static void decide(const struct votes *votes, lam_detection *d)
 
 /* Takes the best candidate, first of the list, and all that show the same object out of the list. The rest
  * closes ranks; returns its length. */
-static size_t take_object(const lam_selection *selection, int views, lam_detection *list, size_t count,
-                          lam_detection *out)
+static size_t take_object(const lam_selection *selection, int views, lam_detected *list, size_t count,
+                          lam_detected *out)
 {
     struct votes votes = {0};
-    lam_detection best = list[0];
+    lam_detected best = list[0];
     size_t rest = 0;
     double score = 0;
     int voices = 0;
     for (size_t i = 0; i < count; i++) {
-        double iou = i == 0 ? 1 : lam_box_iou(&best.box, &list[i].box);
+        double iou = i == 0 ? 1 : lam_rect_iou(&best.box, &list[i].box);
         if (i == 0 || iou >= selection->vote)
             add_vote(&votes, &list[i], list[i].score * iou);
         if (voices < views && (i == 0 || iou >= selection->vote)) {
@@ -115,7 +115,7 @@ static size_t take_object(const lam_selection *selection, int views, lam_detecti
     return rest;
 }
 
-size_t lam_detect_select(const lam_selection *selection, int views, lam_detection *candidates, size_t count)
+size_t lam_detect_select(const lam_selection *selection, int views, lam_detected *candidates, size_t count)
 {
     size_t usable = 0, found = 0;
     for (size_t i = 0; i < count; i++)
@@ -124,7 +124,7 @@ size_t lam_detect_select(const lam_selection *selection, int views, lam_detectio
     qsort(candidates, usable, sizeof *candidates, by_score);
     /* What is found goes to the front: every object takes at least itself out of the list behind. */
     while (usable > 0 && (int64_t)found < selection->maximum) {
-        lam_detection object, *list = candidates + found;
+        lam_detected object, *list = candidates + found;
         size_t rest = take_object(selection, views, list, usable, &object);
         memmove(list + 1, list, rest * sizeof *list);
         list[0] = object;
@@ -139,7 +139,7 @@ size_t lam_detect_select(const lam_selection *selection, int views, lam_detectio
 
 /* Order of work: by slice, in a slice the best first; equal ones as they came. */
 struct place {
-    const lam_detection *detection;
+    const lam_detected *detection;
     size_t number;
 };
 
@@ -155,21 +155,21 @@ static int by_slice(const void *a, const void *b)
 }
 
 struct chain {
-    lam_finding finding;
-    lam_box last;
+    lam_joined finding;
+    lam_rect last;
     double weight;
     size_t number;
 };
 
 /* The chain that a detection continues, or `count`. */
-static size_t find_chain(const struct chain *chains, size_t count, const lam_detection *d, double overlap,
+static size_t find_chain(const struct chain *chains, size_t count, const lam_detected *d, double overlap,
                          int64_t gap)
 {
     size_t best = count;
     double most = overlap;
     for (size_t i = 0; i < count; i++) {
         int64_t step = d->slice - chains[i].finding.last_slice;
-        double iou = lam_box_iou(&chains[i].last, &d->box);
+        double iou = lam_rect_iou(&chains[i].last, &d->box);
         if (step >= 1 && step <= gap + 1 && iou >= most) {
             most = iou;
             best = i;
@@ -178,16 +178,16 @@ static size_t find_chain(const struct chain *chains, size_t count, const lam_det
     return best;
 }
 
-static lam_box around(const lam_box *a, const lam_box *b)
+static lam_rect around(const lam_rect *a, const lam_rect *b)
 {
     float x = fminf(a->x, b->x), y = fminf(a->y, b->y);
     float right = fmaxf(a->x + a->width, b->x + b->width), bottom = fmaxf(a->y + a->height, b->y + b->height);
-    return (lam_box){x, y, right - x, bottom - y};
+    return (lam_rect){x, y, right - x, bottom - y};
 }
 
-static void extend(struct chain *chain, const lam_detection *d, size_t number)
+static void extend(struct chain *chain, const lam_detected *d, size_t number)
 {
-    lam_finding *f = &chain->finding;
+    lam_joined *f = &chain->finding;
     if (f->slices == 0) {
         f->first_slice = d->slice;
         f->box = d->box;
@@ -207,7 +207,7 @@ static void extend(struct chain *chain, const lam_detection *d, size_t number)
 
 static void settle(struct chain *chain)
 {
-    lam_finding *f = &chain->finding;
+    lam_joined *f = &chain->finding;
     for (int c = 0; c < LAM_MAX_DETECTED_CLASSES; c++) {
         f->classes[c] = chain->weight > 0 ? f->classes[c] / (float)chain->weight : 0;
         f->label = f->classes[c] > f->classes[f->label] ? c : f->label;
@@ -222,8 +222,8 @@ static int by_finding_score(const void *a, const void *b)
     return (x->number > y->number) - (x->number < y->number);
 }
 
-lam_status lam_detect_join(const lam_detection *detections, size_t count, double overlap, int64_t gap,
-                           size_t *owner, lam_finding *out, size_t *found, lam_error *err)
+lam_status lam_detect_join(const lam_detected *detections, size_t count, double overlap, int64_t gap,
+                           size_t *owner, lam_joined *out, size_t *found, lam_error *err)
 {
     lam_autofree struct place *order = calloc(count + 1, sizeof *order);
     lam_autofree struct chain *chains = calloc(count + 1, sizeof *chains);
@@ -235,7 +235,7 @@ lam_status lam_detect_join(const lam_detection *detections, size_t count, double
         order[i] = (struct place){&detections[i], i};
     qsort(order, count, sizeof *order, by_slice);
     for (size_t i = 0; i < count; i++) {
-        const lam_detection *d = order[i].detection;
+        const lam_detected *d = order[i].detection;
         size_t chain = find_chain(chains, chain_count, d, overlap, gap);
         if (chain == chain_count)
             chains[chain_count++].number = chain;

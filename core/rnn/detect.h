@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "core/base/status.h"
-#include "core/rnn/box.h"
+#include "core/rnn/rect.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -37,13 +37,13 @@ enum {
 /* |log of a side over the typical one| is held to this. */
 #define LAM_HEAD_SIDE_LIMIT 3.0f
 
-typedef struct lam_detection {
-    lam_box box;                             /* pixels of the input image */
+typedef struct lam_detected {
+    lam_rect box;                             /* pixels of the input image */
     float score;                             /* 0 … 1: that something is there and the box fits */
     float classes[LAM_MAX_DETECTED_CLASSES]; /* probabilities, summing to 1 */
     int label;                               /* the most probable class */
     int64_t slice;
-} lam_detection;
+} lam_detected;
 
 /* How a head is read. */
 typedef struct lam_head {
@@ -56,7 +56,7 @@ typedef struct lam_head {
 /* Every cell as a candidate, scores [rows, columns, 6 + classes] -> out [rows·columns]. score = √(p(object) ·
  * p(fit)). With `mirrored` the scores are of the image flipped left to right, whose width is columns·stride;
  * boxes are turned back. Slices are 0. */
-void lam_detect_read(const lam_head *head, const float *scores, bool mirrored, lam_detection *out);
+void lam_detect_read(const lam_head *head, const float *scores, bool mirrored, lam_detected *out);
 
 typedef struct lam_selection {
     double minimum_score;
@@ -69,26 +69,26 @@ typedef struct lam_selection {
 /* Of `count` candidates (reordered) the objects, best first, to the front of `candidates`; returns how many.
  * Candidates pooled from several views of one image count as votes of that many views: with `views` 2 the
  * score of an object is the mean over both, 0 where a view has no vote. NaN scores are dropped. */
-size_t lam_detect_select(const lam_selection *selection, int views, lam_detection *candidates, size_t count);
+size_t lam_detect_select(const lam_selection *selection, int views, lam_detected *candidates, size_t count);
 
 /* A finding: one object seen in one or several slices. */
-typedef struct lam_finding {
+typedef struct lam_joined {
     int64_t first_slice, last_slice;
     size_t best;                             /* the detection with the highest score, as number in the list */
     size_t slices;                           /* detections that it joins */
-    lam_box box;                             /* around all its boxes */
+    lam_rect box;                             /* around all its boxes */
     double score;                            /* the highest */
     int label;                               /* of the probabilities weighted by score */
     float classes[LAM_MAX_DETECTED_CLASSES]; /* that mean */
-} lam_finding;
+} lam_joined;
 
 /* Joins detections of neighbouring slices: a chain continues with the detection that overlaps its last box
  * most, by at least `overlap` IoU, at most `gap` slices without one in between; detections are taken best
  * first within a slice and each belongs to one finding. `owner` [count] gets each detection's finding number,
  * `out` room for `count`. Detections in any order; findings come in order of their scores, highest first.
  * LAM_E_NO_MEMORY. */
-lam_status lam_detect_join(const lam_detection *detections, size_t count, double overlap, int64_t gap,
-                           size_t *owner, lam_finding *out, size_t *found, lam_error *err);
+lam_status lam_detect_join(const lam_detected *detections, size_t count, double overlap, int64_t gap,
+                           size_t *owner, lam_joined *out, size_t *found, lam_error *err);
 
 #ifdef __cplusplus
 }

@@ -10,7 +10,7 @@
 
 /* One object on the grid. */
 struct object {
-    lam_box box;
+    lam_rect box;
     double x, y;         /* its centre */
     int64_t column, row; /* the cell that holds it */
     int label;
@@ -34,7 +34,7 @@ static struct object place(const struct image *image, const lam_true_box *truth)
 {
     float stride = (float)image->head->stride;
     struct object o = {.label = truth->label < image->head->classes ? truth->label : 0};
-    o.box = (lam_box){truth->box.x / stride, truth->box.y / stride, truth->box.width / stride,
+    o.box = (lam_rect){truth->box.x / stride, truth->box.y / stride, truth->box.width / stride,
                       truth->box.height / stride};
     o.x = o.box.x + o.box.width / 2.0;
     o.y = o.box.y + o.box.height / 2.0;
@@ -128,16 +128,16 @@ static double add_overlap(const struct image *image, const float *s, const struc
         free_side[i] = fabs(log_ratio) < limit ? 1 : 0;
         size[i] = typical * exp(fmin(fmax(log_ratio, -limit), limit));
     }
-    lam_box box = {.width = (float)size[0], .height = (float)size[1]};
+    lam_rect box = {.width = (float)size[0], .height = (float)size[1]};
     box.x = (float)((double)column + 0.5 + s[LAM_HEAD_X] - size[0] / 2);
     box.y = (float)((double)row + 0.5 + s[LAM_HEAD_Y] - size[1] / 2);
-    double giou = lam_box_giou(&box, &o->box, sides), step = -image->scale * weight;
+    double giou = lam_rect_giou(&box, &o->box, sides), step = -image->scale * weight;
     for (int i = 0; i < 2; i++) {
         gradient[LAM_HEAD_X + i] += (float)(step * (sides[i] + sides[i + 2]));
         gradient[LAM_HEAD_WIDTH + i] +=
             (float)(step * free_side[i] * (sides[i + 2] - sides[i]) * size[i] / 2);
     }
-    *iou = lam_box_iou(&box, &o->box);
+    *iou = lam_rect_iou(&box, &o->box);
     return weight * (1 - giou);
 }
 

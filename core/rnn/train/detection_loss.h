@@ -10,7 +10,7 @@ extern "C" {
 #endif
 
 typedef struct lam_true_box {
-    lam_box box; /* pixels of the input image; sides above 0 */
+    lam_rect box; /* pixels of the input image; sides above 0 */
     int label;
 } lam_true_box;
 

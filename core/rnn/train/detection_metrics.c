@@ -63,7 +63,7 @@ static bool take_best(const struct ranked *truth, size_t count, const lam_marked
     double most = iou;
     for (size_t i = first_in(truth, count, found->image); i < count && truth[i].box->image == found->image;
          i++) {
-        double overlap = lam_box_iou(&found->box, &truth[i].box->box);
+        double overlap = lam_rect_iou(&found->box, &truth[i].box->box);
         if (!taken[i] && overlap >= most) {
             most = overlap;
             best = i;

@@ -5,7 +5,7 @@
 #include <stddef.h>
 
 #include "core/base/status.h"
-#include "core/rnn/box.h"
+#include "core/rnn/rect.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -14,7 +14,7 @@ extern "C" {
 /* A box in image number `image`; the score of a true box is not read. */
 typedef struct lam_marked_box {
     size_t image;
-    lam_box box;
+    lam_rect box;
     double score;
 } lam_marked_box;
 

@@ -16,15 +16,15 @@
 
 static void test_iou(void **state)
 {
-    lam_box a = {0, 0, 4, 2}, b = {2, 0, 4, 2}, far = {10, 0, 4, 2}, empty = {0};
+    lam_rect a = {0, 0, 4, 2}, b = {2, 0, 4, 2}, far = {10, 0, 4, 2}, empty = {0};
     (void)state;
-    assert_near(lam_box_iou(&a, &a), 1, 0);
-    assert_near(lam_box_iou(&a, &b), 4.0 / 12, 1e-12);
-    assert_near(lam_box_iou(&a, &far), 0, 0);
-    assert_near(lam_box_iou(&empty, &empty), 0, 0);
-    assert_near(lam_box_giou(&a, &b, NULL), 4.0 / 12, 1e-12); /* the hull holds nothing else */
-    assert_near(lam_box_giou(&a, &far, NULL), -(28.0 - 16) / 28, 1e-12);
-    lam_box clipped = lam_box_clip(&(lam_box){-2, 1, 4, 9}, 8, 6);
+    assert_near(lam_rect_iou(&a, &a), 1, 0);
+    assert_near(lam_rect_iou(&a, &b), 4.0 / 12, 1e-12);
+    assert_near(lam_rect_iou(&a, &far), 0, 0);
+    assert_near(lam_rect_iou(&empty, &empty), 0, 0);
+    assert_near(lam_rect_giou(&a, &b, NULL), 4.0 / 12, 1e-12); /* the hull holds nothing else */
+    assert_near(lam_rect_giou(&a, &far, NULL), -(28.0 - 16) / 28, 1e-12);
+    lam_rect clipped = lam_rect_clip(&(lam_rect){-2, 1, 4, 9}, 8, 6);
     assert_near(clipped.x, 0, 0);
     assert_near(clipped.width, 2, 0);
     assert_near(clipped.height, 5, 0);
@@ -33,7 +33,7 @@ static void test_iou(void **state)
 /* Derivatives by the sides against differences, for boxes that overlap, contain and lie apart. */
 static void test_giou_gradient(void **state)
 {
-    static const lam_box boxes[] = {
+    static const lam_rect boxes[] = {
         {1, 2, 5, 4}, {3, 3, 9, 9}, {4.25f, 4.5f, 2.5f, 3.25f}, {20, 1, 3, 3.5f}, {2.5f, 1.5f, 1, 9}};
     (void)state;
     for (size_t i = 0; i < LAM_COUNT(boxes); i++)
@@ -41,16 +41,16 @@ static void test_giou_gradient(void **state)
             double gradient[4];
             if (i == j)
                 continue;
-            lam_box_giou(&boxes[i], &boxes[j], gradient);
+            lam_rect_giou(&boxes[i], &boxes[j], gradient);
             for (int k = 0; k < 4; k++) {
                 double value[2], step = 1.0 / 256;
                 for (int sign = 0; sign < 2; sign++) {
                     double side[4] = {boxes[i].x, boxes[i].y, boxes[i].x + boxes[i].width,
                                       boxes[i].y + boxes[i].height};
                     side[k] += sign ? step : -step;
-                    lam_box moved = {(float)side[0], (float)side[1], (float)(side[2] - side[0]),
+                    lam_rect moved = {(float)side[0], (float)side[1], (float)(side[2] - side[0]),
                                      (float)(side[3] - side[1])};
-                    value[sign] = lam_box_giou(&moved, &boxes[j], NULL);
+                    value[sign] = lam_rect_giou(&moved, &boxes[j], NULL);
                 }
                 double low = gradient[k] - 0.01, high = gradient[k] + 0.01;
                 double slope = (value[1] - value[0]) / (2 * step);
@@ -68,7 +68,7 @@ enum { CHANNELS = LAM_HEAD_CLASSES + 2, CELLS = 24 };
 static void test_read(void **state)
 {
     float scores[CELLS * CHANNELS] = {0};
-    lam_detection d[CELLS];
+    lam_detected d[CELLS];
     float *s = scores + (1 * 6 + 2) * CHANNELS;
     (void)state;
     s[LAM_HEAD_OBJECT] = 2;
@@ -87,16 +87,16 @@ static void test_read(void **state)
     assert_near(d[8].box.x + 16, 48 - 2.75 * 8, 1e-4);
 }
 
-static lam_detection detection(float x, float score, int64_t slice)
+static lam_detected detection(float x, float score, int64_t slice)
 {
-    return (lam_detection){
+    return (lam_detected){
         .box = {x, 0, 10, 10}, .score = score, .classes = {0.25f, 0.75f}, .label = 1, .slice = slice};
 }
 
 static void test_select(void **state)
 {
     lam_selection selection = {.minimum_score = 0.1, .overlap = 0.3, .vote = 0.6, .maximum = 10};
-    lam_detection list[] = {detection(40, 0.5f, 0), detection(0, 0.9f, 0),   detection(1, 0.9f, 0),
+    lam_detected list[] = {detection(40, 0.5f, 0), detection(0, 0.9f, 0),   detection(1, 0.9f, 0),
                             detection(5, 0.3f, 0),  detection(90, 0.05f, 0), detection(70, NAN, 0)};
     (void)state;
     size_t count = lam_detect_select(&selection, 1, list, LAM_COUNT(list));
@@ -108,7 +108,7 @@ static void test_select(void **state)
     assert_near(list[0].classes[1], 0.75, 1e-6);
     assert_near(list[1].box.x, 40, 1e-5);
     selection.maximum = 1;
-    lam_detection two[] = {detection(0, 0.9f, 0), detection(40, 0.8f, 0)};
+    lam_detected two[] = {detection(0, 0.9f, 0), detection(40, 0.8f, 0)};
     assert_int_equal(lam_detect_select(&selection, 2, two, 2), 1);
     assert_near(two[0].score, 0.45, 1e-6); /* one view of two saw it */
     assert_int_equal(lam_detect_select(&selection, 1, two, 0), 0);
@@ -117,16 +117,16 @@ static void test_select(void **state)
 static void test_join(void **state)
 {
     /* One object in slices 3, 4 and 6, another beside it in 4, a third far away in slice 20. */
-    lam_detection list[] = {detection(2, 0.5f, 4), detection(0, 0.6f, 3),  detection(50, 0.9f, 4),
+    lam_detected list[] = {detection(2, 0.5f, 4), detection(0, 0.6f, 3),  detection(50, 0.9f, 4),
                             detection(3, 0.8f, 6), detection(3, 0.1f, 20), detection(4, 0.4f, 6)};
     size_t owner[6], found;
-    lam_finding findings[6];
+    lam_joined findings[6];
     lam_error err;
     (void)state;
     assert_ok(lam_detect_join(list, 6, 0.3, 1, owner, findings, &found, &err), err);
     assert_int_equal(found, 4);
     assert_int_equal(findings[0].best, 2);
-    const lam_finding *object = &findings[1];
+    const lam_joined *object = &findings[1];
     assert_int_equal(object->first_slice, 3);
     assert_int_equal(object->last_slice, 6);
     assert_int_equal(object->slices, 3);

@@ -1,4 +1,4 @@
-#include "core/rnn/box.h"
+#include "core/rnn/rect.h"
 
 #include <math.h>
 
@@ -21,28 +21,28 @@ static struct overlap overlap_of(double a0, double a1, double b0, double b1)
     return o;
 }
 
-static struct overlap horizontal(const lam_box *a, const lam_box *b)
+static struct overlap horizontal(const lam_rect *a, const lam_rect *b)
 {
     return overlap_of(a->x, (double)a->x + a->width, b->x, (double)b->x + b->width);
 }
 
-static struct overlap vertical(const lam_box *a, const lam_box *b)
+static struct overlap vertical(const lam_rect *a, const lam_rect *b)
 {
     return overlap_of(a->y, (double)a->y + a->height, b->y, (double)b->y + b->height);
 }
 
-static double area(const lam_box *box)
+static double area(const lam_rect *box)
 {
     return (double)box->width * box->height;
 }
 
-double lam_box_iou(const lam_box *a, const lam_box *b)
+double lam_rect_iou(const lam_rect *a, const lam_rect *b)
 {
     double both = horizontal(a, b).both * vertical(a, b).both, all = area(a) + area(b) - both;
     return all > 0 ? both / all : 0;
 }
 
-double lam_box_giou(const lam_box *a, const lam_box *b, double gradient[4])
+double lam_rect_giou(const lam_rect *a, const lam_rect *b, double gradient[4])
 {
     struct overlap h = horizontal(a, b), v = vertical(a, b);
     double both = h.both * v.both, all = area(a) + area(b) - both, hull = h.hull * v.hull;
@@ -60,9 +60,9 @@ double lam_box_giou(const lam_box *a, const lam_box *b, double gradient[4])
     return both / all - 1 + all / hull;
 }
 
-lam_box lam_box_clip(const lam_box *box, double width, double height)
+lam_rect lam_rect_clip(const lam_rect *box, double width, double height)
 {
     double left = fmin(fmax(box->x, 0), width), right = fmin(fmax((double)box->x + box->width, 0), width);
     double top = fmin(fmax(box->y, 0), height), bottom = fmin(fmax((double)box->y + box->height, 0), height);
-    return (lam_box){(float)left, (float)top, (float)(right - left), (float)(bottom - top)};
+    return (lam_rect){(float)left, (float)top, (float)(right - left), (float)(bottom - top)};
 }
