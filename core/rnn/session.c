@@ -172,7 +172,9 @@ static void plan_values(lam_session *session)
         int made = v == 0 ? -1 : v - 1;
         int undone = 2 * n - 1 - made; /* the step at which its maker runs backward */
         /* A layer's scratch lives during its step; so do its output and what it reads. */
-        *value_item(session, v) = (lam_arena_item){bytes, made, training ? undone : value->last_use, 0};
+        /* The caller may look at the output after the pass back. */
+        int last = !training ? value->last_use : v == session->network->output ? 2 * n : undone;
+        *value_item(session, v) = (lam_arena_item){bytes, made, last, 0};
         *gradient_item(session, v) = (lam_arena_item){0};
         if (training) {
             /* The output's gradient is written between the passes. */

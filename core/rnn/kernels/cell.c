@@ -30,7 +30,7 @@ static lam_status check(const lam_cell_spec *spec, const lam_cell_weights *weigh
         return lam_fail(err, LAM_E_INVALID,
                         "a cell of input %zu and hidden %zu is not possible: sizes are 1 to %d", spec->input,
                         spec->hidden, CELL_SIZE_MAX);
-    if ((unsigned)spec->activation > LAM_CELL_IDENTITY)
+    if ((unsigned)spec->activation > LAM_CELL_SOFTMAX)
         return lam_fail(err, LAM_E_INVALID, "unknown cell activation %d", (int)spec->activation);
     if (spec->activation != LAM_CELL_TANH && spec->kind != LAM_CELL_ELMAN)
         return lam_fail(err, LAM_E_INVALID, "only an Elman cell has a choice of activation");

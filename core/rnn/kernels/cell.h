@@ -41,7 +41,8 @@ typedef enum lam_cell_activation {
     LAM_CELL_TANH,
     LAM_CELL_RELU,
     LAM_CELL_SIGMOID,
-    LAM_CELL_IDENTITY
+    LAM_CELL_IDENTITY,
+    LAM_CELL_SOFTMAX /* over the units */
 } lam_cell_activation;
 
 typedef struct lam_cell_spec {
@@ -109,6 +110,11 @@ typedef struct lam_sweep {
      * c only for LSTM. */
     const float *h0, *c0;
     float *h_last, *c_last;
+
+    /* Recurrent dropout: factors [outer·inner, hidden] on the h that W_h multiplies, one set for all steps of
+     * a line (Gal, Ghahramani 2016); the state itself is not touched. NULL: none. Float32 cells with a W_h
+     * only, and not with reset_before. */
+    const float *mask;
 
     /* Valid positions of each line, or NULL for all. At t >= lengths[l] the state is kept and y is 0, so that
      * a reversed sweep starts at the line's last valid position (as PyTorch's packed sequences do). */

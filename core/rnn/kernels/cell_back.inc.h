@@ -86,6 +86,7 @@ INLINE void elman_back_unit(const lam_step_back *s, size_t j, size_t unit)
         d = d * d_sigmoid(y);
         break;
     case LAM_CELL_IDENTITY:
+    case LAM_CELL_SOFTMAX: /* not through here */
         break;
     }
     vf_store(t, d);

@@ -158,6 +158,7 @@ INLINE vf elman_activation(const vf_constants *k, lam_cell_activation f, vf a)
     case LAM_CELL_SIGMOID:
         return vf_gate(k, a);
     case LAM_CELL_IDENTITY:
+    case LAM_CELL_SOFTMAX: /* the sweep takes it over whole rows */
         break;
     }
     return a;

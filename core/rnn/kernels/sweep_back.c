@@ -135,6 +135,42 @@ static void pass_ended(const back_block *b, lam_step_back *s, size_t t, bool res
     }
 }
 
+/* d = y·(dh - Σ y·dh) in place of the Elman cell's y. */
+static void back_softmax(const lam_step_back *s)
+{
+    size_t hidden = s->cell->spec.hidden;
+    for (size_t j = 0; j < s->lines; j++) {
+        float *y = s->trace + s->rows[j] * s->trace_width, *dh = s->dh + j * s->stride;
+        for (size_t u = 0; u < hidden && s->dy; u++)
+            dh[u] += s->dy[s->rows[j] * s->lddy + u];
+        float sum = s->cell->forms->dot(hidden, y, dh);
+        for (size_t u = 0; u < hidden; u++)
+            y[u] *= dh[u] - sum;
+        memset(y + hidden, 0, (s->stride - hidden) * sizeof *y);
+        memset(dh, 0, s->stride * sizeof *dh);
+    }
+}
+
+/* Recurrent dropout: the weights saw masked states, and what goes back through them is masked. */
+static void mask_states(const back_block *b, const lam_step_back *s)
+{
+    const float *mask = b->sweep->mask + b->first * s->cell->spec.hidden;
+    size_t hidden = s->cell->spec.hidden,
+           column = lam_trace_columns_of(&s->cell->spec)->h_right[0] * s->cell->padded;
+    for (size_t j = 0; j < b->lines; j++)
+        for (size_t u = 0; u < hidden; u++)
+            s->trace[s->rows[j] * s->trace_width + column + u] *= mask[j * hidden + u];
+}
+
+static void add_masked(const back_block *b)
+{
+    size_t hidden = b->sweep->cell->spec.hidden, stride = b->sweep->cell->padded;
+    const float *mask = b->sweep->mask + b->first * hidden;
+    for (size_t j = 0; j < b->lines; j++)
+        for (size_t u = 0; u < hidden; u++)
+            b->dh[j * stride + u] += b->drh[j * stride + u] * mask[j * hidden + u];
+}
+
 static void back_step(const back_block *b, lam_step_back *s, size_t t)
 {
     const lam_cell *cell = b->sweep->cell;
@@ -150,13 +186,20 @@ static void back_step(const back_block *b, lam_step_back *s, size_t t)
         forms->back_reset(s, b->drh);
     } else if (cell->spec.peephole) {
         forms->back_peephole(s);
+    } else if (cell->spec.activation == LAM_CELL_SOFTMAX) {
+        back_softmax(s);
     } else {
         forms->back[cell->spec.kind](s);
     }
     if (lengths)
         pass_ended(b, s, t, false);
-    if (columns->h_count)
+    if (columns->h_count && b->sweep->mask) {
+        mask_states(b, s);
+        through_weights(b, &cell->h_back, s->rows, columns->h_first, drh, cell->padded, NULL, false);
+        add_masked(b);
+    } else if (columns->h_count) {
         through_weights(b, &cell->h_back, s->rows, columns->h_first, dh, cell->padded, NULL, true);
+    }
     if (b->grad->dx)
         through_weights(b, &cell->x_back, s->rows, 0, (lam_matrix){b->grad->dx, b->grad->lddx},
                         cell->spec.input, s->rows, b->grad->add_dx);

@@ -66,6 +66,7 @@ typedef struct block {
     size_t first, lines, project; /* project: steps a chunk, 0 when fused or given */
     size_t *rows, *project_rows;
     float *h[2], *c[2], *g, *scratch;
+    float *masked;               /* recurrent dropout: h as the product sees it */
     float *pairs_h[2], *pairs_x; /* bf16: operands of the products */
 } block;
 
@@ -92,6 +93,7 @@ static size_t block_layout(block *b, const lam_sweep *sweep, size_t lines, void 
     }
     b->g = sweep_take(&at, b->project * cell->gates * states);
     b->scratch = sweep_take(&at, cell->spec.reset_before ? 3 * states : 0);
+    b->masked = sweep_take(&at, sweep->mask ? states : 0);
     size_t x_rows = cell->forms->bf16 && !sweep->g ? (b->project ? b->project : 1) * lines : 0;
     b->pairs_x = sweep_take(&at, x_rows * pairs_of(cell->spec.input) * sizeof(float));
     for (int i = 0; i < 2; i++)
@@ -242,11 +244,38 @@ static size_t sweep_bytes(const lam_sweep *sweep)
     return rows * ((sweep->g ? sweep->ldg : sweep->ldx) + (sweep->y ? sweep->ldy : 0)) * sizeof(float);
 }
 
+static const float *mask_state(const block *b, const float *h)
+{
+    const lam_sweep *sweep = b->sweep;
+    size_t hidden = sweep->cell->spec.hidden, stride = sweep->cell->padded;
+    for (size_t j = 0; j < b->lines; j++)
+        for (size_t u = 0; u < hidden; u++)
+            b->masked[j * stride + u] = h[j * stride + u] * sweep->mask[(b->first + j) * hidden + u];
+    return b->masked;
+}
+
+/* The Elman cell's softmax needs the sums of all units, so it follows the step. */
+static void soften(const block *b, const lam_step *s)
+{
+    const lam_sweep *sweep = b->sweep;
+    size_t hidden = sweep->cell->spec.hidden, bytes = hidden * sizeof(float);
+    for (size_t j = 0; j < b->lines; j++) {
+        float *h = s->h_next + j * s->stride;
+        lam_forms_get()->softmax(hidden, h, h); /* the bf16 form has steps only */
+        if (s->h_operand_next)
+            sweep->cell->forms->to_bf16(s->stride, h, s->h_operand_next + j * s->h_stride);
+        if (sweep->y)
+            memcpy(sweep->y + s->rows[j] * sweep->ldy, h, bytes);
+        if (s->trace)
+            memcpy(s->trace + s->rows[j] * s->trace_width, h, bytes);
+    }
+}
+
 /* What the recurrent product reads at this step. */
 static void set_operands(const block *b, lam_step *s, size_t step)
 {
     bool bf16 = b->sweep->cell->forms->bf16;
-    s->h_operand = bf16 ? b->pairs_h[step % 2] : s->h;
+    s->h_operand = bf16 ? b->pairs_h[step % 2] : b->sweep->mask ? mask_state(b, s->h) : s->h;
     s->h_operand_next = bf16 ? b->pairs_h[1 - step % 2] : NULL;
     s->h_stride = bf16 ? pairs_of(b->sweep->cell->padded) : s->stride;
 }
@@ -286,6 +315,8 @@ static void run_block(block *b)
         if (far && step + 1 < sweep->lines.steps)
             prefetch_rows(b, stride);
         run_step(&s);
+        if (cell->spec.activation == LAM_CELL_SOFTMAX)
+            soften(b, &s);
         if (sweep->lengths)
             hold_ended(b, &s, sweep_time(sweep, step));
         for (size_t j = 0; j < b->lines; j++)

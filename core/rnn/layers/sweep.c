@@ -15,6 +15,7 @@
 #include "core/rnn/layers/kinds.h"
 #include "core/rnn/layers/linear.h"
 #include "core/rnn/options.h"
+#include "core/rnn/random.h"
 
 enum { MAX_DIRECTIONS = 8, MAX_UNITS = 4096 };
 
@@ -23,7 +24,8 @@ struct sweep_options {
     int directions;
     int axis[MAX_DIRECTIONS]; /* 0: the first after the batch */
     bool reverse[MAX_DIRECTIONS];
-    bool last; /* only the last state of each line; its axis is gone from the result */
+    bool last;      /* only the last state of each line; its axis is gone from the result */
+    double dropout; /* rate of the recurrent dropout */
     int weight_ih, weight_hh, bias_ih, bias_hh, peephole; /* parameter numbers, -1: none */
 };
 
@@ -79,7 +81,7 @@ static lam_status read_cell(const lam_layer *layer, struct sweep_options *option
                             lam_error *err)
 {
     static const char *const kinds[] = {"elman", "lstm", "gru", "light", NULL};
-    static const char *const activations[] = {"tanh", "relu", "sigmoid", "linear", NULL};
+    static const char *const activations[] = {"tanh", "relu", "sigmoid", "linear", "softmax", NULL};
     int kind, activation;
     int64_t units;
     lam_cell_spec spec = {.input = (size_t)lam_shape_channels(&layer->in[0].shape), .trainable = true};
@@ -88,7 +90,8 @@ static lam_status read_cell(const lam_layer *layer, struct sweep_options *option
         (status = lam_jv_need_integer(json, "units", 1, MAX_UNITS, &units, err)) ||
         (status = lam_options_choice(json, "activation", activations, 0, &activation, err)) ||
         (status = lam_options_bool(json, "reset_before", false, &spec.reset_before, err)) ||
-        (status = lam_options_bool(json, "peephole", false, &spec.peephole, err)))
+        (status = lam_options_bool(json, "peephole", false, &spec.peephole, err)) ||
+        (status = lam_options_number(json, "recurrent_dropout", 0, 0, 0.99, &options->dropout, err)))
         return status;
     spec.kind = (lam_cell_kind)kind;
     spec.activation = (lam_cell_activation)activation;
@@ -97,6 +100,11 @@ static lam_status read_cell(const lam_layer *layer, struct sweep_options *option
         (spec.activation != LAM_CELL_TANH && spec.kind != LAM_CELL_ELMAN))
         return lam_fail(err, LAM_E_INVALID,
                         "`reset_before` is for gru, `peephole` for lstm, `activation` for elman");
+    if (options->dropout > 0 && (spec.reset_before || spec.kind == LAM_CELL_LIGHT))
+        return lam_fail(
+            err, LAM_E_INVALID,
+            "`recurrent_dropout` is for cells whose recurrent product takes h: not for light, not with "
+            "`reset_before`");
     options->spec = spec;
     return LAM_OK;
 }
@@ -286,7 +294,7 @@ static lam_lines lines_along(const lam_shape *shape, int axis)
 }
 
 /* Dense states [lines, hidden] of one direction, in scratch. */
-enum state { STATE_LAST, STATE_H, STATE_C, STATE_D_H, STATE_D_C, STATES };
+enum state { STATE_LAST, STATE_H, STATE_C, STATE_D_H, STATE_D_C, STATE_MASK, STATES };
 
 /* How the layer's memory is divided; the same for measuring and for running. All counts in floats. */
 struct sweep_layout {
@@ -324,7 +332,8 @@ static struct sweep_layout lay_out(const lam_layer *layer, const lam_sweep *swee
     size_t workspace = lam_sweeps_workspace(sweeps, (size_t)options->directions, pool, backward);
     layout.trace = round_up(layout.rows * lam_cell_trace_width(&options->spec));
     layout.projection = round_up(layout.rows * layout.width);
-    layout.states = options->last || layer->inputs > 1 ? round_up(layout.lines * options->spec.hidden) : 0;
+    bool states = options->last || layer->inputs > 1 || options->dropout > 0;
+    layout.states = states ? round_up(layout.lines * options->spec.hidden) : 0;
     layout.kernel = round_up((workspace + sizeof(float) - 1) / sizeof(float));
     return layout;
 }
@@ -338,8 +347,10 @@ static void measure(const lam_layer *layer, const void *packed, const lam_shape 
     size_t directions = (size_t)options->directions;
     (void)out, (void)mode;
     describe(options, packed, in[0], sweeps);
-    for (size_t d = 0; d < directions; d++)
+    for (size_t d = 0; d < directions; d++) {
         sweeps[d].g = &given;
+        sweeps[d].mask = options->dropout > 0 ? &given : NULL;
+    }
     struct sweep_layout fore = lay_out(layer, sweeps, in[0], pool, false);
     struct sweep_layout back = lay_out(layer, sweeps, in[0], pool, true);
     needs->saved = directions * back.trace * sizeof(float);
@@ -368,7 +379,18 @@ static void give_states(const struct sweep_layout *layout, size_t hidden, const 
             columns[l * stride + u] = (add ? columns[l * stride + u] : 0) + states[l * hidden + u];
 }
 
-/* What forward and backward share: masks and initial states. */
+/* The factors of recurrent dropout: a function of the pass's key, so that backward finds them again. */
+static void draw_mask(const lam_layer_run *run, size_t count, int direction, float *mask)
+{
+    const struct sweep_options *options = run->layer->options;
+    uint32_t threshold = (uint32_t)(options->dropout * 4294967295.0);
+    float scale = (float)(1 / (1 - options->dropout));
+    uint64_t key = lam_random_mix(run->key, (uint64_t)direction);
+    for (size_t i = 0; i < count; i++)
+        mask[i] = (uint32_t)(lam_random_mix(key, i) >> 32) >= threshold ? scale : 0;
+}
+
+/* What forward and backward share: ends of sequences, initial states, masks of dropout. */
 static void aim_initial(const lam_layer_run *run, const struct sweep_layout *layout, float *projection,
                         lam_sweep sweeps[MAX_DIRECTIONS])
 {
@@ -377,6 +399,11 @@ static void aim_initial(const lam_layer_run *run, const struct sweep_layout *lay
     for (int d = 0; d < options->directions; d++) {
         float *h = state_of(layout, projection, d, STATE_H), *c = state_of(layout, projection, d, STATE_C);
         sweeps[d].lengths = run->in_shape[0]->rank == 3 ? run->lengths : NULL;
+        if (run->training && options->dropout > 0) {
+            float *mask = state_of(layout, projection, d, STATE_MASK);
+            draw_mask(run, sweeps[d].lines.outer * sweeps[d].lines.inner * hidden, d, mask);
+            sweeps[d].mask = mask;
+        }
         if (run->layer->inputs > 1) {
             take_states(layout, hidden, run->in[1] + (size_t)d * hidden, stride, h);
             sweeps[d].h0 = h;
@@ -485,8 +512,8 @@ static void backward(const lam_layer_run *run)
     give_initial(run, &layout, projection);
 }
 
-static const char *const members[] = {"cell",         "units",    "directions", "return",
-                                      "reset_before", "peephole", "activation", NULL};
+static const char *const members[] = {"cell",     "units",      "directions",        "return", "reset_before",
+                                      "peephole", "activation", "recurrent_dropout", NULL};
 
 const lam_layer_kind lam_layer_sweep = {
     .name = "sweep",

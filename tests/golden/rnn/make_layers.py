@@ -429,7 +429,7 @@ def cases():
         {"name": "sweep", "kind": "conv_lstm", "units": 3, "directions": ["x+", "x-"], "from": ["input", "h", "c"]},
     ]
     # the Elman network as it is written: y = g(W_hy h + b_y)
-    for f, g in (("tanh", "softmax"), ("sigmoid", "sigmoid"), ("relu", "tanh"), ("linear", "relu")):
+    for f, g in (("tanh", "softmax"), ("sigmoid", "sigmoid"), ("relu", "tanh"), ("linear", "relu"), ("softmax", "linear")):
         yield "elman_output_%s_%s" % (f, g), (2, 5, 3), [
             dict(name="state", kind="sweep", cell="elman", units=6, activation=f),
             dict(name="output", kind="dense", units=4, activation=g),
@@ -448,6 +448,10 @@ def build():
             net.lengths = torch.tensor([6, 1, 4, 5])
             tensors[name + "/lengths"] = net.lengths
         x = torch.randn(*shape, dtype=torch.float64).float().double().requires_grad_()
+        y = net(x)
+        # what is stored as gradients is the derivative of what is stored as output
+        torch.autograd.gradcheck(lambda x, *_: net(x), (x, *net.parameters.values()), eps=1e-6, atol=1e-6, rtol=1e-6)
+        net.statistics.clear()
         y = net(x)
         dy = torch.randn(y.shape, dtype=torch.float64).float().double()
         y.backward(dy)

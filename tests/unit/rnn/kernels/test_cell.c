@@ -17,9 +17,10 @@
 typedef struct problem {
     lam_cell_spec spec;
     lam_lines lines;
-    bool reverse, given_state, masked, projected;
+    bool reverse, given_state, masked, projected, dropped;
     size_t rows, count, gates;
     double *w_x, *w_h, *b_x, *b_h, *peep, *x, *h0, *c0;
+    float *factors; /* of recurrent dropout */
     uint32_t *lengths;
     float *seed_y, *seed_h, *seed_c; /* the loss is Σ seed·output */
     double *y, *h, *c;
@@ -59,6 +60,9 @@ static void problem_init(problem *p, unsigned seed)
     p->lengths = malloc(p->count * sizeof *p->lengths);
     for (size_t i = 0; i < p->count; i++)
         p->lengths[i] = (uint32_t)((i * 7 + 3) % (p->lines.steps + 1));
+    p->factors = malloc(p->count * hidden * sizeof *p->factors);
+    for (size_t i = 0; i < p->count * hidden; i++)
+        p->factors[i] = i * 5 % 8 < 3 ? 0 : 1.6f;
     p->seed_y = random_floats(&seed, p->rows * hidden, 1.0f);
     p->seed_h = random_floats(&seed, p->count * hidden, 1.0f);
     p->seed_c = random_floats(&seed, p->count * hidden, 1.0f);
@@ -70,7 +74,7 @@ static void problem_init(problem *p, unsigned seed)
 static void problem_done(problem *p)
 {
     void *all[] = {p->w_x,     p->w_h,    p->b_x,    p->b_h,    p->peep, p->x, p->h0, p->c0,
-                   p->lengths, p->seed_y, p->seed_h, p->seed_c, p->y,    p->h, p->c};
+                   p->lengths, p->seed_y, p->seed_h, p->seed_c, p->y,    p->h, p->c,  p->factors};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         free(all[i]);
 }
@@ -113,6 +117,15 @@ static double activation(lam_cell_activation f, double v)
     }
 }
 
+static void soften(size_t n, double *values)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++)
+        sum += values[i] = exp(values[i]);
+    for (size_t i = 0; i < n; i++)
+        values[i] /= sum;
+}
+
 static void reference_lstm(const problem *p, const double *x, const double *h, double *c, size_t u,
                            double *out)
 {
@@ -130,35 +143,39 @@ static void reference_lstm(const problem *p, const double *x, const double *h, d
     *out = sigmoid(a[3]) * tanh(c[u]);
 }
 
-static void reference_step(const problem *p, const double *x, const double *h, double *c, double *out)
+/* `seen` is h as the recurrent product sees it. */
+static void reference_step(const problem *p, const double *x, const double *h, const double *seen, double *c,
+                           double *out)
 {
     size_t hidden = p->spec.hidden;
     double *rh = calloc(hidden, sizeof *rh);
     for (size_t u = 0; u < hidden; u++)
-        rh[u] = p->spec.kind == LAM_CELL_GRU ? sigmoid(part_x(p, 0, u, x) + part_h(p, 0, u, h)) * h[u] : 0;
+        rh[u] = p->spec.kind == LAM_CELL_GRU ? sigmoid(part_x(p, 0, u, x) + part_h(p, 0, u, seen)) * h[u] : 0;
     for (size_t u = 0; u < hidden; u++) {
         switch (p->spec.kind) {
         case LAM_CELL_ELMAN:
-            out[u] = activation(p->spec.activation, part_x(p, 0, u, x) + part_h(p, 0, u, h));
+            out[u] = activation(p->spec.activation, part_x(p, 0, u, x) + part_h(p, 0, u, seen));
             break;
         case LAM_CELL_LSTM:
-            reference_lstm(p, x, h, c, u, &out[u]);
+            reference_lstm(p, x, seen, c, u, &out[u]);
             break;
         case LAM_CELL_GRU: {
-            double r = sigmoid(part_x(p, 0, u, x) + part_h(p, 0, u, h));
-            double z = sigmoid(part_x(p, 1, u, x) + part_h(p, 1, u, h));
+            double r = sigmoid(part_x(p, 0, u, x) + part_h(p, 0, u, seen));
+            double z = sigmoid(part_x(p, 1, u, x) + part_h(p, 1, u, seen));
             double n = p->spec.reset_before ? tanh(part_x(p, 2, u, x) + part_h(p, 2, u, rh))
-                                            : tanh(part_x(p, 2, u, x) + r * part_h(p, 2, u, h));
+                                            : tanh(part_x(p, 2, u, x) + r * part_h(p, 2, u, seen));
             out[u] = (1 - z) * n + z * h[u];
             break;
         }
         case LAM_CELL_LIGHT: {
-            double z = sigmoid(part_x(p, 1, u, x) + part_h(p, 1, u, h));
-            out[u] = h[u] + z * (part_x(p, 0, u, x) + part_h(p, 0, u, h) - h[u]);
+            double z = sigmoid(part_x(p, 1, u, x) + part_h(p, 1, u, seen));
+            out[u] = h[u] + z * (part_x(p, 0, u, x) + part_h(p, 0, u, seen) - h[u]);
             break;
         }
         }
     }
+    if (p->spec.activation == LAM_CELL_SOFTMAX)
+        soften(hidden, out);
     free(rh);
 }
 
@@ -166,7 +183,7 @@ static void reference_step(const problem *p, const double *x, const double *h, d
 static double reference(problem *p)
 {
     size_t hidden = p->spec.hidden, steps = p->lines.steps, inner = p->lines.inner;
-    double loss = 0, *out = calloc(hidden, sizeof *out);
+    double loss = 0, *out = calloc(hidden, sizeof *out), *seen = calloc(hidden, sizeof *seen);
     for (size_t line = 0; line < p->count; line++) {
         double *h = p->h + line * hidden, *c = p->c + line * hidden;
         for (size_t u = 0; u < hidden; u++) {
@@ -178,7 +195,9 @@ static double reference(problem *p)
                    row = (line / inner * steps + t) * inner + line % inner;
             bool ended = p->masked && t >= p->lengths[line];
             if (!ended) {
-                reference_step(p, p->x + row * p->spec.input, h, c, out);
+                for (size_t u = 0; u < hidden; u++)
+                    seen[u] = p->dropped ? h[u] * p->factors[line * hidden + u] : h[u];
+                reference_step(p, p->x + row * p->spec.input, h, seen, c, out);
                 memcpy(h, out, hidden * sizeof *h);
             }
             for (size_t u = 0; u < hidden; u++) {
@@ -193,6 +212,7 @@ static double reference(problem *p)
         }
     }
     free(out);
+    free(seen);
     return loss;
 }
 
@@ -263,6 +283,7 @@ static void ours_init(const problem *p, ours *o, lam_pool *pool, bool train)
                            .c_last = lstm ? o->c : NULL,
                            .h0 = p->given_state ? o->h0 : NULL,
                            .c0 = p->given_state && lstm ? o->c0 : NULL,
+                           .mask = p->dropped ? p->factors : NULL,
                            .lengths = p->masked ? p->lengths : NULL};
     if (p->projected)
         ours_project(p, o);
@@ -300,6 +321,7 @@ static const lam_cell_spec specs[] = {
     {.kind = LAM_CELL_ELMAN, .activation = LAM_CELL_RELU},
     {.kind = LAM_CELL_ELMAN, .activation = LAM_CELL_SIGMOID},
     {.kind = LAM_CELL_ELMAN, .activation = LAM_CELL_IDENTITY},
+    {.kind = LAM_CELL_ELMAN, .activation = LAM_CELL_SOFTMAX},
     {.kind = LAM_CELL_LSTM},
     {.kind = LAM_CELL_LSTM, .peephole = true},
     {.kind = LAM_CELL_GRU},
@@ -487,6 +509,24 @@ static void test_backward_options(void **state)
     }
 }
 
+static void test_recurrent_dropout(void **state)
+{
+    (void)state;
+    for (size_t spec = 0; spec < SPECS; spec++) {
+        for (size_t i = 0; i < 16 && specs[spec].kind != LAM_CELL_LIGHT && !specs[spec].reset_before; i++) {
+            problem p = problem_of(spec, 2, 3 + i, (lam_lines){1, 4, 3});
+            p.dropped = true;
+            p.reverse = i & 1;
+            p.masked = i & 2;
+            p.given_state = i & 4;
+            p.projected = i & 8;
+            check_forward(p, NULL);
+            p.spec.hidden = 3;
+            check_backward(p, NULL);
+        }
+    }
+}
+
 /* bfloat16 products: 8 bits of mantissa in weights, inputs and states, so 2e-2 on outputs of order 1. */
 static void check_bf16(problem p)
 {
@@ -555,6 +595,7 @@ static int run(void)
         cmocka_unit_test(test_nan_stays_in_its_line),
         cmocka_unit_test(test_backward),
         cmocka_unit_test(test_backward_options),
+        cmocka_unit_test(test_recurrent_dropout),
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_bad_specs_are_refused),
     };
