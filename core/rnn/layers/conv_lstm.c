@@ -15,66 +15,28 @@
 #include "core/rnn/layers/kinds.h"
 #include "core/rnn/layers/linear.h"
 #include "core/rnn/layers/patches.h"
-#include "core/rnn/options.h"
+#include "core/rnn/layers/steps.h"
 
-enum { WEIGHT, BIAS, MAX_UNITS = 4096, DIRECTIONS = 2, TILE_FLOATS = 1 << 17 };
+enum { WEIGHT, BIAS, TILE_FLOATS = 1 << 17 };
 
 struct conv_lstm_options {
+    lam_steps_options steps;
     lam_window window; /* over all axes but the swept one */
-    int axis;          /* swept; 0: the first after the batch */
-    int directions;
-    bool reverse[DIRECTIONS];
-    bool last;
-    int64_t inputs, units;
 };
 
 struct conv_lstm_packed {
-    lam_linear linear[DIRECTIONS]; /* [4·H, taps × (channels + H)] */
+    lam_linear linear[LAM_STEPS_DIRECTIONS]; /* [4·H, taps × (channels + H)] */
     int directions;
     float matrix[]; /* of one direction */
 };
 
 /* ---- options ---- */
 
-/* Without the swept axis. */
-static void drop_axis(lam_signature *signature, int axis)
-{
-    for (int i = axis; i < signature->shape.rank - 2; i++) {
-        signature->shape.dim[i + 1] = signature->shape.dim[i + 2];
-        memcpy(signature->axis[i], signature->axis[i + 1], LAM_AXIS_NAME);
-    }
-    signature->shape.rank--;
-}
-
-static lam_status read_directions(const lam_layer *layer, struct conv_lstm_options *options,
-                                  const lam_jv *json, lam_error *err)
-{
-    const lam_jv *list = lam_jv_get(json, "directions");
-    size_t count = lam_jv_count(list);
-    if (!lam_jv_is(list, LAM_JSON_ARRAY) || count < 1 || count > DIRECTIONS)
-        return lam_fail(err, LAM_E_INVALID, "`directions` must be a list of 1 or 2, such as \"t+\", \"t-\"");
-    for (size_t i = 0; i < count; i++) {
-        const char *text = lam_jv_text(lam_jv_at(list, i), "");
-        size_t length = strlen(text);
-        char sign = length ? text[length - 1] : 0;
-        int axis = sign == '+' || sign == '-' ? lam_signature_axis(&layer->in[0], text, length - 1) : -1;
-        if (axis < 0)
-            return lam_fail(err, LAM_E_INVALID,
-                            "`directions`: '%.16s' is not an axis name followed by + or -", text);
-        options->reverse[i] = sign == '-';
-        if (i > 0 && (axis != options->axis || options->reverse[i] == options->reverse[0]))
-            return lam_fail(err, LAM_E_INVALID, "two `directions` must be the two of one axis");
-        options->axis = axis;
-    }
-    options->directions = (int)count;
-    return LAM_OK;
-}
-
 static lam_status read_window(const lam_layer *layer, struct conv_lstm_options *options, const lam_jv *json,
                               lam_error *err)
 {
     lam_layer step = *layer;
-    drop_axis(&step.in[0], options->axis);
+    lam_signature_drop_axis(&step.in[0], options->steps.axis);
     lam_status status = lam_window_read(&step, json, 3, 1, &options->window, err);
     for (int i = 0; i < 3 && status == LAM_OK; i++) {
         if (options->window.kernel[i] % 2 == 0)
@@ -87,79 +49,55 @@ static lam_status read_window(const lam_layer *layer, struct conv_lstm_options *
 /* Uniform as PyTorch's convolution; bias 0 but 1 for the forget gate. */
 static void declare_parameters(lam_layer *layer, const struct conv_lstm_options *options)
 {
-    int64_t wide = options->inputs + options->units, directions = options->directions;
+    int64_t wide = options->steps.inputs + options->steps.units, directions = options->steps.directions;
     double bound = 1 / sqrt((double)(wide * options->window.taps));
-    lam_layer_declare(layer, "weight", LAM_INIT_UNIFORM, bound, 3, directions, 4 * options->units, wide);
+    lam_layer_declare(layer, "weight", LAM_INIT_UNIFORM, bound, 3, directions, 4 * options->steps.units,
+                      wide);
     lam_shape *shape = &layer->parameters[WEIGHT].shape;
     for (int i = 3 - options->window.axes; i < 3; i++)
         shape->dim[shape->rank++] = options->window.kernel[i];
-    lam_layer_declare(layer, "bias", LAM_INIT_FORGET, 0, 2, directions, 4 * options->units);
+    lam_layer_declare(layer, "bias", LAM_INIT_FORGET, 0, 2, directions, 4 * options->steps.units);
 }
 
 static lam_status setup(lam_layer *layer, const lam_jv *json, lam_error *err)
 {
-    static const char *const returns[] = {"sequence", "last", NULL};
     struct conv_lstm_options *options = layer->options;
-    int result;
     lam_status status;
-    options->inputs = lam_shape_channels(&layer->in[0].shape);
-    if ((status = read_directions(layer, options, json, err)) ||
-        (status = read_window(layer, options, json, err)) ||
-        (status = lam_jv_need_integer(json, "units", 1, MAX_UNITS, &options->units, err)) ||
-        (status = lam_options_choice(json, "return", returns, 0, &result, err)))
+    if ((status = lam_steps_read(layer, json, &options->steps, err)) ||
+        (status = read_window(layer, options, json, err)))
         return status;
-    if ((options->inputs + options->units) * options->window.taps > LAM_MAX_CHANNELS)
+    if ((options->steps.inputs + options->steps.units) * options->window.taps > LAM_MAX_CHANNELS)
         return lam_fail(err, LAM_E_LIMIT, "a patch has more than %d values", LAM_MAX_CHANNELS);
-    for (int k = 1; k < layer->inputs; k++)
-        if (layer->in[k].shape.rank != layer->in[0].shape.rank - 1 ||
-            lam_shape_channels(&layer->in[k].shape) != options->directions * options->units)
-            return lam_fail(
-                err, LAM_E_INVALID,
-                "an initial state has one axis less than the input, and directions × units channels");
-    options->last = result == 1;
     declare_parameters(layer, options);
-    layer->out.shape.dim[layer->out.shape.rank - 1] = options->directions * options->units;
-    if (options->last)
-        drop_axis(&layer->out, options->axis);
     return LAM_OK;
 }
 
 static lam_status shape(const lam_layer *layer, const lam_shape *const *in, lam_shape *out, lam_error *err)
 {
     const struct conv_lstm_options *options = layer->options;
-    char want[LAM_SHAPE_TEXT], have[LAM_SHAPE_TEXT];
-    lam_signature sequence = {.shape = *in[0]}, state;
-    sequence.shape.dim[sequence.shape.rank - 1] = options->directions * options->units;
-    state = sequence;
-    drop_axis(&state, options->axis);
-    for (int k = 1; k < layer->inputs; k++)
-        if (!lam_shape_equal(in[k], &state.shape))
-            return lam_fail(err, LAM_E_INVALID, "an initial state is %s, it must be %s",
-                            lam_shape_text(in[k], have), lam_shape_text(&state.shape, want));
-    *out = options->last ? state.shape : sequence.shape;
-    return LAM_OK;
+    return lam_steps_shape(layer, &options->steps, in, out, err);
 }
 
 /* ---- weights ---- */
 
 static int64_t matrix_floats(const struct conv_lstm_options *options)
 {
-    return 4 * options->units * (options->inputs + options->units) * options->window.taps;
+    return 4 * options->steps.units * (options->steps.inputs + options->steps.units) * options->window.taps;
 }
 
 static const float *order_weights(const struct conv_lstm_options *options, const float *const *parameters,
                                   int d, float *matrix)
 {
-    lam_kernel_to_matrix(4 * options->units, options->inputs + options->units, options->window.taps,
-                         parameters[WEIGHT] + d * matrix_floats(options), matrix);
-    return parameters[BIAS] + d * 4 * options->units;
+    lam_kernel_to_matrix(4 * options->steps.units, options->steps.inputs + options->steps.units,
+                         options->window.taps, parameters[WEIGHT] + d * matrix_floats(options), matrix);
+    return parameters[BIAS] + d * 4 * options->steps.units;
 }
 
 static void repack(const lam_layer *layer, const float *const *parameters, void *memory)
 {
     const struct conv_lstm_options *options = layer->options;
     struct conv_lstm_packed *packed = memory;
-    for (int d = 0; d < options->directions; d++) {
+    for (int d = 0; d < options->steps.directions; d++) {
         const float *bias = order_weights(options, parameters, d, packed->matrix);
         lam_linear_update(&packed->linear[d], packed->matrix, bias);
     }
@@ -176,15 +114,15 @@ static void discard(void *memory)
 static lam_status pack(const lam_layer *layer, const float *const *parameters, void **out, lam_error *err)
 {
     const struct conv_lstm_options *options = layer->options;
-    size_t wide = (size_t)((options->inputs + options->units) * options->window.taps);
+    size_t wide = (size_t)((options->steps.inputs + options->steps.units) * options->window.taps);
     struct conv_lstm_packed *packed =
         calloc(1, sizeof *packed + (size_t)matrix_floats(options) * sizeof(float));
     if (!packed)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    for (int d = 0; d < options->directions; d++) {
+    for (int d = 0; d < options->steps.directions; d++) {
         const float *bias = order_weights(options, parameters, d, packed->matrix);
-        lam_status status =
-            lam_linear_init(&packed->linear[d], 4 * (size_t)options->units, wide, packed->matrix, bias, err);
+        lam_status status = lam_linear_init(&packed->linear[d], 4 * (size_t)options->steps.units, wide,
+                                            packed->matrix, bias, err);
         if (status) {
             discard(packed);
             return status;
@@ -197,16 +135,13 @@ static lam_status pack(const lam_layer *layer, const float *const *parameters, v
 
 /* ---- memory ---- */
 
-/* One direction on its way. A step is all rows of one position of the swept axis; row r of it lies at
- * step_row() of the input. A kept row is [i f g o c]. */
+/* One direction on its way. A kept row is [i f g o c]. */
 struct walk {
-    const lam_layer_run *run;
+    lam_steps at;
     const struct conv_lstm_options *options;
     const lam_linear *linear;
     lam_grid grid; /* of a step, with the channels of [x, h] */
-    int64_t steps, inner, rows, tile, width, inputs, units;
-    int direction;
-    int64_t t, before;              /* positions of this step and of the one before, -1: none */
+    int64_t rows, tile, width, inputs, units;
     float *kept;                    /* training: of the direction, all steps; else of one step */
     float *frame, *columns, *h, *c; /* [x, h] of a step; patches; states */
     float *d_frame, *d_columns, *d_matrix, *dz, *d_h, *d_c; /* backward only */
@@ -224,18 +159,17 @@ static float *take(float **at, int64_t floats)
     return part;
 }
 
-static struct walk measure_walk(const struct conv_lstm_options *options, const lam_shape *in)
+static struct walk measure_walk(const struct conv_lstm_options *options, const lam_shape *in,
+                                const lam_layer_run *run, int direction)
 {
-    struct walk w = {.options = options, .inputs = options->inputs, .units = options->units};
-    lam_signature step = {.shape = *in};
-    w.steps = in->dim[1 + options->axis];
-    w.inner = 1;
-    for (int i = options->axis + 2; i < in->rank - 1; i++)
-        w.inner *= in->dim[i];
-    drop_axis(&step, options->axis);
-    step.shape.dim[step.shape.rank - 1] = w.inputs + w.units;
-    w.grid = lam_grid_of(&step.shape);
-    w.rows = lam_shape_rows(&step.shape);
+    struct walk w = {.at = lam_steps_begin(&options->steps, in, run, direction),
+                     .options = options,
+                     .inputs = options->steps.inputs,
+                     .units = options->steps.units};
+    lam_shape frame = w.at.frame;
+    frame.dim[frame.rank - 1] = w.inputs + w.units;
+    w.grid = lam_grid_of(&frame);
+    w.rows = w.at.rows;
     w.width = options->window.taps * w.grid.channels;
     w.tile = TILE_FLOATS / w.width < 1 ? 1 : TILE_FLOATS / w.width;
     w.tile = w.tile < w.rows ? w.tile : w.rows;
@@ -267,11 +201,12 @@ static void measure(const lam_layer *layer, const void *packed, const lam_shape 
                     const lam_shape *out, lam_mode mode, const lam_pool *pool, lam_layer_needs *needs)
 {
     const struct conv_lstm_options *options = layer->options;
-    struct walk w = measure_walk(options, in[0]);
+    struct walk w = measure_walk(options, in[0], NULL, 0);
     bool training = mode == LAM_MODE_TRAIN;
     static float origin[1]; /* only differences are taken */
     (void)packed, (void)out;
-    needs->saved = (size_t)(options->directions * round_up(w.steps * w.rows * 5 * w.units)) * sizeof(float);
+    needs->saved =
+        (size_t)(options->steps.directions * round_up(w.at.steps * w.rows * 5 * w.units)) * sizeof(float);
     needs->forward = (size_t)lay_out(&w, origin, training, false, lam_pool_threads(pool)) * sizeof(float);
     needs->backward = (size_t)lay_out(&w, origin, training, true, 1) * sizeof(float);
 }
@@ -280,62 +215,26 @@ static struct walk begin(const lam_layer_run *run, int direction, bool backward)
 {
     const struct conv_lstm_options *options = run->layer->options;
     const struct conv_lstm_packed *packed = run->packed;
-    struct walk w = measure_walk(options, run->in_shape[0]);
+    struct walk w = measure_walk(options, run->in_shape[0], run, direction);
     lay_out(&w, run->scratch, run->training, backward, lam_pool_threads(run->pool));
-    w.run = run;
-    w.direction = direction;
     w.linear = &packed->linear[direction];
     if (run->training)
-        w.kept = (float *)run->saved + direction * round_up(w.steps * w.rows * 5 * w.units);
+        w.kept = (float *)run->saved + direction * round_up(w.at.steps * w.rows * 5 * w.units);
     return w;
-}
-
-static void at_step(struct walk *w, int64_t step)
-{
-    bool reverse = w->options->reverse[w->direction];
-    w->t = reverse ? w->steps - 1 - step : step;
-    w->before = step == 0 ? -1 : reverse ? w->t + 1 : w->t - 1;
-}
-
-static int64_t step_row(const struct walk *w, int64_t row)
-{
-    return (row / w->inner * w->steps + w->t) * w->inner + row % w->inner;
 }
 
 static float *kept_row(const struct walk *w, int64_t t, int64_t row)
 {
-    return w->kept + ((w->run->training ? t * w->rows : 0) + row) * 5 * w->units;
-}
-
-/* A row of a state (or of its gradient) in an array of all directions' states. */
-static int64_t column(const struct walk *w, int64_t row)
-{
-    return (row * w->options->directions + w->direction) * w->units;
-}
-
-/* A row of the output: of this step, or the last state. */
-static int64_t output_row(const struct walk *w, int64_t row)
-{
-    return column(w, w->options->last ? row : step_row(w, row));
+    return w->kept + ((w->at.run->training ? t * w->rows : 0) + row) * 5 * w->units;
 }
 
 /* ---- forward ---- */
-
-static void load_state(const struct walk *w, int input, float *state)
-{
-    size_t bytes = (size_t)w->units * sizeof(float);
-    for (int64_t r = 0; r < w->rows; r++)
-        if (w->run->layer->inputs > input)
-            memcpy(state + r * w->units, w->run->in[input] + column(w, r), bytes);
-        else
-            memset(state + r * w->units, 0, bytes);
-}
 
 static void fill_frame(const struct walk *w, const float *h)
 {
     for (int64_t r = 0; r < w->rows; r++) {
         float *to = w->frame + r * w->grid.channels;
-        memcpy(to, w->run->in[0] + step_row(w, r) * w->inputs, (size_t)w->inputs * sizeof *to);
+        memcpy(to, w->at.run->in[0] + lam_steps_row(&w->at, r) * w->inputs, (size_t)w->inputs * sizeof *to);
         memcpy(to + w->inputs, h + r * w->units, (size_t)w->units * sizeof *to);
     }
 }
@@ -343,7 +242,7 @@ static void fill_frame(const struct walk *w, const float *h)
 static void gates_forward(const struct walk *w, int64_t row)
 {
     size_t units = (size_t)w->units;
-    float *kept = kept_row(w, w->t, row), *c = w->c + row * w->units, *h = w->h + row * w->units;
+    float *kept = kept_row(w, w->at.t, row), *c = w->c + row * w->units, *h = w->h + row * w->units;
     const float *i = kept, *f = kept + units, *g = kept + 2 * units, *o = kept + 3 * units;
     lam_vec_sigmoid(2 * units, kept, kept);
     lam_vec_tanh(units, kept + 2 * units, kept + 2 * units);
@@ -354,8 +253,8 @@ static void gates_forward(const struct walk *w, int64_t row)
     lam_vec_tanh(units, c, h);
     for (size_t u = 0; u < units; u++)
         h[u] *= o[u];
-    if (!w->options->last)
-        memcpy(w->run->out + output_row(w, row), h, units * sizeof *h);
+    if (!w->options->steps.last)
+        memcpy(w->at.run->out + lam_steps_output(&w->at, row), h, units * sizeof *h);
 }
 
 static void forward_tile(void *context, size_t tile, size_t worker)
@@ -365,7 +264,8 @@ static void forward_tile(void *context, size_t tile, size_t worker)
     float *columns = w->columns + (int64_t)worker * w->tile * w->width;
     lam_window_gather(&w->options->window, &w->grid, &w->grid, first, rows, w->frame, columns);
     lam_dense_forward(w->linear->forward, (size_t)rows, (lam_matrix_in){columns, (size_t)w->width}, false,
-                      LAM_DENSE_LINEAR, (lam_matrix){kept_row(w, w->t, first), 5 * (size_t)w->units}, NULL);
+                      LAM_DENSE_LINEAR, (lam_matrix){kept_row(w, w->at.t, first), 5 * (size_t)w->units},
+                      NULL);
     for (int64_t r = first; r < first + rows; r++)
         gates_forward(w, r);
 }
@@ -373,17 +273,17 @@ static void forward_tile(void *context, size_t tile, size_t worker)
 static void forward(const lam_layer_run *run)
 {
     const struct conv_lstm_options *options = run->layer->options;
-    for (int d = 0; d < options->directions; d++) {
+    for (int d = 0; d < options->steps.directions; d++) {
         struct walk w = begin(run, d, false);
-        load_state(&w, 1, w.h);
-        load_state(&w, 2, w.c);
-        for (int64_t step = 0; step < w.steps; step++) {
-            at_step(&w, step);
+        lam_steps_load(&w.at, 1, w.h);
+        lam_steps_load(&w.at, 2, w.c);
+        for (int64_t step = 0; step < w.at.steps; step++) {
+            lam_steps_to(&w.at, step);
             fill_frame(&w, w.h);
             lam_pool_run(run->pool, (size_t)((w.rows + w.tile - 1) / w.tile), forward_tile, &w);
         }
-        for (int64_t r = 0; r < w.rows && options->last; r++)
-            memcpy(run->out + column(&w, r), w.h + r * w.units, (size_t)w.units * sizeof(float));
+        for (int64_t r = 0; r < w.rows && options->steps.last; r++)
+            memcpy(run->out + lam_steps_state(&w.at, r), w.h + r * w.units, (size_t)w.units * sizeof(float));
     }
 }
 
@@ -395,14 +295,14 @@ static void fill_frame_again(const struct walk *w)
     size_t units = (size_t)w->units;
     for (int64_t r = 0; r < w->rows; r++) {
         float *to = w->frame + r * w->grid.channels, *h = to + w->inputs;
-        memcpy(to, w->run->in[0] + step_row(w, r) * w->inputs, (size_t)w->inputs * sizeof *to);
-        if (w->before >= 0) {
-            const float *kept = kept_row(w, w->before, r);
+        memcpy(to, w->at.run->in[0] + lam_steps_row(&w->at, r) * w->inputs, (size_t)w->inputs * sizeof *to);
+        if (w->at.before >= 0) {
+            const float *kept = kept_row(w, w->at.before, r);
             lam_vec_tanh(units, kept + 4 * units, h);
             for (size_t u = 0; u < units; u++)
                 h[u] *= kept[3 * units + u];
-        } else if (w->run->layer->inputs > 1) {
-            memcpy(h, w->run->in[1] + column(w, r), units * sizeof *h);
+        } else if (w->at.run->layer->inputs > 1) {
+            memcpy(h, w->at.run->in[1] + lam_steps_state(&w->at, r), units * sizeof *h);
         } else {
             memset(h, 0, units * sizeof *h);
         }
@@ -413,16 +313,17 @@ static void fill_frame_again(const struct walk *w)
 static void gates_backward(const struct walk *w, int64_t row)
 {
     int64_t n = w->units;
-    const float *kept = kept_row(w, w->t, row), *before = NULL;
+    const float *kept = kept_row(w, w->at.t, row), *before = NULL;
     float *dz = w->dz + row * 4 * n, *d_h = w->d_h + row * n, *d_c = w->d_c + row * n;
-    if (w->before >= 0)
-        before = kept_row(w, w->before, row) + 4 * n;
-    else if (w->run->layer->inputs > 2)
-        before = w->run->in[2] + column(w, row);
+    if (w->at.before >= 0)
+        before = kept_row(w, w->at.before, row) + 4 * n;
+    else if (w->at.run->layer->inputs > 2)
+        before = w->at.run->in[2] + lam_steps_state(&w->at, row);
     lam_vec_tanh((size_t)n, kept + 4 * n, dz + 3 * n);
     for (int64_t u = 0; u < n; u++) {
         float i = kept[u], f = kept[n + u], g = kept[2 * n + u], o = kept[3 * n + u], tc = dz[3 * n + u];
-        float dh = d_h[u] + (w->options->last ? 0 : w->run->d_out[output_row(w, row) + u]);
+        float dh =
+            d_h[u] + (w->options->steps.last ? 0 : w->at.run->d_out[lam_steps_output(&w->at, row) + u]);
         float dc = d_c[u] + dh * o * (1 - tc * tc);
         dz[u] = dc * g * i * (1 - i);
         dz[n + u] = dc * (before ? before[u] : 0) * f * (1 - f);
@@ -441,50 +342,41 @@ static void through_products(const struct walk *w)
         const float *dz = w->dz + first * 4 * w->units;
         lam_window_gather(&w->options->window, &w->grid, &w->grid, first, rows, w->frame, w->columns);
         lam_gemm_tn(gates, width, (size_t)rows, (lam_matrix_in){dz, gates},
-                    (lam_matrix_in){w->columns, width}, true, (lam_matrix){w->d_matrix, width}, w->run->pool);
-        lam_linear_back(w->linear, (size_t)rows, dz, false, w->d_columns, w->run->pool);
+                    (lam_matrix_in){w->columns, width}, true, (lam_matrix){w->d_matrix, width},
+                    w->at.run->pool);
+        lam_linear_back(w->linear, (size_t)rows, dz, false, w->d_columns, w->at.run->pool);
         lam_window_scatter(&w->options->window, &w->grid, &w->grid, first, rows, w->d_columns, w->d_frame);
     }
     lam_gemm_add_columns((size_t)w->rows, gates, (lam_matrix_in){w->dz, gates},
-                         w->run->d_parameters[BIAS] + (size_t)w->direction * gates, w->run->pool);
+                         w->at.run->d_parameters[BIAS] + (size_t)w->at.direction * gates, w->at.run->pool);
 }
 
 /* Shares out the gradient of [x, h]. */
 static void give_frame(const struct walk *w)
 {
-    bool add = w->run->add[0] || w->direction > 0;
+    bool add = w->at.run->add[0] || w->at.direction > 0;
     for (int64_t r = 0; r < w->rows; r++) {
         const float *from = w->d_frame + r * w->grid.channels;
-        float *dx = w->run->d_in[0] ? w->run->d_in[0] + step_row(w, r) * w->inputs : NULL;
+        float *dx = w->at.run->d_in[0] ? w->at.run->d_in[0] + lam_steps_row(&w->at, r) * w->inputs : NULL;
         for (int64_t k = 0; k < w->inputs && dx; k++)
             dx[k] = (add ? dx[k] : 0) + from[k];
         memcpy(w->d_h + r * w->units, from + w->inputs, (size_t)w->units * sizeof *from);
     }
 }
 
-static void give_initial(const struct walk *w)
-{
-    for (int k = 1; k < w->run->layer->inputs; k++)
-        for (int64_t r = 0; r < w->rows && w->run->d_in[k]; r++) {
-            const float *from = (k == 1 ? w->d_h : w->d_c) + r * w->units;
-            float *to = w->run->d_in[k] + column(w, r);
-            for (int64_t u = 0; u < w->units; u++)
-                to[u] = (w->run->add[k] ? to[u] : 0) + from[u];
-        }
-}
-
 static void backward(const lam_layer_run *run)
 {
     const struct conv_lstm_options *options = run->layer->options;
-    for (int d = 0; d < options->directions; d++) {
+    for (int d = 0; d < options->steps.directions; d++) {
         struct walk w = begin(run, d, true);
         memset(w.d_matrix, 0, (size_t)(4 * w.units * w.width) * sizeof(float));
         memset(w.d_c, 0, (size_t)(w.rows * w.units) * sizeof(float));
         memset(w.d_h, 0, (size_t)(w.rows * w.units) * sizeof(float));
-        for (int64_t r = 0; r < w.rows && options->last; r++)
-            memcpy(w.d_h + r * w.units, run->d_out + column(&w, r), (size_t)w.units * sizeof(float));
-        for (int64_t step = w.steps - 1; step >= 0; step--) {
-            at_step(&w, step);
+        for (int64_t r = 0; r < w.rows && options->steps.last; r++)
+            memcpy(w.d_h + r * w.units, run->d_out + lam_steps_state(&w.at, r),
+                   (size_t)w.units * sizeof(float));
+        for (int64_t step = w.at.steps - 1; step >= 0; step--) {
+            lam_steps_to(&w.at, step);
             for (int64_t r = 0; r < w.rows; r++)
                 gates_backward(&w, r);
             fill_frame_again(&w);
@@ -493,7 +385,8 @@ static void backward(const lam_layer_run *run)
         }
         lam_kernel_add_gradient(4 * w.units, w.grid.channels, options->window.taps, w.d_matrix,
                                 run->d_parameters[WEIGHT] + d * matrix_floats(options));
-        give_initial(&w);
+        lam_steps_give(&w.at, 1, w.d_h);
+        lam_steps_give(&w.at, 2, w.d_c);
     }
 }
 

@@ -14,6 +14,7 @@
 #include "core/rnn/kernels/gemm.h"
 #include "core/rnn/layers/kinds.h"
 #include "core/rnn/layers/linear.h"
+#include "core/rnn/layers/steps.h"
 #include "core/rnn/options.h"
 #include "core/rnn/random.h"
 
@@ -133,16 +134,6 @@ static void declare_parameters(lam_layer *layer, struct sweep_options *options)
             lam_layer_declare(layer, "peephole", LAM_INIT_ZERO, 0, 3, directions, (int64_t)3, hidden);
 }
 
-/* The result without the swept axis. */
-static void drop_axis(lam_signature *out, int axis)
-{
-    for (int i = axis; i < out->shape.rank - 2; i++) {
-        out->shape.dim[i + 1] = out->shape.dim[i + 2];
-        memcpy(out->axis[i], out->axis[i + 1], LAM_AXIS_NAME);
-    }
-    out->shape.rank--;
-}
-
 /* The initial states have the signature of the last state. */
 static lam_status check_initial(const lam_layer *layer, const struct sweep_options *options, lam_error *err)
 {
@@ -177,7 +168,7 @@ static lam_status setup(lam_layer *layer, const lam_jv *json, lam_error *err)
     declare_parameters(layer, options);
     layer->out.shape.dim[layer->out.shape.rank - 1] = options->directions * (int64_t)options->spec.hidden;
     if (options->last)
-        drop_axis(&layer->out, options->axis[0]);
+        lam_signature_drop_axis(&layer->out, options->axis[0]);
     return LAM_OK;
 }
 
@@ -188,7 +179,7 @@ static lam_status shape(const lam_layer *layer, const lam_shape *const *in, lam_
     char want[LAM_SHAPE_TEXT], have[LAM_SHAPE_TEXT];
     sequence.shape.dim[sequence.shape.rank - 1] = options->directions * (int64_t)options->spec.hidden;
     state = sequence;
-    drop_axis(&state, options->axis[0]);
+    lam_signature_drop_axis(&state, options->axis[0]);
     for (int k = 1; k < layer->inputs; k++)
         if (!lam_shape_equal(in[k], &state.shape))
             return lam_fail(err, LAM_E_INVALID, "an initial state is %s, it must be %s",
