@@ -61,6 +61,14 @@ lam_status lam_dataset_status(const lam_dataset *dataset, lam_error *err) LAM_NO
 
 bool lam_dataset_has(const lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT; /* there and not empty */
 
+bool lam_dataset_is_present(const lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT; /* there, maybe empty */
+
+/* Bytes of the value; 0 when absent, UINT32_MAX where it is in encapsulated fragments. */
+size_t lam_dataset_length(const lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT;
+
+/* The first value of an AT attribute; 0 when absent. */
+lam_tag lam_dataset_tag(lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT;
+
 /* The whole value of a text attribute as encoded, several values with their backslashes, padding removed;
  * `otherwise` when absent. Borrowed until the attribute is changed. */
 const char *lam_dataset_text(lam_dataset *dataset, lam_tag tag, const char *otherwise) LAM_NOEXCEPT;
@@ -72,6 +80,11 @@ size_t lam_dataset_count(const lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT;
  */
 bool lam_dataset_number(lam_dataset *dataset, lam_tag tag, size_t index, double *out) LAM_NOEXCEPT;
 bool lam_dataset_integer(lam_dataset *dataset, lam_tag tag, size_t index, int64_t *out) LAM_NOEXCEPT;
+
+/* The values of an attribute of 16 bit words, whatever its representation (OW or US): how many, and one of
+ * them. */
+size_t lam_dataset_words(const lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT;
+int64_t lam_dataset_word(const lam_dataset *dataset, lam_tag tag, size_t index) LAM_NOEXCEPT;
 
 /* The first `count` values; false when there are fewer or one is not finite. */
 bool lam_dataset_numbers(lam_dataset *dataset, lam_tag tag, double *out, size_t count) LAM_NOEXCEPT;
@@ -97,6 +110,14 @@ void lam_dataset_set_tags(lam_dataset *dataset, lam_tag tag, const lam_tag *valu
 /* Bytes into an OB attribute, or OW for pixel data of more than 8 bits allocated (set before). */
 void lam_dataset_set_bytes(lam_dataset *dataset, lam_tag tag, const void *bytes, size_t length) LAM_NOEXCEPT;
 
+/* The same without a copy: an attribute of `length` bytes, an even number, all 0, for the caller to fill
+ * before the data set is changed again or written. NULL after a failure, and the status tells. */
+uint8_t *lam_dataset_make_bytes(lam_dataset *dataset, lam_tag tag, size_t length) LAM_NOEXCEPT;
+
+/* Numbers of 32 bits into an OF attribute, copied. */
+void lam_dataset_set_floats(lam_dataset *dataset, lam_tag tag, const float *values,
+                            size_t count) LAM_NOEXCEPT;
+
 /* A new item at the end of a sequence, which is made if need be. Never NULL: after a failure a spare item
  * takes what is written, and the status tells. */
 lam_dataset *lam_dataset_add(lam_dataset *dataset, lam_tag sequence) LAM_NOEXCEPT;
@@ -119,6 +140,17 @@ void lam_dataset_remove(lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT;
  * LAM_E_CORRUPT, LAM_E_LIMIT. */
 lam_status lam_dataset_frame(lam_dataset *dataset, size_t frame, void *bytes, size_t length,
                              char photometric[17], lam_error *err) LAM_NOEXCEPT;
+
+typedef struct lam_bytes {
+    const void *data;
+    size_t length;
+} lam_bytes;
+
+/* Decodes one compressed frame that lies apart: the fragments of a code stream in the transfer syntax that
+ * `header` was read in, of the shape that its pixel module says, otherwise as lam_dataset_frame. `by_pixel`:
+ * the samples of a pixel together, else as Planar Configuration says. JPEG 2000 is not for this (j2k.h). */
+lam_status lam_dataset_decode(lam_dataset *header, const lam_bytes *fragments, size_t count, bool by_pixel,
+                              void *bytes, size_t length, char photometric[17], lam_error *err) LAM_NOEXCEPT;
 
 #ifdef __cplusplus
 }

@@ -167,6 +167,16 @@ static lam_status check_shift(const double first[3], const double last[3], const
     return LAM_OK;
 }
 
+/* A stack of one slice is as thick as the slice. */
+static lam_status single_step(const lam_plane *plane, double *step, lam_error *err)
+{
+    if (!(plane->thickness_mm > 0) || !isfinite(plane->thickness_mm))
+        return lam_fail(err, LAM_E_INVALID,
+                        "the series has 1 image, and it does not say how thick it is (SliceThickness)");
+    *step = plane->thickness_mm;
+    return LAM_OK;
+}
+
 static void fill_grid(const lam_plane *first, size_t count, const double normal[3], double step,
                       lam_grid *out)
 {
@@ -184,9 +194,8 @@ static void fill_grid(const lam_plane *first, size_t count, const double normal[
 lam_status lam_grid_from_planes(const lam_plane *planes, size_t count, size_t *order, lam_grid *out,
                                 lam_error *err)
 {
-    if (count < 2)
-        return lam_fail(err, LAM_E_INVALID, "the series has %zu image%s; a volume needs at least 2", count,
-                        count == 1 ? "" : "s");
+    if (count == 0)
+        return lam_fail(err, LAM_E_INVALID, "the series has no images");
     for (size_t i = 0; i < count; i++) {
         lam_status status = check_plane(&planes[i], err);
         if (status == LAM_OK)
@@ -194,9 +203,17 @@ lam_status lam_grid_from_planes(const lam_plane *planes, size_t count, size_t *o
         if (status != LAM_OK)
             return status;
     }
-    double normal[3];
+    double normal[3], step = 0;
     cross(planes[0].row, planes[0].column, normal);
     normalise(normal);
+    if (count == 1) {
+        lam_status status = single_step(&planes[0], &step, err);
+        if (status != LAM_OK)
+            return status;
+        order[0] = 0;
+        fill_grid(&planes[0], 1, normal, step, out);
+        return LAM_OK;
+    }
     lam_autofree place *places = calloc(count, sizeof *places);
     if (!places)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
@@ -204,7 +221,6 @@ lam_status lam_grid_from_planes(const lam_plane *planes, size_t count, size_t *o
         places[i] = (place){dot(planes[i].position, normal), i};
     qsort(places, count, sizeof *places, by_distance);
 
-    double step = 0;
     lam_status status = median_step(places, count, &step, err);
     if (status == LAM_OK)
         status = check_steps(places, count, step, err);

@@ -22,6 +22,8 @@ typedef struct lam_plane {
     double row[3];        /* direction along a row, to higher columns (ImageOrientationPatient 1 to 3) */
     double column[3];     /* direction along a column, to higher rows (4 to 6) */
     double spacing_mm[2]; /* between rows, between columns (PixelSpacing) */
+    double thickness_mm;  /* SpacingBetweenSlices, else SliceThickness; 0: not said. Used where a stack is one
+                             slice */
     int64_t rows, columns;
 } lam_plane;
 
@@ -35,8 +37,9 @@ typedef struct lam_grid {
 
 /* Sorts the planes by position along their common normal and checks that they make a grid: order[i] is the
  * index in `planes` of slice i. LAM_E_INVALID, with the reason in numbers for the person who sent the series:
- * fewer than two images, different sizes, spacings or orientations, two images at one place, missing slices,
- * uneven distances, a sideways shift, orientations that are not perpendicular unit vectors. */
+ * a single image without a thickness, different sizes, spacings or orientations, two images at one place,
+ * missing slices, uneven distances, a sideways shift, orientations that are not perpendicular unit vectors.
+ */
 lam_status lam_grid_from_planes(const lam_plane *planes, size_t count, size_t *order, lam_grid *out,
                                 lam_error *err);
 

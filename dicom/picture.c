@@ -63,6 +63,16 @@ static lam_status choose_window(montage *m, lam_error *err)
     return LAM_OK;
 }
 
+static bool has_box(const lam_result *result, size_t slice)
+{
+    const lam_findings *f = &result->findings;
+    for (size_t i = 0; i < f->detection_count; i++)
+        for (size_t k = 0; k < f->detections[i].box_count; k++)
+            if (f->detections[i].boxes[k].slice == slice)
+                return true;
+    return false;
+}
+
 static lam_status choose_slices(montage *m, lam_error *err)
 {
     size_t all = (size_t)m->grid->size[0], voxels = (size_t)(m->grid->size[1] * m->grid->size[2]), found = 0;
@@ -71,7 +81,8 @@ static lam_status choose_slices(montage *m, lam_error *err)
     if (!marked || !empty)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     for (size_t z = 0; z < all; z++)
-        if (memcmp(m->result->findings.labels + z * voxels, empty, voxels) != 0)
+        if (has_box(m->result, z) || (m->result->findings.labels &&
+                                      memcmp(m->result->findings.labels + z * voxels, empty, voxels) != 0))
             marked[found++] = z;
     for (size_t z = 0; found == 0 && z < all; z++)
         marked[z] = z;
@@ -115,7 +126,7 @@ static double brightness(const montage *m, const float *slice, double y, double 
 /* Label of the voxel under a pixel of a tile; 0 outside the tile. */
 static int label_at(const montage *m, const uint8_t *labels, int row, int column)
 {
-    if (row < 0 || column < 0 || row >= m->tile_height || column >= m->tile_width)
+    if (!labels || row < 0 || column < 0 || row >= m->tile_height || column >= m->tile_width)
         return 0;
     int64_t y = (int64_t)row * m->grid->size[1] / m->tile_height;
     int64_t x = (int64_t)column * m->grid->size[2] / m->tile_width;
@@ -148,11 +159,33 @@ static void draw_pixel(const montage *m, const float *slice, const uint8_t *labe
         rgb[i] = (uint8_t)((1 - cover) * shade + cover * colour[i] + 0.5);
 }
 
+/* The boxes of detections on slice z, in the tile whose corner is (left, top). */
+static void draw_boxes(const montage *m, size_t z, int left, int top, lam_canvas *canvas)
+{
+    const lam_findings *f = &m->result->findings;
+    double across = m->tile_width / (double)m->grid->size[2],
+           down = m->tile_height / (double)m->grid->size[1];
+    for (size_t i = 0; i < f->detection_count; i++)
+        for (size_t k = 0; k < f->detections[i].box_count; k++) {
+            const lam_box *box = &f->detections[i].boxes[k];
+            if (box->slice != z)
+                continue;
+            int x = left + (int)(box->left * across), y = top + (int)(box->top * down);
+            int width = (int)((box->right - box->left) * across) + 1;
+            int height = (int)((box->bottom - box->top) * down) + 1;
+            const uint8_t *rgb = f->detections[i].rgb;
+            lam_canvas_fill(canvas, x, y, width, 1, rgb);
+            lam_canvas_fill(canvas, x, y + height - 1, width, 1, rgb);
+            lam_canvas_fill(canvas, x, y, 1, height, rgb);
+            lam_canvas_fill(canvas, x + width - 1, y, 1, height, rgb);
+        }
+}
+
 static void draw_tile(const montage *m, int index, lam_canvas *canvas)
 {
     size_t voxels = (size_t)(m->grid->size[1] * m->grid->size[2]), z = m->slices[index];
     const float *slice = m->voxels + z * voxels;
-    const uint8_t *labels = m->result->findings.labels + z * voxels;
+    const uint8_t *labels = m->result->findings.labels ? m->result->findings.labels + z * voxels : NULL;
     int left = MARGIN + index % m->across * (m->tile_width + GAP);
     int top = MARGIN + index / m->across * (m->tile_height + GAP);
     char number[24];
@@ -162,6 +195,7 @@ static void draw_tile(const montage *m, int index, lam_canvas *canvas)
             draw_pixel(m, slice, labels, row, column, rgb);
             lam_canvas_set(canvas, left + column, top + row, rgb);
         }
+    draw_boxes(m, z, left, top, canvas);
     snprintf(number, sizeof number, "%zu", z + 1);
     lam_canvas_text(canvas, left + 3, top + 3, 1, white, number);
 }
@@ -173,10 +207,31 @@ static bool is_synthetic(const lam_result *result)
            strncmp(lam_dataset_text(source, LAM_TAG_PATIENT_NAME, ""), "Synthetic^", 10) == 0;
 }
 
-static void legend_text(const lam_segment *segment, char text[128])
+/* Lines of the legend: segments, then detections, then the answer of a classification. */
+static size_t legend_lines(const lam_result *result)
 {
+    const lam_findings *f = &result->findings;
+    return f->segment_count + f->detection_count + (f->classification.class_count > 0);
+}
+
+static const uint8_t *legend_line(const lam_result *result, size_t line, char text[128])
+{
+    const lam_findings *f = &result->findings;
     char label[65];
-    snprintf(text, 128, "%s %.2f ml", lam_result_ascii(segment->label, 64, label), segment->volume_ml);
+    if (line < f->segment_count) {
+        const lam_segment *segment = &f->segments[line];
+        snprintf(text, 128, "%s %.2f ml", lam_result_ascii(segment->label, 64, label), segment->volume_ml);
+        return segment->rgb;
+    }
+    line -= f->segment_count;
+    if (line < f->detection_count) {
+        const lam_detection *detection = &f->detections[line];
+        snprintf(text, 128, "%s %.2f", lam_result_ascii(detection->label, 64, label), detection->score);
+        return detection->rgb;
+    }
+    const lam_class_score *chosen = &f->classification.classes[f->classification.chosen];
+    snprintf(text, 128, "%s %.3f", lam_result_ascii(chosen->label, 64, label), chosen->probability);
+    return white;
 }
 
 static void caption_text(const lam_result *result, char text[160])
@@ -190,8 +245,8 @@ static int needed_width(const montage *m)
     char text[160];
     caption_text(m->result, text);
     int width = lam_canvas_text_width(text, TEXT_SCALE);
-    for (size_t i = 0; i < m->result->findings.segment_count; i++) {
-        legend_text(&m->result->findings.segments[i], text);
+    for (size_t i = 0; i < legend_lines(m->result); i++) {
+        legend_line(m->result, i, text);
         int line = LINE + lam_canvas_text_width(text, TEXT_SCALE);
         width = line > width ? line : width;
     }
@@ -202,20 +257,18 @@ static int needed_width(const montage *m)
 static void draw_legend(const montage *m, int top, lam_canvas *canvas)
 {
     char text[160];
-    for (size_t i = 0; i < m->result->findings.segment_count; i++, top += LINE) {
-        const lam_segment *segment = &m->result->findings.segments[i];
-        lam_canvas_fill(canvas, MARGIN, top, LINE - 8, LINE - 8, segment->rgb);
-        legend_text(segment, text);
+    for (size_t i = 0; i < legend_lines(m->result); i++, top += LINE) {
+        const uint8_t *rgb = legend_line(m->result, i, text);
+        lam_canvas_fill(canvas, MARGIN, top, LINE - 8, LINE - 8, rgb);
         lam_canvas_text(canvas, MARGIN + LINE, top + 1, TEXT_SCALE, white, text);
     }
     caption_text(m->result, text);
     lam_canvas_text(canvas, MARGIN, top + 1, TEXT_SCALE, grey, text);
 }
 
-lam_status lam_picture_montage(const lam_result *result, const float *voxels, lam_buffer *png, lam_error *err)
+lam_status lam_picture_draw(const lam_result *result, const float *voxels, lam_canvas *canvas, lam_error *err)
 {
     montage m = {.result = result, .grid = lam_series_grid(result->series), .voxels = voxels};
-    LAM_AUTO(lam_canvas_done) lam_canvas canvas = {0, 0, NULL};
     lam_status status = choose_window(&m, err);
     if (status == LAM_OK)
         status = choose_slices(&m, err);
@@ -223,12 +276,19 @@ lam_status lam_picture_montage(const lam_result *result, const float *voxels, la
         return status;
     lay_out(&m);
     int tiles_end = MARGIN + m.down * (m.tile_height + GAP) + MARGIN;
-    status = lam_canvas_init(&canvas, needed_width(&m),
-                             tiles_end + ((int)result->findings.segment_count + 1) * LINE, err);
+    status =
+        lam_canvas_init(canvas, needed_width(&m), tiles_end + ((int)legend_lines(result) + 1) * LINE, err);
     if (status != LAM_OK)
         return status;
     for (int i = 0; i < m.count; i++)
-        draw_tile(&m, i, &canvas);
-    draw_legend(&m, tiles_end, &canvas);
-    return lam_canvas_png(&canvas, png, err);
+        draw_tile(&m, i, canvas);
+    draw_legend(&m, tiles_end, canvas);
+    return LAM_OK;
+}
+
+lam_status lam_picture_montage(const lam_result *result, const float *voxels, lam_buffer *png, lam_error *err)
+{
+    LAM_AUTO(lam_canvas_done) lam_canvas canvas = {0, 0, NULL};
+    lam_status status = lam_picture_draw(result, voxels, &canvas, err);
+    return status == LAM_OK ? lam_canvas_png(&canvas, png, err) : status;
 }

@@ -4,6 +4,7 @@
 #define LAMINA_DICOM_PICTURE_H
 
 #include "core/base/buffer.h"
+#include "dicom/canvas.h"
 #include "dicom/result.h"
 
 #ifdef __cplusplus
@@ -15,9 +16,14 @@ enum {
     LAM_PICTURE_MAX_BYTES = 64 * 1024 * 1024,
 };
 
-/* Appends the PNG to `png`. `voxels` is [z, y, x] in the grid of the result's series. Slices with segments
- * are shown, evenly chosen where there are many; where no segment has voxels, slices of the whole series.
- * Under them a legend with volumes, "not for diagnosis", and "synthetic" where the source says that it is. */
+/* Draws the picture into `canvas`, which is made (release with lam_canvas_done). `voxels` is [z, y, x] in the
+ * grid of the result's series. Slices with segments or detections are shown, evenly chosen where there are
+ * many; where there are none, slices of the whole series. Under them a legend with volumes, scores and
+ * probabilities, "not for diagnosis", and "synthetic" where the source says that it is. */
+lam_status lam_picture_draw(const lam_result *result, const float *voxels, lam_canvas *canvas,
+                            lam_error *err);
+
+/* Appends the PNG to `png`. See lam_picture_draw. */
 lam_status lam_picture_montage(const lam_result *result, const float *voxels, lam_buffer *png,
                                lam_error *err);
 

@@ -18,8 +18,31 @@ void lam_result_uid(const lam_result *result, const char *role, char uid[LAM_UID
         result->algorithm.version,
         result->algorithm.weights_sha256,
         role,
+        lam_profile_name(result->profile),
     };
-    lam_uid_derive(texts, LAM_COUNT(texts), uid);
+    bool object = role[0] >= 'A' && role[0] <= 'Z';
+    bool own = object && result->profile != LAM_PROFILE_STRICT;
+    lam_uid_derive(texts, LAM_COUNT(texts) - !own, uid);
+}
+
+void lam_result_tracking_uid(const lam_result *result, const char *what, int number, char uid[LAM_UID_TEXT])
+{
+    char role[48];
+    snprintf(role, sizeof role, "%s %d", what, number);
+    lam_result_uid(result, role, uid);
+}
+
+int lam_result_segment_number(const lam_result *result, size_t index)
+{
+    const lam_findings *f = &result->findings;
+    bool all = result->choices.empty_segments, some = false;
+    for (size_t i = 0; i < f->segment_count; i++)
+        some |= f->segments[i].voxels > 0;
+    all |= !some;
+    int number = 0;
+    for (size_t i = 0; i <= index; i++)
+        number += all || f->segments[i].voxels > 0;
+    return all || f->segments[index].voxels > 0 ? number : 0;
 }
 
 void lam_result_device_uid(const lam_result *result, char uid[LAM_UID_TEXT])
@@ -134,7 +157,7 @@ static void set_series(const lam_result *result, const lam_result_kind *kind, la
 {
     char uid[LAM_UID_TEXT], role[32], date[16], time[16], text[65];
     int64_t source_number = 0;
-    lam_dataset_set_text(out, LAM_TAG_MODALITY, kind->kind);
+    lam_dataset_set_text(out, LAM_TAG_MODALITY, kind->modality ? kind->modality : kind->kind);
     snprintf(role, sizeof role, "%s series", kind->kind);
     lam_result_uid(result, role, uid);
     lam_dataset_set_text(out, LAM_TAG_SERIES, uid);

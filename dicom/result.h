@@ -38,23 +38,35 @@ typedef struct lam_result {
     const float *voxels; /* [z, y, x]: the images, for objects that show them; NULL: none */
     lam_profile profile;
     lam_profile_choices choices; /* lam_profile_choose(profile), unless a bundle or a site asks for other */
-    const char *predecessor;     /* input set of the version that this one replaces; NULL: the first */
-    int64_t made_ms;             /* wall clock; the only thing that may differ between two runs */
+    struct {
+        const char *series_uid, *sop_uid;
+    } predecessor;   /* the report that this one replaces, as when more images arrived; NULL: none */
+    int64_t made_ms; /* wall clock; the only thing that may differ between two runs */
 } lam_result;
 
 /* The UID of a part of the result, by its role ("SEG", "SEG series", "segment 1"): a function of source
- * series, input set and model (promise 5). */
+ * series, input set, model and profile (promise 5). What is found keeps its UID in every profile: roles that
+ * begin with a small letter do not depend on it. */
 void lam_result_uid(const lam_result *result, const char *role, char uid[LAM_UID_TEXT]);
+/* The UID that tracks a finding ("segment", "detection", "answer") and its number, the same in every object
+ * and profile. */
+void lam_result_tracking_uid(const lam_result *result, const char *what, int number, char uid[LAM_UID_TEXT]);
+
+/* The number of segment `index` in objects, from 1 without gaps; 0 where the profile leaves it out because it
+ * has no voxels. When none has any, all are kept. */
+int lam_result_segment_number(const lam_result *result, size_t index);
+
 /* The UID of the device that computed: another for every version and every weights of a model. */
 void lam_result_device_uid(const lam_result *result, char uid[LAM_UID_TEXT]);
 
 /* Starts an object: SOP common, patient, study, series, frame of reference, equipment, contributing
  * equipment. The SOP instance and series UIDs are those of roles `kind` and "`kind` series". */
 typedef struct lam_result_kind {
-    const char *kind; /* and Modality: "SEG" */
+    const char *kind; /* "SEG" */
     const char *sop_class;
     int series_offset; /* added to a thousand times the source's series number */
     const char *series_description;
+    const char *modality; /* NULL: `kind` is one */
 } lam_result_kind;
 void lam_result_begin(const lam_result *result, const lam_result_kind *kind, lam_dataset *out);
 

@@ -138,6 +138,8 @@ static lam_status locate(lam_slice *slice, const lam_image *image, lam_error *er
     if (!slice->measures_in ||
         !lam_dataset_numbers(slice->measures_in, LAM_TAG_PIXEL_SPACING, plane.spacing_mm, 2))
         return lam_fail(err, LAM_E_INVALID, "an image has no PixelSpacing (0028,0030)");
+    if (!lam_dataset_number(slice->measures_in, LAM_TAG_SLICE_SPACING, 0, &plane.thickness_mm))
+        lam_dataset_number(slice->measures_in, LAM_TAG_SLICE_THICKNESS, 0, &plane.thickness_mm);
     memcpy(plane.row, orientation, sizeof plane.row);
     memcpy(plane.column, orientation + 3, sizeof plane.column);
     slice->plane = plane;

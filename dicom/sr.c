@@ -1,11 +1,11 @@
 #include "dicom/sr.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "core/base/cleanup.h"
 #include "dicom/seg.h"
+#include "dicom/sr_groups.h"
 #include "dicom/sr_tree.h"
 #include "dicom/tag.h"
 
@@ -26,22 +26,6 @@ static const lam_code image_library = {"111028", "DCM", "Image Library"};
 static const lam_code image_group = {"126200", "DCM", "Image Library Group"};
 static const lam_code modality_name = {"121139", "DCM", "Modality"};
 static const lam_code frame_of_reference = {"112227", "DCM", "Frame of Reference UID"};
-static const lam_code measurements = {"126010", "DCM", "Imaging Measurements"};
-static const lam_code measurement_group = {"125007", "DCM", "Measurement Group"};
-static const lam_code tracking_identifier = {"112039", "DCM", "Tracking Identifier"};
-static const lam_code tracking_uid = {"112040", "DCM", "Tracking Unique Identifier"};
-static const lam_code finding_category = {"276214006", "SCT", "Finding category"};
-static const lam_code finding = {"121071", "DCM", "Finding"};
-static const lam_code finding_site = {"363698007", "SCT", "Finding Site"};
-static const lam_code laterality = {"272741003", "SCT", "Laterality"};
-static const lam_code topography = {"106233006", "SCT", "Topographical modifier"};
-static const lam_code referenced_segment = {"121191", "DCM", "Referenced Segment"};
-static const lam_code source_series = {"121232", "DCM", "Source series for segmentation"};
-static const lam_code volume = {"118565006", "SCT", "Volume"};
-static const lam_code millilitre = {"ml", "UCUM", "milliliter"};
-static const lam_code algorithm_name = {"111001", "DCM", "Algorithm Name"};
-static const lam_code algorithm_version = {"111003", "DCM", "Algorithm Version"};
-static const lam_code algorithm_parameters = {"111002", "DCM", "Algorithm Parameters"};
 
 /* Modality (CID 29) and, where the source names no procedure, what it must have been (CID 100). */
 static const struct {
@@ -129,47 +113,6 @@ static void add_image_library(const lam_result *result, lam_dataset *source, lam
     for_each_source(result, add_library_image, group);
 }
 
-/* TID 4019. */
-static void add_algorithm(const lam_result *result, lam_dataset *group)
-{
-    char parameters[96];
-    snprintf(parameters, sizeof parameters, "weights sha256 %s", result->algorithm.weights_sha256);
-    lam_sr_text(group, LAM_SR_HAS_CONCEPT_MOD, algorithm_name, result->algorithm.name);
-    lam_sr_text(group, LAM_SR_HAS_CONCEPT_MOD, algorithm_version, result->algorithm.version);
-    lam_sr_text(group, LAM_SR_HAS_CONCEPT_MOD, algorithm_parameters, parameters);
-}
-
-static void add_site(const lam_segment *segment, lam_dataset *group)
-{
-    bool region = segment->anatomy.value != NULL;
-    lam_dataset *site =
-        lam_sr_code(group, LAM_SR_HAS_CONCEPT_MOD, finding_site, region ? segment->anatomy : segment->type);
-    if (region && segment->anatomy_modifier.value)
-        lam_sr_code(site, LAM_SR_HAS_CONCEPT_MOD, laterality, segment->anatomy_modifier);
-    if (!region && segment->type_modifier.value)
-        lam_sr_code(site, LAM_SR_HAS_CONCEPT_MOD, topography, segment->type_modifier);
-}
-
-/* TID 1411: one segment. Its tracking UID is the segment's in the SEG object. */
-static void add_group(const lam_result *result, const lam_segment *segment, lam_dataset *parent)
-{
-    char role[32], uid[LAM_UID_TEXT];
-    lam_dataset *group = lam_sr_container(parent, LAM_SR_CONTAINS, measurement_group, "1411");
-    snprintf(role, sizeof role, "segment %d", segment->number);
-    lam_result_uid(result, role, uid);
-    lam_sr_text(group, LAM_SR_HAS_OBS_CONTEXT, tracking_identifier, segment->label);
-    lam_sr_uid(group, LAM_SR_HAS_OBS_CONTEXT, tracking_uid, uid);
-    lam_sr_code(group, LAM_SR_CONTAINS, finding_category, segment->category);
-    lam_sr_code(group, LAM_SR_CONTAINS, finding, segment->type);
-    lam_result_uid(result, "SEG", uid);
-    lam_sr_image(group, LAM_SR_CONTAINS, referenced_segment, LAM_SEG_SOP_CLASS, uid, segment->number);
-    lam_sr_uid(group, LAM_SR_CONTAINS, source_series,
-               lam_dataset_text(lam_series_object(result->series, 0), LAM_TAG_SERIES, ""));
-    add_algorithm(result, group);
-    add_site(segment, group);
-    lam_sr_number(group, LAM_SR_CONTAINS, volume, round(segment->volume_ml * 1e6) / 1e6, millilitre);
-}
-
 static void add_evidence_object(lam_dataset *source, void *series)
 {
     lam_result_reference(lam_dataset_add(series, LAM_TAG_REFERENCED_SOPS),
@@ -186,11 +129,27 @@ static void add_evidence(const lam_result *result, lam_dataset *source, lam_data
     lam_dataset *images = lam_dataset_add(study, LAM_TAG_REFERENCED_SERIES);
     lam_dataset_copy(images, source, LAM_TAG_SERIES);
     for_each_source(result, add_evidence_object, images);
+    if (result->findings.segment_count == 0)
+        return;
     lam_dataset *segmentation = lam_dataset_add(study, LAM_TAG_REFERENCED_SERIES);
     lam_result_uid(result, "SEG series", uid);
     lam_dataset_set_text(segmentation, LAM_TAG_SERIES, uid);
     lam_result_uid(result, "SEG", uid);
-    lam_result_reference(lam_dataset_add(segmentation, LAM_TAG_REFERENCED_SOPS), LAM_SEG_SOP_CLASS, uid);
+    lam_result_reference(lam_dataset_add(segmentation, LAM_TAG_REFERENCED_SOPS),
+                         lam_seg_sop_class(lam_seg_form_of(result)), uid);
+}
+
+/* The report that this one replaces (PS3.3 C.17.2.2). */
+static void add_predecessor(const lam_result *result, lam_dataset *source, lam_dataset *out)
+{
+    if (!result->predecessor.sop_uid)
+        return;
+    lam_dataset *study = lam_dataset_add(out, LAM_TAG_PREDECESSORS);
+    lam_dataset_copy(study, source, LAM_TAG_STUDY);
+    lam_dataset *series = lam_dataset_add(study, LAM_TAG_REFERENCED_SERIES);
+    lam_dataset_set_text(series, LAM_TAG_SERIES, result->predecessor.series_uid);
+    lam_result_reference(lam_dataset_add(series, LAM_TAG_REFERENCED_SOPS), LAM_SR_SOP_CLASS,
+                         result->predecessor.sop_uid);
 }
 
 /* SR Document Series and SR Document General (PS3.3 C.17.1, C.17.2). */
@@ -207,7 +166,7 @@ lam_status lam_sr_create(const lam_result *result, lam_dataset **out, lam_error 
 {
     char description[65];
     snprintf(description, sizeof description, "%s measurements", result->algorithm.title);
-    const lam_result_kind kind = {"SR", LAM_SR_SOP_CLASS, 2, description};
+    const lam_result_kind kind = {"SR", LAM_SR_SOP_CLASS, 2, description, NULL};
     lam_dataset *source = lam_series_slices(result->series)[0].object;
     LAM_AUTO_PTR(lam_dataset) *object = NULL;
     lam_status status = lam_dataset_create(&object, err);
@@ -220,10 +179,11 @@ lam_status lam_sr_create(const lam_result *result, lam_dataset **out, lam_error 
     add_observer(result, object);
     add_procedure(source, object);
     add_image_library(result, source, object);
-    lam_dataset *groups = lam_sr_container(object, LAM_SR_CONTAINS, measurements, NULL);
-    for (size_t i = 0; i < result->findings.segment_count; i++)
-        add_group(result, &result->findings.segments[i], groups);
+    status = lam_sr_groups_add(result, object, err);
+    if (status != LAM_OK)
+        return status;
     add_evidence(result, source, object);
+    add_predecessor(result, source, object);
     status = lam_dataset_status(object, err);
     if (status == LAM_OK)
         *out = LAM_TAKE_PTR(object);

@@ -10,8 +10,10 @@ extern "C" {
 
 #define LAM_SR_SOP_CLASS "1.2.840.10008.5.1.4.1.1.88.34"
 
-/* Builds the report: language, the device as observer, the procedure, an image library, and a measurement
- * group (TID 1411) with the volume of each segment of the SEG object of the same result (seg.h). */
+/* Builds the report: language, the device as observer, the procedure, an image library, and what was found: a
+ * measurement group (TID 1411) with volume and derived numbers for each segment of the SEG object of the same
+ * result (seg.h), one with its regions (TID 1410, 1411) for each detection, and one (TID 1501) with a
+ * qualitative evaluation for a classification. */
 lam_status lam_sr_create(const lam_result *result, lam_dataset **out, lam_error *err);
 
 #ifdef __cplusplus

@@ -8,6 +8,7 @@ static const char *const relations[] = {
     [LAM_SR_HAS_OBS_CONTEXT] = "HAS OBS CONTEXT",
     [LAM_SR_HAS_ACQ_CONTEXT] = "HAS ACQ CONTEXT",
     [LAM_SR_HAS_PROPERTIES] = "HAS PROPERTIES",
+    [LAM_SR_SELECTED_FROM] = "SELECTED FROM",
 };
 
 static lam_dataset *item(lam_dataset *parent, lam_sr_relation relation, const char *type, lam_code name)
@@ -84,5 +85,34 @@ lam_dataset *lam_sr_image(lam_dataset *parent, lam_sr_relation relation, lam_cod
     lam_result_reference(reference, sop_class, sop_instance);
     if (segment > 0)
         lam_dataset_set_number(reference, LAM_TAG_REFERENCED_SEGMENT, segment);
+    return child;
+}
+
+lam_dataset *lam_sr_image_frame(lam_dataset *parent, lam_sr_relation relation, lam_code name,
+                                const char *sop_class, const char *sop_instance, int64_t frame)
+{
+    lam_dataset *child = lam_sr_image(parent, relation, name, sop_class, sop_instance, 0);
+    if (frame > 0)
+        lam_dataset_set_number(lam_dataset_item(child, LAM_TAG_REFERENCED_SOPS, 0), LAM_TAG_REFERENCED_FRAME,
+                               (double)frame);
+    return child;
+}
+
+lam_dataset *lam_sr_scoord(lam_dataset *parent, lam_sr_relation relation, lam_code name, const char *type,
+                           const double *points, size_t count)
+{
+    lam_dataset *child = item(parent, relation, "SCOORD", name);
+    lam_dataset_set_numbers(child, LAM_TAG_GRAPHIC_DATA, points, 2 * count);
+    lam_dataset_set_text(child, LAM_TAG_GRAPHIC_TYPE, type);
+    return child;
+}
+
+lam_dataset *lam_sr_scoord3d(lam_dataset *parent, lam_sr_relation relation, lam_code name, const char *type,
+                             const double *points, size_t count, const char *frame_of_reference)
+{
+    lam_dataset *child = item(parent, relation, "SCOORD3D", name);
+    lam_dataset_set_text(child, LAM_TAG_REFERENCED_FRAME_OF_REFERENCE, frame_of_reference);
+    lam_dataset_set_numbers(child, LAM_TAG_GRAPHIC_DATA, points, 3 * count);
+    lam_dataset_set_text(child, LAM_TAG_GRAPHIC_TYPE, type);
     return child;
 }

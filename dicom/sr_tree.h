@@ -16,6 +16,7 @@ typedef enum lam_sr_relation {
     LAM_SR_HAS_OBS_CONTEXT,
     LAM_SR_HAS_ACQ_CONTEXT,
     LAM_SR_HAS_PROPERTIES,
+    LAM_SR_SELECTED_FROM,
 } lam_sr_relation;
 
 /* Each appends a child to `parent` and returns it, for children of its own. A name without value is left out,
@@ -30,6 +31,18 @@ lam_dataset *lam_sr_number(lam_dataset *parent, lam_sr_relation relation, lam_co
 /* `segment` 0: the whole object. */
 lam_dataset *lam_sr_image(lam_dataset *parent, lam_sr_relation relation, lam_code name, const char *sop_class,
                           const char *sop_instance, int segment);
+/* One frame of an image: `frame` from 1; 0 where the object has one only. */
+lam_dataset *lam_sr_image_frame(lam_dataset *parent, lam_sr_relation relation, lam_code name,
+                                const char *sop_class, const char *sop_instance, int64_t frame);
+
+/* Coordinates (PS3.3 C.18.6, C.18.9): `type` as POLYLINE or POLYGON; points are column, row pairs in pixels
+ * from the top left corner of the image, or x, y, z triples in mm. An image that they are selected from is a
+ * child of the former. At most LAM_SR_MAX_POINTS, as the attribute holds no more than 64 KiB. */
+enum { LAM_SR_MAX_POINTS = 5000 };
+lam_dataset *lam_sr_scoord(lam_dataset *parent, lam_sr_relation relation, lam_code name, const char *type,
+                           const double *points, size_t count);
+lam_dataset *lam_sr_scoord3d(lam_dataset *parent, lam_sr_relation relation, lam_code name, const char *type,
+                             const double *points, size_t count, const char *frame_of_reference);
 
 /* Makes a data set itself the root container. */
 void lam_sr_root(lam_dataset *document, lam_code name, const char *template_id);

@@ -44,6 +44,41 @@ typedef enum lam_message_type {
     /* laminad → any child: finish what runs, take nothing new, exit 0. */
     LAM_MESSAGE_DRAIN,
 
+    /* ---- laminad ↔ lamina-dimse that sends (a process of its own for each association) ---- */
+
+    /* laminad → dimse: open an association and do what is asked for, in this order; each part may be absent.
+     * fds: [object …, then as far as `tls` has them: certificates of authorities, own certificate, its key].
+     * {"host","port","called_ae","calling_ae","timeout_ms","objects" (how many),"tls":{"ca","certificate"}?,
+     *  "commit":{"transaction_uid","instances":[[class, instance] …],"wait_ms" (for its answer here)}?,
+     *  "report":{"transaction_uid","committed":[[class, instance] …],"failed":[[class, instance, reason]
+     * …]}?} Answers: DELIVERED for each object that was tried, COMMITMENT if it came, DELIVER_END. */
+    LAM_MESSAGE_DELIVER = 20,
+
+    /* dimse → laminad: what the peer said of one object; `status` -1: it cannot be sent there at all.
+     * {"object" (index),"status","reason"} */
+    LAM_MESSAGE_DELIVERED,
+
+    /* dimse → laminad: the association is over. {"status"
+     * (lam_status_name),"reason","commit":"asked|refused"?, "reported"?} */
+    LAM_MESSAGE_DELIVER_END,
+
+    /* dimse → laminad, from either process: a peer commits itself or not (N-EVENT-REPORT, PS3.4 annex J).
+     * {"ae" (the peer),"transaction_uid","committed":[[class, instance] …],"failed":[[class, instance,
+     * reason] …]} */
+    LAM_MESSAGE_COMMITMENT,
+
+    /* dimse → laminad: a sender asks us to commit ourselves (N-ACTION). {"calling_ae","transaction_uid",
+     * "instances":[[class, instance] …]}. Answer: COMMIT_REPLY, same request. */
+    LAM_MESSAGE_COMMIT,
+
+    /* laminad → dimse: the status of the N-ACTION response and, after 0, what to report.
+     * {"status","committed":[[class, instance] …]?,"failed":[[class, instance, reason] …]?} */
+    LAM_MESSAGE_COMMIT_REPLY,
+
+    /* dimse → laminad: the sender took the report over its own association. {"calling_ae","transaction_uid"}
+     */
+    LAM_MESSAGE_COMMIT_REPORTED,
+
     /* ---- laminad ↔ lamina-worker ---- */
 
     /* laminad → worker: parse the header of one Part 10 file. fds: [file]. Answer: INDEXED or FAILED. {} */
@@ -58,7 +93,8 @@ typedef enum lam_message_type {
     /* laminad → worker: start of a job. fds: [model.json, weights.safetensors].
      * {"job","model":{"name","version","weights_sha256"},"study_uid","series_uid","inputs" (how many files
      * follow), "input_set" (hex hash of the sorted SOP instance
-     * UIDs),"device":{"manufacturer","model_name","serial","software"}} */
+     * UIDs),"device":{"manufacturer","model_name","serial","software"},
+     * "replaces"?:{"series_uid","sop_uid"} (the report over an earlier input set)} */
     LAM_MESSAGE_ANALYZE_BEGIN,
 
     /* laminad → worker, after BEGIN: up to LAM_IPC_MAX_FDS source files, any order. fds: [file …]. {} */
@@ -66,7 +102,8 @@ typedef enum lam_message_type {
 
     /* laminad → worker: all inputs are there; run and write. fds: one empty writable file for each of
      * `outputs`, in order.
-     * {"outputs":["SEG","SR","montage"]}. Answer: PROGRESS any number of times, then DONE or FAILED. */
+     * {"outputs":["SEG","SR","montage","SEG@ohif"]}: names of daemon/worker/outputs.c, with the profile if it
+     * is not the strict one. Answer: PROGRESS any number of times, then DONE or FAILED. */
     LAM_MESSAGE_ANALYZE_RUN,
 
     /* worker → laminad: sign of life and how far.
@@ -75,8 +112,9 @@ typedef enum lam_message_type {
 
     /* worker → laminad: outputs written (not synced: laminad does that).
      * {"task","timings_ms":{stage:ms},"segments":[…]?,"classification"?,"detections"?,
-     *  "objects":[{"output" (index into outputs),"type":"SEG|SR|…","sop_class_uid","series_uid","sop_uid",
-     *              "index":{as INDEXED}}],
+     *  "objects":[{"output" (index into
+     * outputs),"type":"SEG|SR|…","profile","sop_class_uid","series_uid","sop_uid", "problems":[text …] (what
+     * lamina validate says; empty: fit to be sent),"index":{as INDEXED}}],
      *  "pictures":[{"output","name":"montage","media_type":"image/png"}]} */
     LAM_MESSAGE_DONE,
 
@@ -108,7 +146,7 @@ typedef enum lam_message_type {
      * be drawn on an image, or the image under a segmentation.
      * {"frame" (from 1; 0: one that represents the object),"media_type":"image/png|image/jpeg",
      *  "window":[centre,width]?,"function":"LINEAR|LINEAR_EXACT|SIGMOID"?,"viewport":[width,height]?,
-     *  "region":[x,y,width,height]? (negative: flipped),"quality"?,"annotation":["patient","technique"]?,
+     *  "region":[x,y,width,height]? (negative: flipped),"quality"?,"patient"?,"technique"? (written in),
      *  "alone"? (a segmentation whose image is not to be had)}
      * Answer: {"pieces":[[0, length]]} or, for a segmentation without its image, {"needs" (SOP instance UID)}
      */

@@ -17,6 +17,7 @@ struct lam_analysis {
     lam_algorithm algorithm;
     lam_device device;
     const char *series_uid, *input_set;
+    const char *replaces_series, *replaces_sop; /* the report that this job's replaces; NULL: none */
     int64_t inputs;
     const lam_bundle *bundle; /* the cache's */
     lam_predictor *predictor;
@@ -58,6 +59,11 @@ static lam_status read_begin(lam_analysis *a, const lam_ipc_message *message, la
         status = lam_jv_need_text(texts[i].object, texts[i].key, texts[i].out, err);
     if (status == LAM_OK)
         status = lam_jv_need_integer(root, "inputs", 1, LAM_SERIES_MAX_SLICES, &a->inputs, err);
+    const lam_jv *replaces = lam_jv_get(root, "replaces");
+    a->replaces_series = lam_jv_text(lam_jv_get(replaces, "series_uid"), NULL);
+    a->replaces_sop = lam_jv_text(lam_jv_get(replaces, "sop_uid"), NULL);
+    if (!a->replaces_series)
+        a->replaces_sop = NULL;
     if (status == LAM_OK && message->fd_count != 2)
         status = lam_fail(err, LAM_E_PEER, "ANALYZE_BEGIN came with %zu descriptors instead of two",
                           message->fd_count);
@@ -169,13 +175,14 @@ static lam_status write_done(lam_analysis *a, const lam_segmented *segmented, co
                                             .segment_count = segmented->segment_count},
                                .voxels = segmented->voxels,
                                .choices = lam_profile_choose(LAM_PROFILE_STRICT),
+                               .predecessor = {a->replaces_series, a->replaces_sop},
                                .made_ms = lam_clock_wall_ms()};
     lam_json_writer w = lam_json_write_to(out);
     lam_progress_enter(progress, LAM_STAGE_WRITE);
     lam_jw_object(&w, NULL);
     lam_jw_text(&w, "task", lam_task_name(lam_bundle_manifest(a->bundle)->task));
     write_segments(segmented, &w);
-    lam_status status = lam_outputs_write(&result, segmented->voxels, outputs, fds, &w, err);
+    lam_status status = lam_outputs_write(&result, outputs, fds, &w, err);
     if (status != LAM_OK)
         return status;
     lam_progress_finish(progress);

@@ -1,14 +1,20 @@
 #include "daemon/worker/outputs.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/io.h"
 #include "dicom/index.h"
+#include "dicom/key_objects.h"
+#include "dicom/parametric_map.h"
 #include "dicom/picture.h"
+#include "dicom/presentation_state.h"
+#include "dicom/secondary_capture.h"
 #include "dicom/seg.h"
 #include "dicom/sr.h"
 #include "dicom/transfer_syntax.h"
+#include "dicom/validate.h"
 
 typedef lam_status create_function(const lam_result *result, lam_dataset **out, lam_error *err);
 
@@ -19,15 +25,61 @@ static const struct output {
 } outputs[] = {
     {"SEG", lam_seg_create},
     {"SR", lam_sr_create},
+    {"SC", lam_secondary_capture_create},
+    {"PR", lam_presentation_state_create},
+    {"KO", lam_key_objects_create},
+    {"PM", lam_parametric_map_create},
     {"montage", NULL},
 };
 
-static const struct output *find(const char *name)
+/* "SEG" is in the strict profile, "SEG@ohif" in that of OHIF. */
+static lam_status parse_name(const char *name, const struct output **output, lam_profile *profile,
+                             lam_error *err)
 {
+    size_t length = strcspn(name, "@");
+    *output = NULL;
+    *profile = LAM_PROFILE_STRICT;
     for (size_t i = 0; i < LAM_COUNT(outputs); i++)
-        if (strcmp(outputs[i].name, name) == 0)
-            return &outputs[i];
-    return NULL;
+        if (strlen(outputs[i].name) == length && strncmp(outputs[i].name, name, length) == 0)
+            *output = &outputs[i];
+    if (!*output || (name[length] && !lam_profile_find(name + length + 1, profile)))
+        return lam_fail(err, LAM_E_UNSUPPORTED, "there is no output \"%.32s\"", name);
+    return LAM_OK;
+}
+
+/* ---- the gate ---- */
+
+static void hear(void *context, const lam_problem *problem)
+{
+    char line[400];
+    snprintf(line, sizeof line, "%s (%04x,%04x) %s (%s)", problem->attribute, LAM_TAG_ARGS(problem->tag),
+             problem->message, problem->clause);
+    lam_jw_text(context, NULL, line);
+}
+
+/* What is wrong with the object, against the images it was made from: laminad keeps such an object and never
+ * sends it. */
+static lam_status write_problems(const lam_result *result, lam_dataset *object, lam_json_writer *w,
+                                 lam_error *err)
+{
+    size_t count = lam_series_objects(result->series);
+    lam_autofree lam_dataset **sources = calloc(count, sizeof(lam_dataset *));
+    if (!sources)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        sources[i] = lam_series_object(result->series, i);
+    lam_jw_array(w, "problems");
+    lam_validate(object, sources, count, hear, w);
+    lam_jw_end(w);
+    return LAM_OK;
+}
+
+/* ---- writing ---- */
+
+static lam_status write_file(lam_dataset *object, int fd, lam_buffer *index, lam_error *err)
+{
+    lam_status status = lam_dataset_write(object, fd, LAM_TS_EXPLICIT_LITTLE, err);
+    return status == LAM_OK ? lam_index_file(fd, index, err) : status;
 }
 
 static lam_status write_object(const lam_result *result, const struct output *output, size_t number, int fd,
@@ -37,10 +89,10 @@ static lam_status write_object(const lam_result *result, const struct output *ou
     LAM_AUTO(lam_buffer_done) lam_buffer index;
     lam_buffer_init(&index, LAM_INDEX_MAX_BYTES);
     lam_status status = output->create(result, &object, err);
+    if (status == LAM_E_STATE)
+        return LAM_OK; /* nothing was found that this kind of object holds */
     if (status == LAM_OK)
-        status = lam_dataset_write(object, fd, LAM_TS_EXPLICIT_LITTLE, err);
-    if (status == LAM_OK)
-        status = lam_index_file(fd, &index, err);
+        status = write_file(object, fd, &index, err);
     if (status != LAM_OK) {
         lam_error_prefix(err, "result object %s", output->name);
         return status;
@@ -48,20 +100,22 @@ static lam_status write_object(const lam_result *result, const struct output *ou
     lam_jw_object(w, NULL);
     lam_jw_integer(w, "output", (int64_t)number);
     lam_jw_text(w, "type", output->name);
+    lam_jw_text(w, "profile", lam_profile_name(result->profile));
     lam_jw_text(w, "sop_class_uid", lam_dataset_text(object, LAM_TAG_SOP_CLASS, ""));
     lam_jw_text(w, "series_uid", lam_dataset_text(object, LAM_TAG_SERIES, ""));
     lam_jw_text(w, "sop_uid", lam_dataset_text(object, LAM_TAG_SOP_INSTANCE, ""));
+    status = write_problems(result, object, w, err);
     lam_jw_raw(w, "index", lam_buffer_text(&index));
     lam_jw_end(w);
-    return LAM_OK;
+    return status;
 }
 
-static lam_status write_picture(const lam_result *result, const float *voxels, const struct output *output,
-                                size_t number, int fd, lam_json_writer *w, lam_error *err)
+static lam_status write_picture(const lam_result *result, const struct output *output, size_t number, int fd,
+                                lam_json_writer *w, lam_error *err)
 {
     LAM_AUTO(lam_buffer_done) lam_buffer png;
     lam_buffer_init(&png, LAM_PICTURE_MAX_BYTES);
-    lam_status status = lam_picture_montage(result, voxels, &png, err);
+    lam_status status = lam_picture_montage(result, result->voxels, &png, err);
     if (status == LAM_OK)
         status = lam_io_write_all(fd, png.data, png.length, err);
     if (status != LAM_OK)
@@ -74,21 +128,27 @@ static lam_status write_picture(const lam_result *result, const float *voxels, c
     return LAM_OK;
 }
 
-lam_status lam_outputs_write(const lam_result *result, const float *voxels, const lam_jv *names,
-                             const int *fds, lam_json_writer *w, lam_error *err)
+static lam_status write_output(const lam_result *result, const char *name, size_t number, int fd,
+                               bool pictures, lam_json_writer *w, lam_error *err)
+{
+    const struct output *output = NULL;
+    lam_result variant = *result;
+    lam_status status = parse_name(name, &output, &variant.profile, err);
+    if (status != LAM_OK || !output->create != pictures)
+        return status;
+    variant.choices = lam_profile_choose(variant.profile);
+    return pictures ? write_picture(&variant, output, number, fd, w, err)
+                    : write_object(&variant, output, number, fd, w, err);
+}
+
+lam_status lam_outputs_write(const lam_result *result, const lam_jv *names, const int *fds,
+                             lam_json_writer *w, lam_error *err)
 {
     for (int pictures = 0; pictures < 2; pictures++) {
         lam_jw_array(w, pictures ? "pictures" : "objects");
         for (size_t i = 0; i < lam_jv_count(names); i++) {
-            const char *name = lam_jv_text(lam_jv_at(names, i), "");
-            const struct output *output = find(name);
-            if (!output)
-                return lam_fail(err, LAM_E_UNSUPPORTED, "there is no output \"%.32s\"", name);
-            lam_status status = LAM_OK;
-            if (output->create && !pictures)
-                status = write_object(result, output, i, fds[i], w, err);
-            else if (!output->create && pictures)
-                status = write_picture(result, voxels, output, i, fds[i], w, err);
+            lam_status status =
+                write_output(result, lam_jv_text(lam_jv_at(names, i), ""), i, fds[i], pictures, w, err);
             if (status != LAM_OK)
                 return status;
         }

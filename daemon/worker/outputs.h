@@ -1,4 +1,5 @@
-/* The files of a finished job, by the names of messages.h ("SEG", "SR", "montage"). */
+/* The files of a finished job, by the names of messages.h: "SEG", "SR", "SC", "PR", "KO", "PM", "montage",
+ * and with "@" and the name of a profile behind it the variant for that profile. */
 #ifndef LAMINA_DAEMON_WORKER_OUTPUTS_H
 #define LAMINA_DAEMON_WORKER_OUTPUTS_H
 
@@ -7,9 +8,9 @@
 #include "dicom/result.h"
 
 /* Writes output `names[i]` into descriptor `fds[i]` (readable too, at its start) and appends the members
- * "objects" and "pictures" of DONE. `voxels` is the volume that pictures show. Errors: LAM_E_UNSUPPORTED (a
- * name that is not known), and those of writing. */
-lam_status lam_outputs_write(const lam_result *result, const float *voxels, const lam_jv *names,
-                             const int *fds, lam_json_writer *w, lam_error *err);
+ * "objects" and "pictures" of DONE. An object that has nothing to hold, such as a SEG where nothing was
+ * segmented, is left out. Errors: LAM_E_UNSUPPORTED (a name that is not known), and those of writing. */
+lam_status lam_outputs_write(const lam_result *result, const lam_jv *names, const int *fds,
+                             lam_json_writer *w, lam_error *err);
 
 #endif

@@ -273,6 +273,29 @@ extern "C" bool lam_dataset_has(const lam_dataset *dataset, lam_tag tag) noexcep
     });
 }
 
+extern "C" bool lam_dataset_is_present(const lam_dataset *dataset, lam_tag tag) noexcept
+{
+    return lam_guard_value(false, [&] { return find(dataset, tag) != nullptr; });
+}
+
+extern "C" size_t lam_dataset_length(const lam_dataset *dataset, lam_tag tag) noexcept
+{
+    return lam_guard_value<size_t>(0, [&]() -> size_t {
+        DcmElement *element = find(dataset, tag);
+        return element ? element->getLength() : 0;
+    });
+}
+
+extern "C" lam_tag lam_dataset_tag(lam_dataset *dataset, lam_tag tag) noexcept
+{
+    return lam_guard_value<lam_tag>(0, [&]() -> lam_tag {
+        auto *element = dynamic_cast<DcmAttributeTag *>(find(dataset, tag));
+        DcmTagKey value;
+        return element && element->getTagVal(value, 0).good() ? LAM_TAG(value.getGroup(), value.getElement())
+                                                              : 0;
+    });
+}
+
 extern "C" const char *lam_dataset_text(lam_dataset *dataset, lam_tag tag, const char *otherwise) noexcept
 {
     return lam_guard_value(otherwise, [&]() -> const char * {
@@ -394,26 +417,57 @@ extern "C" void lam_dataset_set_tags(lam_dataset *dataset, lam_tag tag, const la
     });
 }
 
-extern "C" void lam_dataset_set_bytes(lam_dataset *dataset, lam_tag tag, const void *bytes,
-                                      size_t length) noexcept
+/* Memory of the new element, for the caller to fill; NULL after a failure. */
+static Uint8 *make_bytes(lam_dataset *dataset, lam_tag tag, size_t length) noexcept
 {
+    Uint8 *into = nullptr;
     change(dataset, tag, [&] {
-        const auto *from = static_cast<const Uint8 *>(bytes);
         DcmElement *element = nullptr;
         OFCondition condition = DcmItem::newDicomElement(element, DcmTag(key_of(tag)));
         if (condition.good() && tag == LAM_TAG_PIXELS && length % 2 == 0 && lamina::words(dataset->item)) {
             element->setVR(EVR_OW);
-            Uint16 *into = nullptr;
-            condition = element->createUint16Array(static_cast<Uint32>(length / 2), into);
-            if (condition.good())
-                std::memcpy(into, from, length);
+            Uint16 *word = nullptr;
+            condition = element->createUint16Array(static_cast<Uint32>(length / 2), word);
+            into = reinterpret_cast<Uint8 *>(word);
         } else if (condition.good()) {
             element->setVR(EVR_OB);
-            Uint8 *into = nullptr;
             condition = element->createUint8Array(static_cast<Uint32>(length), into);
-            if (condition.good())
-                std::memcpy(into, from, length);
         }
+        if (condition.bad()) {
+            delete element;
+            return condition;
+        }
+        condition = insert_new(dataset, element);
+        into = condition.good() ? into : nullptr;
+        return condition;
+    });
+    return dataset->whole->failure.status == LAM_OK ? into : nullptr;
+}
+
+extern "C" uint8_t *lam_dataset_make_bytes(lam_dataset *dataset, lam_tag tag, size_t length) noexcept
+{
+    Uint8 *into = make_bytes(dataset, tag, length);
+    if (into)
+        std::memset(into, 0, length);
+    return into;
+}
+
+extern "C" void lam_dataset_set_bytes(lam_dataset *dataset, lam_tag tag, const void *bytes,
+                                      size_t length) noexcept
+{
+    Uint8 *into = make_bytes(dataset, tag, length);
+    if (into && length > 0)
+        std::memcpy(into, bytes, length);
+}
+
+extern "C" void lam_dataset_set_floats(lam_dataset *dataset, lam_tag tag, const float *values,
+                                       size_t count) noexcept
+{
+    change(dataset, tag, [&] {
+        DcmElement *element = nullptr;
+        OFCondition condition = DcmItem::newDicomElement(element, DcmTag(key_of(tag)));
+        if (condition.good())
+            condition = element->putFloat32Array(values, static_cast<unsigned long>(count));
         if (condition.bad()) {
             delete element;
             return condition;

@@ -22,7 +22,7 @@
 
 typedef struct options {
     long slices, rows, columns, seed;
-    double spacing, pixel; /* between slices, between pixels; mm */
+    double spacing, pixel, thickness; /* between slices, between pixels, of a slice; mm */
     const char *orientation, *order, *patient_id, *description, *modality, *photometric, *transfer_syntax;
     long missing, repeated, turned, resized; /* number of a slice from 1; 0: none */
     double slope, intercept;
@@ -42,6 +42,7 @@ static const struct option {
     OPTION(columns, INTEGER, "of each image"),
     OPTION(spacing, REAL, "mm between slices"),
     OPTION(pixel, REAL, "mm between pixels"),
+    OPTION(thickness, REAL, "mm of each slice; 0: as the spacing, so without gaps"),
     OPTION(orientation, TEXT, "axial, coronal, sagittal or oblique"),
     OPTION(order, TEXT, "how names and instance numbers run: up, down or mixed"),
     OPTION(missing, INTEGER, "leaves this slice out"),
@@ -298,7 +299,7 @@ static void set_place(const options *o, const pose *p, long slice, lam_dataset *
     lam_dataset_set_numbers(out, LAM_TAG_POSITION, at, 3);
     lam_dataset_set_numbers(out, LAM_TAG_ORIENTATION, orientation, 6);
     lam_dataset_set_numbers(out, LAM_TAG_PIXEL_SPACING, pixel, 2);
-    lam_dataset_set_number(out, LAM_TAG_SLICE_THICKNESS, o->spacing);
+    lam_dataset_set_number(out, LAM_TAG_SLICE_THICKNESS, o->thickness > 0 ? o->thickness : o->spacing);
 }
 
 static void set_uids(const options *o, long slice, bool again, lam_dataset *out)

@@ -16,6 +16,7 @@ from .daemon import BUILD, PATIENCE, ROOT
 READY, DRAIN, INDEX, INDEXED, BEGIN, INPUT, RUN, PROGRESS, DONE, FAILED = 1, 14, 30, 31, 32, 33, 34, 35, 36, 37
 MAGIC, HEADER, CHILD_SOCKET, FILES_A_MESSAGE = 0x4C414D31, "<IIIII", 3, 16
 MODEL = os.path.join(ROOT, "models", "hippocampus", "1.0.0")
+OUTPUTS = ("SEG", "SR", "montage")
 
 
 class Worker:
@@ -69,8 +70,8 @@ class Worker:
         self.send(INDEX, {}, [path])
         return self.receive()
 
-    def analyse(self, paths, inputs=None):
-        """(type, payload of DONE or FAILED, folder with seg.dcm, sr.dcm and montage.png); None when it died."""
+    def analyse(self, paths, inputs=None, names=OUTPUTS, replaces=None):
+        """(type, payload of DONE or FAILED, folder with seg.dcm, sr.dcm, montage.png …); None when it died."""
         first = pydicom.dcmread(paths[0], stop_before_pixels=True)
         uids = sorted(pydicom.dcmread(p, stop_before_pixels=True).SOPInstanceUID for p in paths)
         with open(os.path.join(MODEL, "model.json"), encoding="utf-8") as file:
@@ -83,13 +84,13 @@ class Worker:
                           "inputs": inputs or len(paths),
                           "input_set": hashlib.sha256("\n".join(uids).encode()).hexdigest(),
                           "device": {"manufacturer": "Lamina", "model_name": model["name"], "serial": "test",
-                                     "software": "test"}},
+                                     "software": "test"}, **({"replaces": replaces} if replaces else {})},
                   [os.path.join(MODEL, "model.json"), os.path.join(MODEL, "weights.safetensors")])
         for start in range(0, len(paths), FILES_A_MESSAGE):
             self.send(INPUT, {}, paths[start:start + FILES_A_MESSAGE])
         folder = tempfile.mkdtemp(prefix="lamina-objects-")
-        outputs = [os.path.join(folder, name) for name in ("seg.dcm", "sr.dcm", "montage.png")]
-        self.send(RUN, {"outputs": ["SEG", "SR", "montage"]}, outputs, os.O_RDWR | os.O_CREAT)
+        outputs = [os.path.join(folder, name.lower() + (".png" if name == "montage" else ".dcm")) for name in names]
+        self.send(RUN, {"outputs": list(names)}, outputs, os.O_RDWR | os.O_CREAT)
         answer = self.receive()
         while answer and answer[0] == PROGRESS:
             answer = self.receive()

@@ -75,7 +75,7 @@ static void test_refusals(void **state)
     lam_plane good[COUNT], bad[COUNT];
     make_planes(good, axial_row, axial_column);
     refuse(good, 0, "0 images");
-    refuse(good, 1, "1 image;");
+    refuse(good, 1, "1 image, and it does not say how thick");
 #define REFUSE(change, words)                                                                                \
     do {                                                                                                     \
         memcpy(bad, good, sizeof bad);                                                                       \
