@@ -4,6 +4,7 @@
 
 #include "core/base/cleanup.h"
 #include "dicom/sop_class.h"
+#include "dicom/transfer_syntax.h"
 
 enum {
     PDU_ASSOCIATE_RQ = 0x01,
@@ -219,7 +220,16 @@ lam_status lam_associate_parse(const uint8_t *pdu, size_t length, lam_associate 
     return status;
 }
 
-/* The first proposed transfer syntax that a file may have; the order is the sender's wish. */
+/* The messages of this service are read here, so they must not be compressed. */
+static bool suits(const char *class, const char *transfer_syntax)
+{
+    if (strcmp(class, LAM_SOP_CLASS_COMMITMENT) != 0)
+        return lam_transfer_syntax_is_storable(transfer_syntax);
+    return strcmp(transfer_syntax, LAM_TS_IMPLICIT_LITTLE) == 0 ||
+           strcmp(transfer_syntax, LAM_TS_EXPLICIT_LITTLE) == 0;
+}
+
+/* The first proposed transfer syntax that suits; the order is the sender's wish. */
 static bool choose_transfer_syntax(lam_associate_context *context)
 {
     const uint8_t *at = context->proposed, *end = at + context->proposed_length;
@@ -229,7 +239,7 @@ static bool choose_transfer_syntax(lam_associate_context *context)
         if (next_item(&at, end, &sub, NULL) != LAM_OK)
             return false;
         if (sub.type != ITEM_TRANSFER_SYNTAX || copy_text(sub, "", uid, sizeof uid, NULL) != LAM_OK ||
-            !lam_transfer_syntax_is_storable(uid))
+            !suits(context->abstract_syntax, uid))
             continue;
         memcpy(context->transfer_syntax, uid, sizeof uid);
         return true;
@@ -243,7 +253,8 @@ size_t lam_associate_negotiate(lam_associate *associate, bool private_classes)
     for (size_t i = 0; i < associate->context_count; i++) {
         lam_associate_context *context = &associate->contexts[i];
         const char *class = context->abstract_syntax;
-        bool known = strcmp(class, LAM_SOP_CLASS_VERIFICATION) == 0 || lam_sop_class_is_storage(class) ||
+        bool known = strcmp(class, LAM_SOP_CLASS_VERIFICATION) == 0 ||
+                     strcmp(class, LAM_SOP_CLASS_COMMITMENT) == 0 || lam_sop_class_is_storage(class) ||
                      (private_classes && lam_sop_class_is_private(class));
         if (!known)
             context->result = LAM_CONTEXT_NO_ABSTRACT_SYNTAX;

@@ -59,8 +59,9 @@ lam_status lam_associate_length(const uint8_t *head, size_t *out, lam_error *err
  * LAM_E_LIMIT. */
 lam_status lam_associate_parse(const uint8_t *pdu, size_t length, lam_associate *out, lam_error *err);
 
-/* Answers each context: Verification and every storage class, each with the first transfer syntax of the
- * proposal that a file may have; private classes too when told so. Returns how many were accepted. */
+/* Answers each context: Verification, Storage Commitment and every storage class, each with the first
+ * transfer syntax of the proposal that a file may have; private classes too when told so. Returns how many
+ * were accepted. */
 size_t lam_associate_negotiate(lam_associate *associate, bool private_classes);
 
 /* ---- the short answers ---- */

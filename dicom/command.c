@@ -16,6 +16,7 @@ static const struct element {
 #define NUMBER_OF(member)     NUMBER, offsetof(lam_command, member), sizeof(uint16_t)
 #define TEXT_OF(kind, member) kind, offsetof(lam_command, member), sizeof((lam_command *)0)->member
     {0x0002, 0, TEXT_OF(UID, sop_class)},
+    {0x0003, 0, TEXT_OF(UID, requested_class)},
     {0x0100, LAM_COMMAND_HAS_FIELD, NUMBER_OF(field)},
     {0x0110, LAM_COMMAND_HAS_MESSAGE, NUMBER_OF(message)},
     {0x0120, LAM_COMMAND_HAS_RESPONDED_TO, NUMBER_OF(responded_to)},
@@ -24,6 +25,9 @@ static const struct element {
     {0x0900, LAM_COMMAND_HAS_STATUS, NUMBER_OF(status)},
     {0x0902, 0, TEXT_OF(TEXT, comment)},
     {0x1000, 0, TEXT_OF(UID, sop_instance)},
+    {0x1001, 0, TEXT_OF(UID, requested_instance)},
+    {0x1002, LAM_COMMAND_HAS_EVENT_TYPE, NUMBER_OF(event_type)},
+    {0x1008, LAM_COMMAND_HAS_ACTION_TYPE, NUMBER_OF(action_type)},
 #undef NUMBER_OF
 #undef TEXT_OF
 };

@@ -1,5 +1,5 @@
-/* Command sets of DIMSE messages (PS3.7 section 6.3 and annex E): the dozen elements that storage and
- * verification use, always implicit VR little endian. Pure encoding, no sockets. */
+/* Command sets of DIMSE messages (PS3.7 section 6.3 and annex E): the elements that storage,
+ * verification and storage commitment use, always implicit VR little endian. Pure encoding, no sockets. */
 #ifndef LAMINA_DICOM_COMMAND_H
 #define LAMINA_DICOM_COMMAND_H
 
@@ -21,6 +21,8 @@ enum {
     LAM_COMMAND_STORE = 0x0001,
     LAM_COMMAND_ECHO = 0x0030,
     LAM_COMMAND_CANCEL = 0x0fff,
+    LAM_COMMAND_EVENT_REPORT = 0x0100,
+    LAM_COMMAND_ACTION = 0x0130,
     LAM_COMMAND_RESPONSE = 0x8000,
 };
 
@@ -49,19 +51,25 @@ enum {
     LAM_COMMAND_HAS_PRIORITY = 8,
     LAM_COMMAND_HAS_DATA_SET_TYPE = 16,
     LAM_COMMAND_HAS_STATUS = 32,
+    LAM_COMMAND_HAS_EVENT_TYPE = 64,
+    LAM_COMMAND_HAS_ACTION_TYPE = 128,
 };
 
 typedef struct lam_command {
     unsigned has;
-    uint16_t field;                  /* (0000,0100) */
-    uint16_t message;                /* (0000,0110) */
-    uint16_t responded_to;           /* (0000,0120) */
-    uint16_t priority;               /* (0000,0700) */
-    uint16_t data_set_type;          /* (0000,0800) */
-    uint16_t status;                 /* (0000,0900) */
-    char sop_class[LAM_UID_TEXT];    /* (0000,0002) */
-    char sop_instance[LAM_UID_TEXT]; /* (0000,1000) */
-    char comment[65];                /* (0000,0902) */
+    uint16_t field;                        /* (0000,0100) */
+    uint16_t message;                      /* (0000,0110) */
+    uint16_t responded_to;                 /* (0000,0120) */
+    uint16_t priority;                     /* (0000,0700) */
+    uint16_t data_set_type;                /* (0000,0800) */
+    uint16_t status;                       /* (0000,0900) */
+    char sop_class[LAM_UID_TEXT];          /* (0000,0002) */
+    char sop_instance[LAM_UID_TEXT];       /* (0000,1000) */
+    char comment[65];                      /* (0000,0902) */
+    uint16_t event_type;                   /* (0000,1002) */
+    uint16_t action_type;                  /* (0000,1008) */
+    char requested_class[LAM_UID_TEXT];    /* (0000,0003) */
+    char requested_instance[LAM_UID_TEXT]; /* (0000,1001) */
 } lam_command;
 
 /* A request of ours without its texts: command field, message number, data set or not. */

@@ -30,6 +30,7 @@ typedef struct lam_net_context {
     uint8_t id; /* chosen by us when proposing */
     char abstract_syntax[LAM_UID_TEXT];
     char transfer_syntax[LAM_UID_TEXT];
+    bool provider; /* when proposing: as provider of the service (role selection, PS3.7 D.3.3.4) */
 } lam_net_context;
 
 /* Once in a process, before other calls and before there are threads: sets DCMTK up and silences its logging.
@@ -78,6 +79,9 @@ const lam_net_context *lam_association_find(const lam_association *association, 
  * After any but the first, abort. */
 lam_status lam_association_receive(lam_association *association, lam_command *out, uint8_t *context,
                                    lam_error *err);
+
+/* Whether something comes from the peer within so long: a command, its wish for release, its end. */
+bool lam_association_wait(lam_association *association, int timeout_ms);
 
 /* Gets the bytes of a data set in the order they come; false makes receive_data stop. */
 typedef bool (*lam_net_sink)(void *user, const void *bytes, size_t length);

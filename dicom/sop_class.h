@@ -11,6 +11,7 @@ extern "C" {
 #endif
 
 #define LAM_SOP_CLASS_VERIFICATION "1.2.840.10008.1.1"
+#define LAM_SOP_CLASS_COMMITMENT   "1.2.840.10008.1.20.1" /* Storage Commitment, push model */
 #define LAM_APPLICATION_CONTEXT    "1.2.840.10008.3.1.1.1"
 
 /* A class of composite objects that belong to a patient's study (PS3.4 annex B.5). */

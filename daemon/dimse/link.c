@@ -11,12 +11,13 @@
 #include "daemon/ipc/ipc.h"
 #include "daemon/ipc/messages.h"
 
-/* One STORE under way; lies on the stack of the thread that waits. */
+/* One question under way; lies on the stack of the thread that waits. */
 typedef struct waiter {
     struct waiter *next;
     uint32_t request;
     bool answered;
     lam_scp_verdict verdict;
+    lam_buffer *reply; /* of ask; NULL: a STORE */
     pthread_cond_t changed;
 } waiter;
 
@@ -110,6 +111,33 @@ lam_status lam_scp_link_store(lam_scp_link *link, const char *json, int timeout_
     return status;
 }
 
+lam_status lam_scp_link_ask(lam_scp_link *link, uint32_t type, const char *json, int timeout_ms,
+                            lam_buffer *reply, lam_error *err)
+{
+    waiter self = {.reply = reply};
+    enter(link, &self);
+    lam_status status = lam_ipc_send(link->socket, type, self.request, json, NULL, 0, err);
+    if (status == LAM_OK)
+        status = wait_for_answer(link, &self, timeout_ms, err);
+    leave(link, &self);
+    if (status == LAM_OK && reply->status != LAM_OK)
+        status = lam_fail(err, reply->status, "the answer of laminad is too long");
+    return status;
+}
+
+void lam_scp_link_deliver_text(lam_scp_link *link, uint32_t request, const char *json, size_t length)
+{
+    pthread_mutex_lock(&link->lock);
+    for (waiter *w = link->waiters; w; w = w->next)
+        if (w->request == request && w->reply) {
+            lam_buffer_append(w->reply, json, length);
+            w->answered = true;
+            pthread_cond_signal(&w->changed);
+            break;
+        }
+    pthread_mutex_unlock(&link->lock);
+}
+
 lam_status lam_scp_link_deliver(lam_scp_link *link, uint32_t request, const char *json, size_t length,
                                 lam_error *err)
 {
@@ -127,7 +155,7 @@ lam_status lam_scp_link_deliver(lam_scp_link *link, uint32_t request, const char
     lam_text_copy(verdict.comment, sizeof verdict.comment, lam_jv_text(lam_jv_get(root, "comment"), ""));
     pthread_mutex_lock(&link->lock);
     for (waiter *w = link->waiters; w; w = w->next)
-        if (w->request == request) {
+        if (w->request == request && !w->reply) {
             w->verdict = verdict;
             w->answered = true;
             pthread_cond_signal(&w->changed);

@@ -5,6 +5,7 @@
 
 #include <stdint.h>
 
+#include "core/base/buffer.h"
 #include "core/base/cleanup.h"
 #include "core/base/status.h"
 
@@ -27,6 +28,12 @@ lam_status lam_scp_link_tell(lam_scp_link *link, uint32_t type, const char *json
  * this is called the file belongs to laminad, whatever comes back. */
 lam_status lam_scp_link_store(lam_scp_link *link, const char *json, int timeout_ms, lam_scp_verdict *out,
                               lam_error *err);
+
+/* Sends a message of another type and waits for its answer, whose payload `reply` gets. */
+lam_status lam_scp_link_ask(lam_scp_link *link, uint32_t type, const char *json, int timeout_ms,
+                            lam_buffer *reply, lam_error *err);
+/* Hands over the answer to one of those. */
+void lam_scp_link_deliver_text(lam_scp_link *link, uint32_t request, const char *json, size_t length);
 
 /* Hands a STORE_REPLY to who waits for it; one that nobody waits for any more is dropped. LAM_E_INVALID: not
  * a reply as messages.h has it. */

@@ -1,6 +1,7 @@
-/* lamina-dimse: the only process that speaks DIMSE to the network. It answers C-ECHO and receives objects
- * into the spool; what becomes of them laminad decides. It opens no path, no database and no listening
- * socket: all it has was handed to it by laminad, over the one socket it starts with. */
+/* lamina-dimse: the only program that speaks DIMSE to the network. Told CONFIGURE it answers C-ECHO and
+ * receives objects into the spool, and what becomes of them laminad decides; told DELIVER it asks one peer
+ * for an association. It opens no path, no database and no listening socket: all it has was handed to it by
+ * laminad, over the one socket it starts with. */
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include "daemon/dimse/chores.h"
 #include "daemon/dimse/link.h"
 #include "daemon/dimse/reception.h"
+#include "daemon/dimse/sender.h"
 #include "daemon/dimse/sessions.h"
 #include "daemon/dimse/settings.h"
 #include "daemon/ipc/ipc.h"
@@ -88,6 +90,8 @@ static lam_status take(program *self, lam_ipc_message *message, lam_error *err)
 {
     if (!self->chores && message->type == LAM_MESSAGE_CONFIGURE)
         return begin(self, message, err);
+    if (!self->chores && message->type == LAM_MESSAGE_DELIVER)
+        return lam_scu_serve(LAM_IPC_CHILD_SOCKET, message, err);
     if (!self->chores)
         return lam_fail(err, LAM_E_STATE, "message type %u before the configuration", message->type);
     switch (message->type) {
@@ -95,6 +99,9 @@ static lam_status take(program *self, lam_ipc_message *message, lam_error *err)
         return lam_scp_chores_configure(self->chores, message->payload, err);
     case LAM_MESSAGE_STORE_REPLY:
         return lam_scp_link_deliver(self->link, message->request, message->payload, message->length, err);
+    case LAM_MESSAGE_COMMIT_REPLY:
+        lam_scp_link_deliver_text(self->link, message->request, message->payload, message->length);
+        return LAM_OK;
     case LAM_MESSAGE_DRAIN:
         return lam_scp_chores_drain(self->chores, err);
     default:

@@ -7,6 +7,7 @@
 
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "daemon/dimse/commitment.h"
 #include "dicom/file_meta.h"
 #include "dicom/sop_class.h"
 
@@ -30,6 +31,7 @@ lam_status lam_scp_session_create(lam_scp_sessions *sessions, lam_scp_caller *ca
     session->caller = caller;
     session->association = NULL;
     session->stored = session->failed = 0;
+    session->reporting[0] = '\0';
     lam_scp_spool_init(&session->spool, lam_scp_sessions_spool(sessions));
     *out = session;
     return LAM_OK;
@@ -243,6 +245,9 @@ static const struct handler {
     {LAM_COMMAND_STORE, handle_store},
     {LAM_COMMAND_ECHO, handle_echo},
     {LAM_COMMAND_CANCEL, handle_cancel},
+    {LAM_COMMAND_ACTION, lam_scp_commitment_action},
+    {LAM_COMMAND_EVENT_REPORT, lam_scp_commitment_event},
+    {LAM_COMMAND_EVENT_REPORT | LAM_COMMAND_RESPONSE, lam_scp_commitment_reported},
 };
 
 static lam_status handle(lam_scp_session *session, const lam_net_context *context, const lam_command *request,

@@ -13,6 +13,8 @@ typedef struct lam_scp_session {
     lam_association *association;
     int64_t stored, failed;
     lam_scp_spool spool;
+    char reporting[LAM_UID_TEXT]; /* transaction whose report the peer has not answered yet; "" */
+    uint16_t report_message;
 } lam_scp_session;
 
 /* Takes the caller in any case. */

@@ -299,6 +299,12 @@ extern "C" lam_status lam_association_release(lam_association *association, lam_
     });
 }
 
+extern "C" bool lam_association_wait(lam_association *association, int timeout_ms)
+{
+    DcmTransportConnection *connection = DUL_getTransportConnection(association->asc->DULassociation);
+    return !connection || static_cast<Connection *>(connection)->has_data(timeout_ms);
+}
+
 extern "C" void lam_association_accept_release(lam_association *association)
 {
     lam_guard(nullptr, [&] {

@@ -106,9 +106,14 @@ ssize_t Connection::write(void *buffer, size_t length)
 
 OFBool Connection::networkDataAvailable(int timeout_s)
 {
+    return has_data(std::min(std::max(timeout_s, 0), INT_MAX / 1000) * 1000);
+}
+
+bool Connection::has_data(int timeout_ms)
+{
     if (first_length_)
-        return OFTrue;
-    int64_t wait_ms = std::min<int64_t>(std::max(timeout_s, 0), INT_MAX / 1000) * 1000;
+        return true;
+    int64_t wait_ms = timeout_ms;
     if (deadline_ms_)
         wait_ms = std::max<int64_t>(0, std::min(wait_ms, deadline_ms_ - lam_clock_monotonic_ms()));
     pollfd on = {getSocket(), POLLIN, 0};

@@ -35,6 +35,7 @@ class Connection : public DcmTransportConnection
 
     ssize_t read(void *buffer, size_t length) override;
     ssize_t write(void *buffer, size_t length) override;
+    bool has_data(int timeout_ms);
     OFBool networkDataAvailable(int timeout_s) override;
     void close() override;
     void closeTransportConnection() override;

@@ -1,6 +1,7 @@
 /* The accepting end of net.h: makes a DCMTK association of a connection whose request we have read and
  * answered in our own mind already. */
 #include <algorithm>
+#include <cstring>
 
 #include <unistd.h>
 
@@ -10,11 +11,26 @@
 
 #include "dicom/dcmtk/guard.h"
 #include "dicom/dcmtk/net_association.h"
+#include "dicom/sop_class.h"
 
 namespace lamina
 {
 namespace
 {
+
+/* Who reports a commitment opens the association as its provider, and may only if we agree. */
+T_ASC_SC_ROLE role_of(T_ASC_Parameters *parameters, const lam_associate_context &context)
+{
+    if (strcmp(context.abstract_syntax, LAM_SOP_CLASS_COMMITMENT) != 0)
+        return ASC_SC_ROLE_DEFAULT;
+    for (int i = 0; i < ASC_countPresentationContexts(parameters); i++) {
+        T_ASC_PresentationContext proposed;
+        if (ASC_getPresentationContext(parameters, i, &proposed).good() &&
+            proposed.presentationContextID == context.id)
+            return proposed.proposedRole;
+    }
+    return ASC_SC_ROLE_DEFAULT;
+}
 
 OFCondition answer_contexts(T_ASC_Parameters *parameters, const lam_associate &associate)
 {
@@ -23,7 +39,7 @@ OFCondition answer_contexts(T_ASC_Parameters *parameters, const lam_associate &a
         OFCondition condition =
             context.result == LAM_CONTEXT_ACCEPTED
                 ? ASC_acceptPresentationContext(parameters, context.id, context.transfer_syntax,
-                                                ASC_SC_ROLE_DEFAULT)
+                                                role_of(parameters, context))
                 : ASC_refusePresentationContext(parameters, context.id,
                                                 static_cast<T_ASC_P_ResultReason>(context.result));
         if (condition.bad())

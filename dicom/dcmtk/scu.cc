@@ -43,9 +43,9 @@ OFCondition propose(T_ASC_Parameters *parameters, const lam_net_context *context
 {
     for (size_t i = 0; i < count; i++) {
         const char *transfer_syntax = contexts[i].transfer_syntax;
-        OFCondition condition =
-            ASC_addPresentationContext(parameters, static_cast<T_ASC_PresentationContextID>(2 * i + 1),
-                                       contexts[i].abstract_syntax, &transfer_syntax, 1);
+        OFCondition condition = ASC_addPresentationContext(
+            parameters, static_cast<T_ASC_PresentationContextID>(2 * i + 1), contexts[i].abstract_syntax,
+            &transfer_syntax, 1, contexts[i].provider ? ASC_SC_ROLE_SCP : ASC_SC_ROLE_DEFAULT);
         if (condition.bad())
             return condition;
     }
