@@ -13,8 +13,9 @@ static const lam_layer_kind *const kinds[] = {
     &lam_layer_global_pool,   &lam_layer_attention_pool, &lam_layer_dropout,
     &lam_layer_activation,    &lam_layer_softmax,        &lam_layer_add,
     &lam_layer_concat,        &lam_layer_depth_to_space, &lam_layer_space_to_depth,
-    &lam_layer_upsample,      &lam_layer_transpose,      &lam_layer_merge,
-    &lam_layer_shift,         &lam_layer_conv_lstm,
+    &lam_layer_upsample,      &lam_layer_slice,          &lam_layer_transpose,
+    &lam_layer_merge,         &lam_layer_shift,          &lam_layer_conv_lstm,
+    &lam_layer_norm_lstm,
 };
 
 const lam_layer_kind *lam_layer_find_kind(const char *name)

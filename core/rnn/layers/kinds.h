@@ -13,6 +13,7 @@ extern const lam_layer_kind lam_layer_batch_norm;     /* moments.c */
 extern const lam_layer_kind lam_layer_instance_norm;  /* moments.c */
 extern const lam_layer_kind lam_layer_sweep;          /* sweep.c */
 extern const lam_layer_kind lam_layer_conv_lstm;      /* conv_lstm.c */
+extern const lam_layer_kind lam_layer_norm_lstm;      /* norm_lstm.c */
 extern const lam_layer_kind lam_layer_pool;           /* pooling.c */
 extern const lam_layer_kind lam_layer_global_pool;    /* pooling.c */
 extern const lam_layer_kind lam_layer_attention_pool; /* attention.c */
@@ -23,6 +24,7 @@ extern const lam_layer_kind lam_layer_add;            /* elementwise.c */
 extern const lam_layer_kind lam_layer_concat;         /* elementwise.c */
 extern const lam_layer_kind lam_layer_depth_to_space; /* rearrange.c */
 extern const lam_layer_kind lam_layer_space_to_depth; /* rearrange.c */
+extern const lam_layer_kind lam_layer_slice;          /* slice.c */
 extern const lam_layer_kind lam_layer_shift;          /* shift.c */
 extern const lam_layer_kind lam_layer_upsample;       /* upsample.c */
 extern const lam_layer_kind lam_layer_transpose;      /* axes.c */

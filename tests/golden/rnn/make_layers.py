@@ -161,6 +161,13 @@ class Network:
         kept = x.narrow(axis, 0 if by > 0 else gap, x.shape[axis] - gap)
         return torch.cat([zero, kept] if by > 0 else [kept, zero], axis)
 
+    def slice(self, o, x):
+        names = self.network["input"]["axes"] + ["channels"]
+        axis = 1 + names.index(o["axis"])
+        start = o.get("start", 0) % x.shape[axis]
+        y = x.narrow(axis, start, o.get("count") or x.shape[axis] - start)
+        return y.squeeze(axis) if o.get("drop") else y
+
     def transpose(self, o, x):
         names = self.network["input"]["axes"]
         return x.permute(0, *(1 + names.index(a) for a in o["axes"]), x.dim() - 1)
@@ -231,6 +238,36 @@ class Network:
                 cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
                 now = torch.sigmoid(q) * torch.tanh(cell)
                 out.append(now)
+            y = torch.stack(out[::-1] if back else out).movedim(0, axis)
+            results.append(now if o.get("return") == "last" else y)
+        return torch.cat(results, -1)
+
+    def norm_lstm(self, o, x, h=None, c=None):
+        names = self.network["input"]["axes"]
+        directions = o.get("directions", [names[0] + "+"])
+        count, n, results = len(directions), o["units"], []
+        sizes = dict(weight_ih=(4 * n, x.shape[-1]), weight_hh=(4 * n, n), gain_ih=(4 * n,), gain_hh=(4 * n,))
+        sizes.update(bias=(4 * n,), gain_c=(n,), bias_c=(n,))
+        p = {key: self.parameter(o["name"] + "." + key, count, *size) for key, size in sizes.items()}
+        for d, direction in enumerate(directions):
+            axis, back = 1 + names.index(direction[:-1]), direction[-1] == "-"
+            lines = x.movedim(axis, 0).flip(0) if back else x.movedim(axis, 0)
+            zero = torch.zeros(*lines.shape[1:-1], n, dtype=x.dtype)
+            now, cell = (zero if s is None else s[..., d * n : (d + 1) * n] for s in (h, c))
+            out = []
+            for step, value in enumerate(lines):
+                before = now, cell
+                norm = lambda z, gain, shift=None: F.layer_norm(z, z.shape[-1:], gain[d], shift, o.get("epsilon", 1e-5))
+                z = norm(F.linear(value, p["weight_ih"][d]), p["gain_ih"])
+                z = z + norm(F.linear(now, p["weight_hh"][d]), p["gain_hh"]) + p["bias"][d]
+                i, f, g, q = z.chunk(4, -1)
+                cell = torch.sigmoid(f) * cell + torch.sigmoid(i) * torch.tanh(g)
+                now = torch.sigmoid(q) * torch.tanh(norm(cell, p["gain_c"], p["bias_c"][d]))
+                valid = torch.ones(now.shape[:-1] + (1,), dtype=torch.bool)
+                if self.lengths is not None:
+                    valid = ((len(lines) - 1 - step if back else step) < self.lengths)[:, None]
+                now, cell = torch.where(valid, now, before[0]), torch.where(valid, cell, before[1])
+                out.append(torch.where(valid, now, zero))
             y = torch.stack(out[::-1] if back else out).movedim(0, axis)
             results.append(now if o.get("return") == "last" else y)
         return torch.cat(results, -1)
@@ -428,6 +465,20 @@ def cases():
         {"name": "c", "kind": "dense", "units": 6, "from": "mean"},
         {"name": "sweep", "kind": "conv_lstm", "units": 3, "directions": ["x+", "x-"], "from": ["input", "h", "c"]},
     ]
+    yield one("norm_lstm", (3, 5, 4), kind="norm_lstm", units=6, epsilon=1e-2)
+    yield one("norm_lstm_both", (2, 4, 3, 2), kind="norm_lstm", units=5, directions=["y+", "y-"], epsilon=1e-2)
+    for last in ("sequence", "last"):
+        yield one("lengths_norm_lstm_" + last, (4, 6, 3), kind="norm_lstm", units=5, directions=both, epsilon=1e-2, **{"return": last})
+        yield "initial_norm_lstm_" + last, (3, 4, 5), [
+            dict(name="mean", kind="global_pool"),
+            dict(name="h", kind="dense", units=8),
+            {"name": "c", "kind": "dense", "units": 8, "from": "mean"},
+            {"name": "sweep", "kind": "norm_lstm", "units": 4, "directions": both, "from": ["input", "h", "c"], "return": last},
+        ]
+    yield one("slice_last", (2, 5, 3), kind="slice", axis="x", start=-1, count=1, drop=True)
+    yield one("slice_middle", (2, 3, 5, 2), kind="slice", axis="x", start=1, count=3)
+    yield one("slice_rest", (1, 3, 4, 2), kind="slice", axis="y", start=1)
+    yield one("slice_channels", (2, 3, 5), kind="slice", axis="channels", start=-4, count=3)
     # the Elman network as it is written: y = g(W_hy h + b_y)
     for f, g in (("tanh", "softmax"), ("sigmoid", "sigmoid"), ("relu", "tanh"), ("linear", "relu"), ("softmax", "linear")):
         yield "elman_output_%s_%s" % (f, g), (2, 5, 3), [

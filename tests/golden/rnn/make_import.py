@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Writes import/NAME.onnx and import.safetensors: small networks as PyTorch exports them, with an input and what PyTorch
+makes of it (NAME/input, NAME/output as [batch, axes..., channels], NAME/layout and so on in the metadata), and one state of a
+module by its state_dict names (NAME/state/...). test_import.c runs them through the engine. Needs python3-torch and
+python3-onnx; not part of the tests."""
+import json
+import os
+import struct
+
+import numpy as np
+import torch
+from torch import nn
+
+torch.manual_seed(3)
+HERE = os.path.dirname(os.path.abspath(__file__))
+tensors, metadata = {}, {}
+
+
+class Slices(nn.Module):
+    """The usual classifier of a series: a CNN on each slice, an LSTM over them."""
+
+    def __init__(self):
+        super().__init__()
+        self.cnn = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2),
+                                 nn.Conv2d(4, 6, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1))
+        self.rnn = nn.LSTM(6, 5, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(10, 3)
+        self.cnn[1].running_mean.normal_()
+        self.cnn[1].running_var.uniform_(0.5, 2)
+
+    def forward(self, x):
+        n, t, c, h, w = x.shape
+        f = self.cnn(x.reshape(n * t, c, h, w)).flatten(1).reshape(n, t, -1)
+        y, _ = self.rnn(f)
+        return torch.softmax(self.head(y.mean(1)), -1)
+
+
+class LastStates(nn.Module):
+    """Final states of both directions of the second of two layers, and of the last step."""
+
+    def __init__(self):
+        super().__init__()
+        self.gru = nn.GRU(3, 4, num_layers=2, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, x):
+        y, h = self.gru(x)
+        return self.head(torch.cat([h[-2], h[-1], y[:, -1]], -1))
+
+
+class Steps(nn.Module):
+    """Time first; a dense layer on every step; layer norm."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn = nn.RNN(3, 7, nonlinearity="relu")
+        self.norm = nn.LayerNorm(7)
+        self.dense = nn.Linear(7, 4)
+
+    def forward(self, x):
+        y, _ = self.rnn(x)
+        return torch.tanh(self.dense(self.norm(y)) * 0.5)
+
+
+class Flat(nn.Module):
+    """Flattened feature maps, groups, a residual sum, constants."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv2d(2, 4, 3, padding=1)
+        self.b = nn.Conv2d(4, 4, 3, padding=1, groups=2)
+        self.c = nn.Conv2d(4, 4, (3, 1), padding=(1, 0), groups=4, dilation=(1, 1))
+        self.pool = nn.AvgPool2d((2, 2))
+        self.head = nn.Linear(4 * 4 * 3, 5)
+
+    def forward(self, x):
+        a = nn.functional.leaky_relu(self.a(x))
+        y = self.pool(a + self.c(torch.relu(self.b(a)))) + 0.25
+        return torch.sigmoid(self.head(torch.flatten(y, 1)))
+
+
+class Signal(nn.Module):
+    """A convolution along time, then an LSTM: channels and time change places."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv1d(3, 5, 3, stride=2, padding=1)
+        self.rnn = nn.LSTM(5, 4, num_layers=2)
+        self.head = nn.Linear(4, 2)
+
+    def forward(self, x):
+        y, _ = self.rnn(torch.relu(self.conv(x)).permute(2, 0, 1))
+        return self.head(y[-1])
+
+
+class Outline(nn.Module):
+    """A small U: down, up, concatenated, a class a pixel."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.Conv2d(1, 4, 2, stride=2)
+        self.up = nn.ConvTranspose2d(4, 3, 2, stride=2)
+        self.norm = nn.InstanceNorm2d(3, affine=True)
+        self.last = nn.Conv2d(8, 2, 1)
+
+    def forward(self, x):
+        d = torch.relu(self.down(x))
+        near = nn.functional.interpolate(d, scale_factor=2, mode="nearest")
+        return self.last(torch.cat([x, self.norm(self.up(d)), near], 1))
+
+
+def channels_last(layout, array):
+    """From `layout` ("NTCHW") to N, the axes, C."""
+    if "C" not in layout:
+        array, layout = array[..., None], layout + "C"
+    order = [layout.index("N")] + [i for i, c in enumerate(layout) if c not in "NC"] + [layout.index("C")]
+    return np.ascontiguousarray(array.transpose(order))
+
+
+def add(name, module, shape, layout, out_layout, opset=13, dynamic=False):
+    module.eval()
+    x = torch.randn(*shape)
+    with torch.no_grad():
+        y = module(x)
+    path = os.path.join(HERE, "import", name + ".onnx")
+    axes = {"x": {layout.index("N"): "batch"}} if dynamic else None
+    torch.onnx.export(module, x, path, opset_version=opset, input_names=["x"], output_names=["y"], dynamic_axes=axes)
+    tensors[name + "/input"] = channels_last(layout, x.numpy())
+    tensors[name + "/output"] = channels_last(out_layout, y.numpy())
+    metadata[name + "/layout"] = layout
+    return module
+
+
+def write(path):
+    header, blobs, offset = {"__metadata__": metadata}, [], 0
+    for name, array in sorted(tensors.items()):
+        data = np.ascontiguousarray(array, dtype=np.float32).tobytes()
+        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [offset, offset + len(data)]}
+        offset += len(data)
+        blobs.append(data)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 64)
+    with open(path, "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + b"".join(blobs))
+
+
+slices = add("slices", Slices(), (2, 5, 1, 8, 12), "NTCHW", "NC", dynamic=True)
+add("last_states", LastStates(), (2, 6, 3), "NTC", "NC")
+add("steps", Steps(), (6, 2, 3), "TNC", "TNC", opset=17)
+add("flat", Flat(), (2, 2, 8, 6), "NCHW", "NC")
+add("signal", Signal(), (2, 3, 9), "NCT", "NC", dynamic=True)
+add("outline", Outline(), (1, 1, 6, 8), "NCHW", "NCHW")
+for key, value in slices.state_dict().items():
+    if value.dim():
+        tensors["slices/state/" + key] = value.numpy()
+write(os.path.join(HERE, "import.safetensors"))
