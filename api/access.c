@@ -190,8 +190,9 @@ static bool origin_is_ours(const lam_access *access, const lam_request *request,
 static bool check_origin(const lam_access *access, lam_request *request)
 {
     const char *origin = header(request, MHD_HTTP_HEADER_ORIGIN);
-    if (!origin || strcmp(request->method, "POST") != 0 || origin_is_ours(access, request, origin) ||
-        origin_is_listed(access, origin))
+    bool reads = strcmp(request->method, "GET") == 0 || strcmp(request->method, "HEAD") == 0 ||
+                 strcmp(request->method, "OPTIONS") == 0;
+    if (!origin || reads || origin_is_ours(access, request, origin) || origin_is_listed(access, origin))
         return true;
     lam_reply_problem(request, MHD_HTTP_FORBIDDEN,
                       "a page of another site may not do this; cors_origins lists those "
@@ -218,12 +219,12 @@ void lam_access_add_headers(const lam_access *access, lam_request *request)
         return;
     lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_EXPOSE_HEADERS,
-                     "Content-Length, Content-Range, ETag, "
-                     "Location, Warning");
+                     "Content-Length, Content-Location, Content-Range, ETag, Location, Warning");
     if (strcmp(request->method, "OPTIONS") != 0)
         return;
-    lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, OPTIONS");
+    lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_METHODS,
+                     "GET, HEAD, POST, DELETE, OPTIONS");
     lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_HEADERS,
-                     "Accept, Authorization, Content-Type, If-None-Match, Range");
+                     "Accept, Authorization, Content-Type, If-None-Match, If-Range, Last-Event-ID, Range");
     lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_MAX_AGE, "600");
 }

@@ -72,16 +72,33 @@ static bool check_query(lam_request *request)
     return false;
 }
 
+/* The types of a comma list as offers. */
+static size_t read_offers(const char *list, lam_media_type *types, lam_offer *offers, size_t most)
+{
+    size_t count = 0;
+    for (const char *at = list; *at && count < most;)
+        if (lam_media_type_parse(at, &types[count], &at)) {
+            offers[count] = (lam_offer){.type = types[count].type,
+                                        .part_type = lam_media_type_get(&types[count], "type")};
+            count++;
+        }
+    return count;
+}
+
 static bool check_accept(lam_request *request)
 {
-    if (!request->route->produces)
+    enum { MAX_OFFERS = 4 };
+    const char *list = request->route->produces;
+    if (!list || (request->route->flags & LAM_ROUTE_NEGOTIATES))
         return true;
     LAM_AUTO(lam_buffer_done) lam_buffer scratch;
     lam_buffer_init(&scratch, MAX_ACCEPT);
-    lam_offer offer = {.type = request->route->produces};
-    if (lam_negotiate(lam_request_header(request, "Accept", &scratch), &offer, 1) == 0)
+    lam_media_type types[MAX_OFFERS];
+    lam_offer offers[MAX_OFFERS];
+    size_t count = read_offers(list, types, offers, MAX_OFFERS);
+    if (lam_negotiate(lam_request_header(request, "Accept", &scratch), offers, count) >= 0)
         return true;
-    lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE, "on offer here: %s", request->route->produces);
+    lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE, "on offer here: %s", list);
     return false;
 }
 

@@ -52,6 +52,45 @@ typedef struct lam_list_query {
     int64_t offset;
 } lam_list_query;
 
+typedef enum lam_level { LAM_LEVEL_STUDY, LAM_LEVEL_SERIES, LAM_LEVEL_INSTANCE, LAM_LEVELS } lam_level;
+
+/* What a URL names: a study, one of its series, one instance; NULL members name all. */
+typedef struct lam_place {
+    const char *study_uid, *series_uid, *sop_uid;
+} lam_place;
+
+/* A search (QIDO-RS, PS3.18 section 10.6). */
+typedef struct lam_search_term {
+    const char *name; /* keyword or tag, in sequences joined by dots: "PatientID", "00400275.00400009" */
+    const char *value;
+} lam_search_term;
+
+typedef struct lam_search {
+    lam_level level; /* what is looked for */
+    lam_place within;
+    const lam_search_term *terms;
+    size_t term_count;
+    const char *const *include; /* keywords or tags to be returned besides */
+    size_t include_count;
+    bool include_all;
+    bool fuzzy; /* names: words in any order, as beginnings */
+    int64_t limit;
+    int64_t offset;
+    const char *root; /* the URL of /dicom-web as clients see it */
+} lam_search;
+
+typedef struct lam_search_answer {
+    lam_buffer *out; /* initialised by the caller: gets a JSON array of data sets */
+    int64_t count;
+    bool more; /* there are others after the last one */
+} lam_search_answer;
+
+/* Where the reading of metadata stands; zero at the beginning. */
+typedef struct lam_metadata_cursor {
+    int64_t series, instance; /* database numbers of the last one given */
+    bool end;
+} lam_metadata_cursor;
+
 typedef struct lam_backend {
     void *context; /* first argument of every function */
 
@@ -96,6 +135,16 @@ typedef struct lam_backend {
                             json_t **out, lam_error *err);
     lam_status (*instance_open)(void *context, const char *study_uid, const char *series_uid,
                                 const char *sop_uid, lam_stored_object *out, lam_error *err);
+    /* Appends what was found to answer->out. LAM_E_INVALID names the parameter that is wrong; LAM_E_LIMIT: too
+     * broad, it took too long or gave more than the buffer takes. */
+    lam_status (*search)(void *context, const lam_search *search, lam_search_answer *answer, lam_error *err);
+    /* Appends the data sets of a place, without bulk data, as JSON objects joined by commas, in stored order,
+     * until `out` holds `enough` bytes or all are there (cursor->end). A first call that finds nothing is
+     * LAM_E_NOT_FOUND. */
+    lam_status (*metadata)(void *context, const lam_place *place, const char *root,
+                           lam_metadata_cursor *cursor, size_t enough, lam_buffer *out, lam_error *err);
+    /* A text that changes whenever the metadata of the place do. */
+    lam_status (*metadata_version)(void *context, const lam_place *place, char text[64], lam_error *err);
     /* A picture of a job's result, such as "montage"; *media_type is a constant string. */
     lam_status (*picture_open)(void *context, int64_t job, const char *name, int *fd, int64_t *bytes,
                                const char **media_type, lam_error *err);

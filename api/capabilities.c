@@ -23,6 +23,22 @@ static void write_parameters(lam_buffer *out, const lam_route *route)
     }
 }
 
+/* Media types separated by commas; quotes as in an attribute. */
+static void write_produced(lam_buffer *out, const char *list)
+{
+    for (const char *at = list; *at;) {
+        size_t length = strcspn(at, ",");
+        lam_buffer_append_text(out, "<representation mediaType=\"");
+        for (size_t i = 0; i < length; i++)
+            if (at[i] == '"')
+                lam_buffer_append_text(out, "&quot;");
+            else
+                lam_buffer_append(out, at + i, 1);
+        lam_buffer_append_text(out, "\"/>");
+        at += length + strspn(at + length, ", ");
+    }
+}
+
 static void write_method(lam_buffer *out, const lam_route *route)
 {
     static const char *const stored[] = {"multipart/related; type=&quot;application/dicom&quot;",
@@ -38,7 +54,9 @@ static void write_method(lam_buffer *out, const lam_route *route)
         lam_buffer_append_text(out, "</request>");
     }
     lam_buffer_printf(out, "<response status=\"%u\">", route->success);
-    for (size_t i = 0; i < LAM_COUNT(stored); i++)
+    if (route->produces)
+        write_produced(out, route->produces);
+    for (size_t i = 0; !route->produces && i < LAM_COUNT(stored); i++)
         lam_buffer_printf(out, "<representation mediaType=\"%s\"/>", given[i]);
     lam_buffer_append_text(out, "</response></method>");
 }

@@ -6,6 +6,7 @@
 
 bool lam_etag_matches(const char *header, const char *etag)
 {
+    etag += strncmp(etag, "W/", 2) == 0 ? 2 : 0;
     size_t length = strlen(etag);
     for (const char *at = header; *at;) {
         at += strspn(at, " \t,");

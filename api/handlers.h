@@ -16,6 +16,14 @@ void lam_stow_handle(lam_request *request);
 /* wado.c: PS3.18 section 10.4 */
 void lam_wado_retrieve(lam_request *request);
 
+/* qido.c: PS3.18 section 10.6 */
+void lam_qido_studies(lam_request *request);
+void lam_qido_series(lam_request *request);
+void lam_qido_instances(lam_request *request);
+
+/* metadata.c: PS3.18 section 10.4.1.1.2 */
+void lam_metadata_retrieve(lam_request *request);
+
 /* rest.c: /api/v1 and what operators ask */
 void lam_rest_studies(lam_request *request);
 void lam_rest_study(lam_request *request);

@@ -52,9 +52,17 @@ static json_t *success_content(const lam_route *route)
     const char *type = route->produces ? route->produces : route->schema ? store : retrieve;
     if (strcmp(route->path, "/ui/{name}") == 0)
         type = "*/*";
-    json_object_set_new(content, type,
-                        route->schema ? json_pack("{s:o}", "schema", reference("schemas", route->schema))
-                                      : json_object());
+    for (const char *at = type; *at;) { /* several are separated by commas */
+        char one[128];
+        size_t length = strcspn(at, ",");
+        snprintf(one, sizeof one, "%.*s", (int)length, at);
+        bool json = strstr(one, "json") && !strchr(one, ';');
+        json_object_set_new(content, one,
+                            route->schema && json
+                                ? json_pack("{s:o}", "schema", reference("schemas", route->schema))
+                                : json_object());
+        at += length + strspn(at + length, ", ");
+    }
     return content;
 }
 
@@ -64,6 +72,8 @@ static json_t *responses(const lam_route *route)
     snprintf(status, sizeof status, "%u", route->success);
     json_t *all = json_pack("{s:{s:s, s:o}, s:o}", status, "description", route->summary, "content",
                             success_content(route), "default", reference("responses", "Problem"));
+    if (route->schema && strcmp(route->schema, "DataSets") == 0 && !strstr(route->path, "metadata"))
+        json_object_set_new(all, "204", json_pack("{s:s}", "description", "nothing matches"));
     if (route->body) { /* the response module tells what became of each instance */
         json_t *module = reference("schemas", "StoreResponse");
         json_object_set_new(all, "202",

@@ -8,11 +8,12 @@
 #include <unistd.h>
 
 #include "api/conditional.h"
+#include "api/gzip.h"
 #include "api/routes.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
 
-enum { STREAM_BLOCK = 128 * 1024 };
+enum { STREAM_BLOCK = 128 * 1024, WORTH_GZIP = 1024, MAX_ACCEPT = 64 * 1024 };
 
 static const unsigned http_status[LAM_STATUS_COUNT] = {
     [LAM_OK] = 500, /* an error without a status is a bug */
@@ -67,13 +68,44 @@ void lam_reply_header(lam_request *request, const char *name, const char *value)
         MHD_add_response_header(request->reply, name, value);
 }
 
+/* Whether this text goes compressed; says in any case that it might have. */
+static bool wants_gzip(const lam_request *request, const char *media_type)
+{
+    lam_buffer scratch;
+    if (!lam_gzip_helps(media_type))
+        return false;
+    lam_buffer_init(&scratch, MAX_ACCEPT);
+    bool accepted = lam_gzip_accepted(lam_request_header(request, "Accept-Encoding", &scratch));
+    lam_buffer_done(&scratch);
+    return accepted;
+}
+
+static void add_coding(lam_request *request, const char *media_type, bool gzip)
+{
+    if (gzip)
+        lam_reply_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+    if (lam_gzip_helps(media_type))
+        lam_reply_header(request, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
+}
+
 void lam_reply_text(lam_request *request, unsigned status, const char *media_type, char *text, size_t length)
 {
+    bool gzip = text && length >= WORTH_GZIP && wants_gzip(request, media_type);
+    lam_buffer packed;
+    lam_buffer_init(&packed, SIZE_MAX / 2);
+    gzip = gzip && lam_gzip_text(text, length, &packed) == LAM_OK;
+    if (gzip) {
+        free(text);
+        length = packed.length;
+        text = lam_buffer_take(&packed);
+    }
+    lam_buffer_done(&packed);
     struct MHD_Response *reply =
         text ? MHD_create_response_from_buffer_with_free_callback(length, text, free) : NULL;
     if (!reply)
         free(text);
     set_reply(request, status, reply, media_type, (int64_t)length);
+    add_coding(request, media_type, gzip && reply);
 }
 
 static void reply_json_as(lam_request *request, unsigned status, const char *media_type, json_t *value)
@@ -128,8 +160,7 @@ static const char *request_header(const lam_request *request, const char *name)
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
 }
 
-/* True when the client has it: then 304 is the answer. */
-static bool reply_if_unchanged(lam_request *request, const char *etag)
+bool lam_reply_if_unchanged(lam_request *request, const char *etag)
 {
     const char *known = request_header(request, MHD_HTTP_HEADER_IF_NONE_MATCH);
     if (!known || !lam_etag_matches(known, etag))
@@ -138,8 +169,7 @@ static bool reply_if_unchanged(lam_request *request, const char *etag)
     return true;
 }
 
-/* Kept by the client alone, and asked about each time. */
-static void add_validator(lam_request *request, const char *etag)
+void lam_reply_validator(lam_request *request, const char *etag)
 {
     lam_reply_header(request, MHD_HTTP_HEADER_ETAG, etag);
     lam_reply_header(request, MHD_HTTP_HEADER_CACHE_CONTROL, "private, no-cache");
@@ -155,11 +185,11 @@ void lam_reply_constant(lam_request *request, const char *media_type, const void
     lam_sha256_final(&hash, digest);
     lam_sha256_hex(digest, etag + 1);
     memcpy(etag + 17, "\"", 2);
-    if (!reply_if_unchanged(request, etag))
+    if (!lam_reply_if_unchanged(request, etag))
         set_reply(request, MHD_HTTP_OK,
                   MHD_create_response_from_buffer(length, (void *)bytes, MHD_RESPMEM_PERSISTENT), media_type,
                   (int64_t)length);
-    add_validator(request, etag);
+    lam_reply_validator(request, etag);
 }
 
 /* Stored files are written once, so inode, size and time of change tell one from another. */
@@ -211,30 +241,46 @@ void lam_reply_file(lam_request *request, const char *media_type, int fd, int64_
 {
     char etag[64];
     etag_of_file(fd, etag);
-    if (reply_if_unchanged(request, etag))
+    if (lam_reply_if_unchanged(request, etag))
         close(fd);
     else
         send_file(request, media_type, fd, bytes, etag);
-    add_validator(request, etag);
+    lam_reply_validator(request, etag);
 }
 
 typedef struct stream {
     lam_reply_reader read;
     void (*done)(void *context);
     void *context;
+    lam_gzip *gzip; /* NULL: as it is */
+    uint64_t position;
 } stream;
+
+/* What the compressor reads. */
+static ssize_t read_plain(void *context, char *bytes, size_t size)
+{
+    stream *from = context;
+    ssize_t got = from->read(from->context, from->position, bytes, size);
+    if (got > 0)
+        from->position += (uint64_t)got;
+    return got;
+}
 
 static ssize_t read_stream(void *context, uint64_t position, char *bytes, size_t size)
 {
     stream *from = context;
-    ssize_t got = from->read(from->context, position, bytes, size);
-    return got > 0 ? got : MHD_CONTENT_READER_END_WITH_ERROR;
+    ssize_t got = from->gzip ? lam_gzip_read(from->gzip, bytes, size)
+                             : from->read(from->context, position, bytes, size);
+    if (got > 0)
+        return got;
+    return got == 0 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 
 static void free_stream(void *context)
 {
     stream *from = context;
     from->done(from->context);
+    lam_gzip_free(from->gzip);
     free(from);
 }
 
@@ -245,14 +291,21 @@ void lam_reply_stream(lam_request *request, const char *media_type, int64_t leng
     stream *from = malloc(sizeof *from);
     if (from) {
         *from = (stream){.read = read, .done = done, .context = context};
-        reply =
-            MHD_create_response_from_callback((uint64_t)length, STREAM_BLOCK, read_stream, from, free_stream);
+        if (length < 0 && wants_gzip(request, media_type))
+            from->gzip = lam_gzip_create(read_plain, from);
+        reply = MHD_create_response_from_callback(length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)length,
+                                                  STREAM_BLOCK, read_stream, from, free_stream);
     }
+    bool gzip = from && from->gzip;
     if (!reply) {
+        if (from)
+            lam_gzip_free(from->gzip);
         free(from);
         done(context);
     }
     set_reply(request, MHD_HTTP_OK, reply, media_type, length);
+    if (length < 0)
+        add_coding(request, media_type, gzip && reply);
 }
 
 void lam_reply_empty(lam_request *request, unsigned status)

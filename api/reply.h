@@ -22,7 +22,8 @@ void lam_reply_error(lam_request *request, const lam_error *error);
 /* `value` is taken. */
 void lam_reply_json(lam_request *request, unsigned status, json_t *value);
 
-/* `text` is malloc'd and taken. `media_type` may be short-lived. */
+/* `text` is malloc'd and taken. `media_type` may be short-lived. Text that is worth it goes compressed to a
+ * client that takes gzip. */
 void lam_reply_text(lam_request *request, unsigned status, const char *media_type, char *text, size_t length);
 
 /* Bytes that live as long as the program. With an ETag; 304 where the client has them. */
@@ -32,11 +33,18 @@ void lam_reply_constant(lam_request *request, const char *media_type, const void
  * ETag: 304 where the client has it, 206 or 416 where it asks for a range. */
 void lam_reply_file(lam_request *request, const char *media_type, int fd, int64_t bytes);
 
-/* `length` bytes from `read`, which is called with a buffer to fill and gives back how much it wrote, or -1
- * to break off the connection. `context` goes to `done` in the end, whatever happens. */
+/* `length` bytes from `read`, -1 when not known: then text goes compressed to who takes that, and `read`
+ * gives 0 at the end. It is called with a buffer to fill and gives back how much it wrote, or -1 to break off
+ * the connection. `context` goes to `done` in the end, whatever happens. */
 typedef ssize_t (*lam_reply_reader)(void *context, uint64_t position, char *bytes, size_t size);
 void lam_reply_stream(lam_request *request, const char *media_type, int64_t length, lam_reply_reader read,
                       void *context, void (*done)(void *context));
+
+/* True when the client has what `etag` (with its quotes, W/ before them if weak) names: then 304 is the
+ * answer. Followed by lam_reply_validator in either case. */
+bool lam_reply_if_unchanged(lam_request *request, const char *etag);
+/* The ETag of an answer that is kept by the client alone, and asked about each time. */
+void lam_reply_validator(lam_request *request, const char *etag);
 
 /* 204, or another status without content. */
 void lam_reply_empty(lam_request *request, unsigned status);

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "api/data_sets.h"
 #include "api/handlers.h"
 #include "core/base/cleanup.h"
 
@@ -23,12 +24,21 @@ static const lam_query_parameter one_model[] = {
     {"model", "string", "only this model, instead of all that apply"},
     {0},
 };
+static const lam_query_parameter searched[] = {
+    {"limit", "integer", "at most so many; at most 10000, also when absent"},
+    {"offset", "integer", "after passing over so many"},
+    {"fuzzymatching", "boolean", "names by words, in any order, as beginnings"},
+    {"includefield", "string", "attributes to be returned besides, by commas, or all"},
+    {"PatientID", "string", "an attribute to be matched; others by keyword or tag in the same way"},
+    {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)"},
+    {0},
+};
 static const lam_query_parameter accepted[] = {
     {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)"},
     {0},
 };
 
-enum { OPEN = LAM_ROUTE_OPEN, QUIET = LAM_ROUTE_QUIET, FREE = LAM_ROUTE_FREE_QUERY };
+enum { OPEN = LAM_ROUTE_OPEN, QUIET = LAM_ROUTE_QUIET, FREE = LAM_ROUTE_FREE_QUERY, CHOOSES = LAM_ROUTE_NEGOTIATES };
 
 /* clang-format off */
 const lam_route lam_routes[] = {
@@ -38,6 +48,24 @@ const lam_route lam_routes[] = {
      "Stores instances (STOW-RS, PS3.18 section 10.5)", NULL, "StoreResponse", 200, accepted, &lam_stow_body, FREE},
     {"POST", "/dicom-web/studies/{study}", lam_stow_handle,
      "Stores instances of this study", NULL, "StoreResponse", 200, accepted, &lam_stow_body, FREE},
+    {"GET", "/dicom-web/studies", lam_qido_studies,
+     "Searches for studies (QIDO-RS, PS3.18 section 10.6)", LAM_DATA_SETS_TYPES, "DataSets", 200, searched, NULL, FREE | CHOOSES},
+    {"GET", "/dicom-web/series", lam_qido_series,
+     "Searches for series", LAM_DATA_SETS_TYPES, "DataSets", 200, searched, NULL, FREE | CHOOSES},
+    {"GET", "/dicom-web/studies/{study}/series", lam_qido_series,
+     "Searches the series of a study", LAM_DATA_SETS_TYPES, "DataSets", 200, searched, NULL, FREE | CHOOSES},
+    {"GET", "/dicom-web/instances", lam_qido_instances,
+     "Searches for instances", LAM_DATA_SETS_TYPES, "DataSets", 200, searched, NULL, FREE | CHOOSES},
+    {"GET", "/dicom-web/studies/{study}/instances", lam_qido_instances,
+     "Searches the instances of a study", LAM_DATA_SETS_TYPES, "DataSets", 200, searched, NULL, FREE | CHOOSES},
+    {"GET", "/dicom-web/studies/{study}/series/{series}/instances", lam_qido_instances,
+     "Searches the instances of a series", LAM_DATA_SETS_TYPES, "DataSets", 200, searched, NULL, FREE | CHOOSES},
+    {"GET", "/dicom-web/studies/{study}/metadata", lam_metadata_retrieve,
+     "The headers of a study, without bulk data", LAM_DATA_SETS_TYPES, "DataSets", 200, accepted, NULL, FREE | CHOOSES},
+    {"GET", "/dicom-web/studies/{study}/series/{series}/metadata", lam_metadata_retrieve,
+     "The headers of a series", LAM_DATA_SETS_TYPES, "DataSets", 200, accepted, NULL, FREE | CHOOSES},
+    {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/metadata", lam_metadata_retrieve,
+     "The header of an instance", LAM_DATA_SETS_TYPES, "DataSets", 200, accepted, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}", lam_wado_retrieve,
      "Retrieves a study (WADO-RS, PS3.18 section 10.4)", NULL, NULL, 200, accepted, NULL, FREE},
     {"GET", "/dicom-web/studies/{study}/series/{series}", lam_wado_retrieve,

@@ -265,8 +265,8 @@ static int choose(lam_request *request, const wado_stream *stream)
     lam_buffer_init(&scratch, 64 * 1024);
     const char *syntax = common_syntax(stream);
     bool single = request->parameters[2][0] != '\0';
-    lam_offer offers[] = {{"multipart/related", "application/dicom", syntax},
-                          {"application/dicom", NULL, syntax}};
+    lam_offer offers[] = {{"multipart/related", "application/dicom", syntax, false},
+                          {"application/dicom", NULL, syntax, false}};
     int chosen = lam_negotiate(lam_request_accept(request, &scratch), offers, single ? 2 : 1);
     if (chosen < 0)
         lam_reply_problem(

@@ -10,6 +10,7 @@
 #include "daemon/laminad/documents.h"
 #include "daemon/laminad/jobs.h"
 #include "daemon/laminad/metrics.h"
+#include "daemon/laminad/query.h"
 #include "daemon/laminad/routing.h"
 #include "daemon/laminad/upload.h"
 
@@ -226,6 +227,28 @@ static lam_status instance_open(void *context, const char *study_uid, const char
     return done;
 }
 
+static lam_status search(void *context, const lam_search *wanted, lam_search_answer *answer, lam_error *err)
+{
+    const lam_daemon *daemon = context;
+    WITH_DB(daemon, db);
+    return lam_query_search(db, wanted, answer, err);
+}
+
+static lam_status metadata(void *context, const lam_place *place, const char *root,
+                           lam_metadata_cursor *cursor, size_t enough, lam_buffer *out, lam_error *err)
+{
+    const lam_daemon *daemon = context;
+    WITH_DB(daemon, db);
+    return lam_query_metadata(db, place, root, cursor, enough, out, err);
+}
+
+static lam_status metadata_version(void *context, const lam_place *place, char text[64], lam_error *err)
+{
+    const lam_daemon *daemon = context;
+    WITH_DB(daemon, db);
+    return lam_query_metadata_version(db, place, text, err);
+}
+
 static lam_status picture_open(void *context, int64_t id, const char *name, int *fd, int64_t *bytes,
                                const char **media_type, lam_error *err)
 {
@@ -311,6 +334,9 @@ void lam_backend_init(lam_backend *backend, lam_daemon *daemon)
         .metrics = metrics,
         .instances = instances,
         .instance_open = instance_open,
+        .search = search,
+        .metadata = metadata,
+        .metadata_version = metadata_version,
         .picture_open = picture_open,
         .analyze = analyze,
         .job_retry = job_retry,

@@ -6,12 +6,33 @@
 #include <string.h>
 
 #include "core/base/sha256.h"
+#include "core/base/text.h"
+#include "daemon/laminad/attribute.h"
 
 typedef struct text_of {
     char buffer[LAM_HEADER_VALUE];
 } text_of;
 
 #define TEXT(attributes, tag) lam_header_text((attributes), (tag), (text_of){{0}}.buffer)
+
+/* A person name with its groups, NULL when absent: what lam_fold_name takes. */
+static const char *whole_name_in(const json_t *attributes, const char *tag, char *text, size_t size)
+{
+    const json_t *name = json_array_get(json_object_get(json_object_get(attributes, tag), "Value"), 0);
+    static const char *const groups[] = {"Alphabetic", "Ideographic", "Phonetic"};
+    size_t used = 0;
+    for (size_t i = 0; i < LAM_COUNT(groups) && used + 2 < size; i++) {
+        const char *group = json_string_value(json_object_get(name, groups[i]));
+        if (i)
+            text[used++] = '=';
+        used += lam_text_copy(text + used, size - used, group);
+    }
+    text[used] = '\0';
+    return name ? text : NULL;
+}
+
+#define whole_name(attributes, tag)                                                                          \
+    whole_name_in((attributes), (tag), (char[3 * LAM_HEADER_VALUE]){0}, (size_t)3 * LAM_HEADER_VALUE)
 
 static lam_status add_study(lam_db *db, const lam_header *header, int64_t now_ms, int64_t *id, lam_error *err)
 {
@@ -20,14 +41,19 @@ static lam_status add_study(lam_db *db, const lam_header *header, int64_t now_ms
     if (status != LAM_E_NOT_FOUND)
         return status;
     const json_t *a = header->attributes;
+    lam_autofree char *attributes = lam_attribute_pick(a, LAM_LEVEL_STUDY);
+    if (!attributes)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for the attributes of a study");
     status = lam_db_run(
         db, err,
         "INSERT INTO study (uid, state, patient_id, patient_name, birth_date, sex, study_date, study_time,"
-        " accession_number, study_id, description, created_ms, updated_ms)"
-        " VALUES (?, 'receiving', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        "ttttttttttii", header->study_uid, TEXT(a, "00100020"), TEXT(a, "00100010"), TEXT(a, "00100030"),
+        " accession_number, study_id, description, created_ms, updated_ms, attributes, name_key,"
+        " referring_key) VALUES (?, 'receiving', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, lam_fold_name(?),"
+        " lam_fold_name(?))",
+        "ttttttttttiittt", header->study_uid, TEXT(a, "00100020"), TEXT(a, "00100010"), TEXT(a, "00100030"),
         TEXT(a, "00100040"), TEXT(a, "00080020"), TEXT(a, "00080030"), TEXT(a, "00080050"),
-        TEXT(a, "00200010"), TEXT(a, "00081030"), now_ms, now_ms);
+        TEXT(a, "00200010"), TEXT(a, "00081030"), now_ms, now_ms, attributes, whole_name(a, "00100010"),
+        whole_name(a, "00080090"));
     if (status == LAM_OK)
         *id = lam_db_last_id(db);
     return status;
@@ -58,24 +84,48 @@ static lam_status add_series(lam_db *db, const lam_header *header, int64_t study
     if (status != LAM_E_NOT_FOUND)
         return status;
     const json_t *a = header->attributes;
+    lam_autofree char *attributes = lam_attribute_pick(a, LAM_LEVEL_SERIES);
+    if (!attributes)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for the attributes of a series");
     int64_t number;
-    status =
-        lam_db_run(db, err,
-                   "INSERT INTO series (study_id, uid, state, modality, number, description, received_ms)"
-                   " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                   "itttoti", study, header->series_uid, file->is_result ? "result" : "receiving",
-                   TEXT(a, "00080060"), integer_of(a, "00200011", &number), TEXT(a, "0008103E"), now_ms);
-    if (status == LAM_OK)
-        *id = lam_db_last_id(db);
-    return status;
+    status = lam_db_run(
+        db, err,
+        "INSERT INTO series (study_id, uid, state, modality, number, description, received_ms,"
+        " attributes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "itttotit", study, header->series_uid, file->is_result ? "result" : "receiving", TEXT(a, "00080060"),
+        integer_of(a, "00200011", &number), TEXT(a, "0008103E"), now_ms, attributes);
+    if (status != LAM_OK)
+        return status;
+    *id = lam_db_last_id(db);
+    return lam_db_run(
+        db, err,
+        "UPDATE study SET series_count = series_count + 1, modalities = CASE"
+        " WHEN ?2 IS NULL OR instr(modalities, '\\' || ?2 || '\\') THEN modalities"
+        " WHEN modalities = '' THEN '\\' || ?2 || '\\' ELSE modalities || ?2 || '\\' END WHERE id = ?1",
+        "it", study, TEXT(a, "00080060"));
 }
 
 static lam_status add_metadata(lam_db *db, int64_t instance, const lam_header *header, lam_error *err)
 {
+    if (json_object_get(header->attributes, "00080005")) /* the text here is UTF-8 whatever the object's is */
+        json_object_set_new(header->attributes, "00080005",
+                            json_pack("{s:s,s:[s]}", "vr", "CS", "Value", "ISO_IR 192"));
     lam_autofree char *text = json_dumps(header->attributes, JSON_COMPACT);
     if (!text)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for the metadata of an instance");
     return lam_db_run(db, err, "INSERT INTO metadata (instance_id, attributes) VALUES (?, ?)", "it", instance,
+                      text);
+}
+
+static lam_status add_pixels(lam_db *db, int64_t instance, const lam_header *header, lam_error *err)
+{
+    const json_t *layout = json_object_get(header->root, "pixels");
+    lam_autofree char *text = layout ? json_dumps(layout, JSON_COMPACT) : NULL;
+    if (!layout)
+        return LAM_OK;
+    if (!text)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for the frames of an instance");
+    return lam_db_run(db, err, "INSERT INTO pixels (instance_id, layout) VALUES (?, ?)", "it", instance,
                       text);
 }
 
@@ -89,6 +139,9 @@ static lam_status touch_series(lam_db *db, int64_t series, int64_t study, bool i
                    " state = CASE WHEN ?3 OR state = 'result' THEN state ELSE 'receiving' END,"
                    " reason = CASE WHEN ?3 THEN reason ELSE NULL END WHERE id = ?1",
                    "iii", series, now_ms, (int64_t)is_result);
+    if (status == LAM_OK)
+        status = lam_db_run(db, err, "UPDATE study SET instance_count = instance_count + 1 WHERE id = ?", "i",
+                            study);
     if (status == LAM_OK && !is_result)
         status = lam_db_run(db, err,
                             "UPDATE study SET updated_ms = ?2, state = 'receiving' WHERE id = ?1 AND EXISTS"
@@ -101,6 +154,9 @@ lam_status lam_catalog_add(lam_db *db, const lam_header *header, const lam_catal
                            int64_t *instance, lam_error *err)
 {
     int64_t study = 0, series = 0, number;
+    lam_autofree char *attributes = lam_attribute_pick(header->attributes, LAM_LEVEL_INSTANCE);
+    if (!attributes)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for the attributes of an instance");
     lam_status status = add_study(db, header, now_ms, &study, err);
     if (status == LAM_OK)
         status = add_series(db, header, study, file, now_ms, &series, err);
@@ -108,14 +164,17 @@ lam_status lam_catalog_add(lam_db *db, const lam_header *header, const lam_catal
         status = lam_db_run(
             db, err,
             "INSERT INTO instance (series_id, uid, sop_class_uid, transfer_syntax_uid, number, file,"
-            " bytes, dataset_offset, revision, sender, received_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            "itttoiiiiti", series, header->sop_uid, header->sop_class_uid, header->transfer_syntax_uid,
+            " bytes, dataset_offset, revision, sender, received_ms, attributes)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "itttoiiiitit", series, header->sop_uid, header->sop_class_uid, header->transfer_syntax_uid,
             integer_of(header->attributes, "00200013", &number), file->number, file->bytes,
-            header->dataset_offset, file->revision, file->sender, now_ms);
+            header->dataset_offset, file->revision, file->sender, now_ms, attributes);
     if (status != LAM_OK)
         return status;
     int64_t id = lam_db_last_id(db);
     status = add_metadata(db, id, header, err);
+    if (status == LAM_OK)
+        status = add_pixels(db, id, header, err);
     if (status == LAM_OK)
         status = touch_series(db, series, study, file->is_result, now_ms, err);
     if (status == LAM_OK)
@@ -160,6 +219,11 @@ lam_status lam_catalog_remove(lam_db *db, const lam_catalog_instance *instance, 
                                    "UPDATE series SET instances = instances - 1 WHERE id ="
                                    " (SELECT series_id FROM instance WHERE id = ?)",
                                    "i", instance->id);
+    if (status == LAM_OK)
+        status = lam_db_run(db, err,
+                            "UPDATE study SET instance_count = instance_count - 1 WHERE id = (SELECT"
+                            " s.study_id FROM series s JOIN instance i ON i.series_id = s.id WHERE i.id = ?)",
+                            "i", instance->id);
     if (status == LAM_OK)
         status = lam_db_run(db, err, "INSERT INTO removed_file (file) VALUES (?)", "i", instance->file);
     if (status == LAM_OK)

@@ -70,6 +70,10 @@ static const lam_config_key http_keys[] = {
     {"public_url", LAM_TYPE_URL, MAIN(public_url), .example = "https://lamina.example.org",
      .help = "How clients reach the server, where that is not http:// and the address above, as behind a "
              "reverse proxy. It begins the URLs in answers."},
+    {"cors_origins", LAM_TYPE_ORIGINS, MAIN(cors_origins), .example = "https://viewer.example.org",
+     .help =
+         "Web pages that may call this server from another origin: their origins, separated by blanks, or "
+         "* for any. Without it only pages from the server itself may."},
     {"max_connections", LAM_TYPE_INTEGER, MAIN(max_connections), .minimum = 4, .maximum = 10000,
      .initial = "128", .help = "Connections open at the same time."},
 };

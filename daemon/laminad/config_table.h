@@ -20,6 +20,7 @@ typedef enum lam_config_type {
     LAM_TYPE_ADDRESS,  /* host:port, [IPv6]:port */
     LAM_TYPE_AE_TITLE, /* PS3.5 6.2 */
     LAM_TYPE_URL,      /* http or https */
+    LAM_TYPE_ORIGINS,  /* scheme://host[:port] by blanks, or * */
     LAM_TYPE_MODEL,
     LAM_TYPE_RULE, /* several lines joined by a blank; parsed when its section ends */
 } lam_config_type;

@@ -231,6 +231,23 @@ static bool is_absolute_path(const char *text)
     return text[0] == '/';
 }
 
+/* No path: an origin ends with host and port. */
+static bool is_origin_list(const char *text)
+{
+    if (strcmp(text, "*") == 0)
+        return true;
+    size_t count = 0;
+    for (const char *at = text; *at; count++) {
+        size_t length = strcspn(at, " ");
+        size_t scheme = strncmp(at, "https://", 8) == 0 ? 8 : strncmp(at, "http://", 7) == 0 ? 7 : 0;
+        if (scheme == 0 || length == scheme || memchr(at + scheme, '/', length - scheme))
+            return false;
+        at += length;
+        at += strspn(at, " ");
+    }
+    return count > 0;
+}
+
 static bool is_url(const char *text)
 {
     bool scheme = strncasecmp(text, "http://", 7) == 0 || strncasecmp(text, "https://", 8) == 0;
@@ -242,11 +259,9 @@ static bool is_anything(const char *text)
     return *text != '\0';
 }
 
-static bool (*const text_checks[])(const char *) = {[LAM_TYPE_PATH] = is_absolute_path,
-                                                    [LAM_TYPE_AE_TITLE] = is_ae_title,
-                                                    [LAM_TYPE_URL] = is_url,
-                                                    [LAM_TYPE_MODEL] = is_model_name,
-                                                    [LAM_TYPE_RULE] = is_anything};
+static bool (*const text_checks[])(const char *) = {
+    [LAM_TYPE_PATH] = is_absolute_path,  [LAM_TYPE_AE_TITLE] = is_ae_title, [LAM_TYPE_URL] = is_url,
+    [LAM_TYPE_ORIGINS] = is_origin_list, [LAM_TYPE_MODEL] = is_model_name,  [LAM_TYPE_RULE] = is_anything};
 
 static lam_status parse_text(const lam_config_key *key, const char *text, void *record, lam_error *err)
 {
@@ -273,6 +288,7 @@ static void describe_text(const lam_config_key *key, lam_buffer *out)
         [LAM_TYPE_ADDRESS] = "host:port or [IPv6 address]:port",
         [LAM_TYPE_AE_TITLE] = "1 to 16 ASCII characters without a backslash",
         [LAM_TYPE_URL] = "an http:// or https:// URL without a query",
+        [LAM_TYPE_ORIGINS] = "origins (scheme://host[:port]) separated by blanks, or *",
         [LAM_TYPE_MODEL] = "a model name (a to z, 0 to 9, _, -)",
         [LAM_TYPE_RULE] = "conditions joined by 'and'",
     };
@@ -296,6 +312,7 @@ static const struct {
     [LAM_TYPE_ADDRESS] = {parse_address, format_address, describe_text},
     [LAM_TYPE_AE_TITLE] = {parse_text, format_text, describe_text},
     [LAM_TYPE_URL] = {parse_text, format_text, describe_text},
+    [LAM_TYPE_ORIGINS] = {parse_text, format_text, describe_text},
     [LAM_TYPE_MODEL] = {parse_text, format_text, describe_text},
     [LAM_TYPE_RULE] = {parse_text, format_text, describe_text},
 };

@@ -10,9 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
+#include "daemon/laminad/fold.h"
 #include "daemon/laminad/migrations.h"
 
-enum { BUSY_TIMEOUT_MS = 10000 };
+enum { BUSY_TIMEOUT_MS = 10000, COMPOSED = 24, DEADLINE_STEPS = 20000 };
 
 struct lam_database {
     char *path;
@@ -27,12 +29,21 @@ typedef struct cached_statement {
     sqlite3_stmt *statement;
 } cached_statement;
 
+/* A statement whose SQL is not a literal. */
+typedef struct composed_statement {
+    char *sql;
+    sqlite3_stmt *statement;
+} composed_statement;
+
 struct lam_db {
     lam_database *database;
     sqlite3 *handle;
     lam_db *next; /* in the pool */
     size_t cached, capacity;
     cached_statement *cache; /* as many as the program has literals */
+    composed_statement composed[COMPOSED];
+    size_t next_composed; /* the one that makes room */
+    int64_t deadline_ms;
 };
 
 static const struct {
@@ -42,7 +53,7 @@ static const struct {
     {SQLITE_FULL, LAM_E_NO_SPACE}, {SQLITE_NOMEM, LAM_E_NO_MEMORY}, {SQLITE_BUSY, LAM_E_BUSY},
     {SQLITE_LOCKED, LAM_E_BUSY},   {SQLITE_CORRUPT, LAM_E_CORRUPT}, {SQLITE_NOTADB, LAM_E_CORRUPT},
     {SQLITE_PERM, LAM_E_DENIED},   {SQLITE_READONLY, LAM_E_DENIED}, {SQLITE_CONSTRAINT, LAM_E_INTERNAL},
-    {SQLITE_CANTOPEN, LAM_E_IO},
+    {SQLITE_CANTOPEN, LAM_E_IO},   {SQLITE_INTERRUPT, LAM_E_LIMIT},
 };
 
 static lam_status fail_sqlite(sqlite3 *handle, int code, lam_error *err, const char *what)
@@ -70,6 +81,10 @@ static void connection_free(lam_db *db)
         return;
     for (size_t i = 0; i < db->cached; i++)
         sqlite3_finalize(db->cache[i].statement);
+    for (size_t i = 0; i < COMPOSED; i++) {
+        sqlite3_finalize(db->composed[i].statement);
+        free(db->composed[i].sql);
+    }
     sqlite3_close(db->handle);
     free(db->cache);
     free(db);
@@ -88,6 +103,7 @@ static lam_status connection_open(lam_database *database, lam_db **out, lam_erro
         status = fail_sqlite(db->handle, code, err, database->path);
     if (status == LAM_OK) {
         sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
+        lam_fold_register(db->handle);
         status = execute(db->handle,
                          "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
                          "PRAGMA trusted_schema=OFF; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY;"
@@ -237,6 +253,8 @@ void lam_db_put(lam_db *db)
         return;
     for (size_t i = 0; i < db->cached; i++)
         sqlite3_reset(db->cache[i].statement); /* an idle connection must not hold a read transaction open */
+    for (size_t i = 0; i < COMPOSED; i++)
+        sqlite3_reset(db->composed[i].statement);
     lam_database *database = db->database;
     pthread_mutex_lock(&database->pool_lock);
     db->next = database->idle;
@@ -339,6 +357,42 @@ sqlite3_stmt *lam_db_prepare(lam_db *db, lam_error *err, const char *sql, const 
     sqlite3_stmt *statement = prepare_v(db, err, sql, types, arguments);
     va_end(arguments);
     return statement;
+}
+
+sqlite3_stmt *lam_db_prepare_composed(lam_db *db, const char *sql, lam_error *err)
+{
+    for (size_t i = 0; i < COMPOSED; i++)
+        if (db->composed[i].sql && strcmp(db->composed[i].sql, sql) == 0) {
+            sqlite3_reset(db->composed[i].statement);
+            sqlite3_clear_bindings(db->composed[i].statement);
+            return db->composed[i].statement;
+        }
+    composed_statement fresh = {.sql = strdup(sql)};
+    int code = fresh.sql ? sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                              &fresh.statement, NULL)
+                         : SQLITE_NOMEM;
+    if (code != SQLITE_OK) {
+        free(fresh.sql);
+        fail_sqlite(db->handle, code, err, "cannot prepare");
+        return NULL;
+    }
+    composed_statement *slot = &db->composed[db->next_composed++ % COMPOSED];
+    sqlite3_finalize(slot->statement);
+    free(slot->sql);
+    *slot = fresh;
+    return fresh.statement;
+}
+
+static int is_late(void *context)
+{
+    const lam_db *db = context;
+    return lam_clock_monotonic_ms() > db->deadline_ms;
+}
+
+void lam_db_set_deadline(lam_db *db, int64_t budget_ms)
+{
+    db->deadline_ms = lam_clock_monotonic_ms() + budget_ms;
+    sqlite3_progress_handler(db->handle, budget_ms ? DEADLINE_STEPS : 0, budget_ms ? is_late : NULL, db);
 }
 
 lam_status lam_db_step(lam_db *db, sqlite3_stmt *statement, bool *row, lam_error *err)

@@ -45,6 +45,13 @@ bool lam_db_in_transaction(lam_db *db);
  * it again. Valid until the same `sql` is prepared again. */
 sqlite3_stmt *lam_db_prepare(lam_db *db, lam_error *err, const char *sql, const char *types, ...);
 
+/* The same for SQL that is put together at run time; the values are texts. Keeps the last few. */
+sqlite3_stmt *lam_db_prepare_composed(lam_db *db, const char *sql, lam_error *err);
+
+/* From now on a statement that has not ended after `budget_ms` is broken off and fails with LAM_E_LIMIT; 0: no
+ * limit again. */
+void lam_db_set_deadline(lam_db *db, int64_t budget_ms);
+
 /* Next row: *row tells whether there is one. After the last row or an error the statement is reset. */
 lam_status lam_db_step(lam_db *db, sqlite3_stmt *statement, bool *row, lam_error *err);
 

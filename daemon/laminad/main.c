@@ -142,6 +142,7 @@ static lam_status start_http(laminad *d, lam_error *err)
     options.public_url = config->public_url[0] ? config->public_url : NULL;
     options.auth = config->auth == LAM_AUTH_TOKEN ? LAM_HTTP_AUTH_TOKEN : LAM_HTTP_AUTH_NONE;
     options.token_file = config->token_file[0] ? config->token_file : NULL;
+    options.cors_origins = config->cors_origins[0] ? config->cors_origins : NULL;
     options.max_connections = (unsigned)config->max_connections;
     lam_backend_init(&d->backend, &d->daemon);
     lam_status status = lam_http_server_create(&options, &d->backend, &d->http, err);

@@ -1,0 +1,107 @@
+#include "api/dicom_xml.h"
+
+#include <string.h>
+
+#include "core/base/cleanup.h"
+
+static void write_escaped(lam_buffer *out, const char *text)
+{
+    static const char *const escapes[128] = {
+        ['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['"'] = "&quot;"};
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 128 && escapes[c])
+            lam_buffer_append_text(out, escapes[c]);
+        else if (c >= ' ' || c == '\t' || c == '\n' || c == '\r') /* XML 1.0 has no other controls */
+            lam_buffer_append(out, text, 1);
+    }
+}
+
+static void write_name_group(lam_buffer *out, const char *group, const char *text)
+{
+    static const char *const parts[] = {"FamilyName", "GivenName", "MiddleName", "NamePrefix", "NameSuffix"};
+    if (!text)
+        return;
+    lam_buffer_printf(out, "<%s>", group);
+    for (size_t i = 0; i < LAM_COUNT(parts) && *text; i++) {
+        size_t length = strcspn(text, "^");
+        char part[256];
+        if (length && length < sizeof part) {
+            memcpy(part, text, length);
+            part[length] = '\0';
+            lam_buffer_printf(out, "<%s>", parts[i]);
+            write_escaped(out, part);
+            lam_buffer_printf(out, "</%s>", parts[i]);
+        }
+        text += length + (text[length] == '^');
+    }
+    lam_buffer_printf(out, "</%s>", group);
+}
+
+static void write_name(lam_buffer *out, size_t number, const json_t *name)
+{
+    static const char *const groups[] = {"Alphabetic", "Ideographic", "Phonetic"};
+    lam_buffer_printf(out, "<PersonName number=\"%zu\">", number);
+    for (size_t i = 0; i < LAM_COUNT(groups); i++)
+        write_name_group(out, groups[i], json_string_value(json_object_get(name, groups[i])));
+    lam_buffer_append_text(out, "</PersonName>");
+}
+
+static void write_members(lam_buffer *out, const json_t *data_set);
+
+static void write_value(lam_buffer *out, const char *vr, size_t number, const json_t *value)
+{
+    if (strcmp(vr, "PN") == 0) {
+        write_name(out, number, value);
+        return;
+    }
+    if (json_is_object(value)) {
+        lam_buffer_printf(out, "<Item number=\"%zu\">", number);
+        write_members(out, value);
+        lam_buffer_append_text(out, "</Item>");
+        return;
+    }
+    lam_buffer_printf(out, "<Value number=\"%zu\">", number);
+    if (json_is_integer(value))
+        lam_buffer_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_real(value))
+        lam_buffer_printf(out, "%.15g", json_real_value(value));
+    else if (json_is_string(value))
+        write_escaped(out, json_string_value(value));
+    lam_buffer_append_text(out, "</Value>");
+}
+
+static void write_attribute(lam_buffer *out, const char *tag, const json_t *attribute)
+{
+    const char *vr = json_string_value(json_object_get(attribute, "vr"));
+    const char *inline_binary = json_string_value(json_object_get(attribute, "InlineBinary"));
+    const char *uri = json_string_value(json_object_get(attribute, "BulkDataURI"));
+    const json_t *values = json_object_get(attribute, "Value");
+    lam_buffer_printf(out, "<DicomAttribute tag=\"%s\" vr=\"%s\">", tag, vr ? vr : "UN");
+    if (inline_binary) {
+        lam_buffer_printf(out, "<InlineBinary>%s</InlineBinary>", inline_binary);
+    } else if (uri) {
+        lam_buffer_append_text(out, "<BulkData uri=\"");
+        write_escaped(out, uri);
+        lam_buffer_append_text(out, "\"/>");
+    }
+    for (size_t i = 0; i < json_array_size(values); i++)
+        if (!json_is_null(json_array_get(values, i)))
+            write_value(out, vr ? vr : "UN", i + 1, json_array_get(values, i));
+    lam_buffer_append_text(out, "</DicomAttribute>");
+}
+
+static void write_members(lam_buffer *out, const json_t *data_set)
+{
+    const char *tag;
+    json_t *attribute;
+    json_object_foreach((json_t *)data_set, tag, attribute) write_attribute(out, tag, attribute);
+}
+
+void lam_dicom_xml_write(const json_t *data_set, lam_buffer *out)
+{
+    lam_buffer_append_text(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<NativeDicomModel "
+                                "xmlns=\"http://dicom.nema.org/PS3.19/models/NativeDICOM\">");
+    write_members(out, data_set);
+    lam_buffer_append_text(out, "</NativeDicomModel>\n");
+}

@@ -1,0 +1,46 @@
+/* The attributes that searches know: their keywords, the level they belong to, how they are compared, and
+ * which are returned without being asked for (PS3.18 section 10.6, tables 10.6.1-5 and 10.6.3-3 to -5). */
+#ifndef LAMINA_DAEMON_ATTRIBUTE_H
+#define LAMINA_DAEMON_ATTRIBUTE_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "api/backend.h"
+
+/* How a value is compared (PS3.4 section C.2.2.2). */
+typedef enum lam_match_kind {
+    LAM_MATCH_TEXT, /* exact, or with * and ? */
+    LAM_MATCH_CODE, /* the same; a list means any of it */
+    LAM_MATCH_UID,  /* exact, or a list of UIDs */
+    LAM_MATCH_DATE, /* exact or a range */
+    LAM_MATCH_TIME, /* the same, to the second */
+    LAM_MATCH_NAME, /* folded, by components */
+    LAM_MATCH_NUMBER,
+    LAM_MATCH_MODALITIES, /* any of the study's */
+    LAM_MATCH_NEVER       /* returned only */
+} lam_match_kind;
+
+typedef struct lam_attribute {
+    uint32_t tag;
+    const char *keyword;
+    lam_level level;
+    lam_match_kind match;
+    const char *column; /* of the level's table; NULL: in its attributes */
+    bool returned;      /* always, where its level is */
+} lam_attribute;
+
+/* By tag, or by keyword; NULL when it is in no table. */
+const lam_attribute *lam_attribute_of_tag(uint32_t tag);
+const lam_attribute *lam_attribute_of_keyword(const char *keyword, size_t length);
+
+/* Calls `add` with the tag of each attribute that a level returns without being asked. */
+void lam_attribute_each_returned(lam_level level, void (*add)(void *context, uint32_t tag), void *context);
+
+/* The attributes of one level out of a whole header (DICOM JSON), as JSON text in the same order; malloc'd,
+ * NULL without memory. What is too long to be searched is left out. */
+char *lam_attribute_pick(const json_t *header, lam_level level);
+
+#endif

@@ -1,0 +1,211 @@
+#!/usr/bin/python3
+"""QIDO-RS and metadata, case by case, each with the clause of PS3.18 (2024) or PS3.4 that it checks."""
+import gzip
+import urllib.parse
+import xml.etree.ElementTree as ElementTree
+
+import harness
+from harness import images
+from harness.clients import curl, parts_of, stow
+from harness.daemon import Daemon
+
+JSON = "application/dicom+json"
+XML = 'multipart/related; type="application/dicom+xml"'
+
+STUDIES = [
+    dict(PatientName="Müller^Eva", PatientID="P1", StudyDate="20200105", StudyTime="101530", Modality="MR",
+         AccessionNumber="A1", SeriesDescription="T2", SpecificCharacterSet="ISO_IR 100"),
+    dict(PatientName="SMITH^JOHN", PatientID="P2", StudyDate="20210210", StudyTime="235900", Modality="CT",
+         AccessionNumber="A[2]", SeriesDescription="chest"),
+    dict(PatientName="Yamada^Tarou=山田^太郎", PatientID="P22", StudyDate="20220301", StudyTime="0800", Modality="MR",
+         AccessionNumber="A3", SeriesDescription="T1", SpecificCharacterSet="ISO_IR 192"),
+]
+uids = []
+
+
+def find(d, path, accept=JSON, **headers):
+    return curl(d.url + "/dicom-web" + path, headers={"Accept": accept, **headers})
+
+
+def patients(answer):
+    return sorted(study["00100020"]["Value"][0] for study in answer.json) if answer.status == 200 else []
+
+
+def test_set_up(d):
+    for attributes in STUDIES:
+        series = images.series(slices=3, **attributes)
+        uids.append((series[0].StudyInstanceUID, series[0].SeriesInstanceUID, [ds.SOPInstanceUID for ds in series]))
+        assert stow(d, [images.to_bytes(ds) for ds in series]).status == 200
+
+
+# (clause, query, status, patients found)
+SEARCHES = [
+    ("PS3.4 C.2.2.2.1 single value", "PatientID=P2", 200, ["P2"]),
+    ("PS3.18 8.3.4.1 tag for keyword", "00100020=P2", 200, ["P2"]),
+    ("PS3.4 C.2.2.2.3 universal", "PatientID=", 200, ["P1", "P2", "P22"]),
+    ("PS3.4 C.2.2.2.4 wildcard *", "PatientID=P2*", 200, ["P2", "P22"]),
+    ("PS3.4 C.2.2.2.4 wildcard * encoded", "PatientID=P2%2A", 200, ["P2", "P22"]),
+    ("PS3.4 C.2.2.2.4 wildcard ?", "PatientID=P2?", 200, ["P22"]),
+    ("PS3.4 C.2.2.2.4 no other wildcard", "AccessionNumber=A%5B2%5D", 200, ["P2"]),
+    ("PS3.4 C.2.2.2.4 no other wildcard", "AccessionNumber=A%5B?%5D*", 200, ["P2"]),
+    ("PS3.4 C.2.2.2.5 range of dates", "StudyDate=20200101-20201231", 200, ["P1"]),
+    ("PS3.4 C.2.2.2.5 open at the end", "StudyDate=20210210-", 200, ["P2", "P22"]),
+    ("PS3.4 C.2.2.2.5 open at the start", "StudyDate=-20210210", 200, ["P1", "P2"]),
+    ("PS3.4 C.2.2.2.5 range of times", "StudyTime=080000-1015", 200, ["P1", "P22"]),
+    ("PS3.4 C.2.2.2.1 names without case", "PatientName=smith^john", 200, ["P2"]),
+    ("PS3.4 C.2.2.2.1 names without accents", "PatientName=MULLER^EVA", 200, ["P1"]),
+    ("PS3.4 C.2.2.2.1 names by component", "PatientName=Smith", 200, ["P2"]),
+    ("PS3.4 C.2.2.2.1 not by part of one", "PatientName=Smi", 204, []),
+    ("PS3.4 C.2.2.2.1 ideographic group", "PatientName=" + urllib.parse.quote("山田*"), 200, ["P22"]),
+    ("PS3.18 8.3.4.2 fuzzy", "PatientName=tar%20yama&fuzzymatching=true", 200, ["P22"]),
+    ("PS3.18 8.3.4.1 ModalitiesInStudy", "ModalitiesInStudy=CT", 200, ["P2"]),
+    ("PS3.18 8.3.4.1 list of codes", "ModalitiesInStudy=CT,US", 200, ["P2"]),
+    ("relational: Modality of a series", "Modality=MR", 200, ["P1", "P22"]),
+    ("two keys", "Modality=MR&StudyDate=2022" + "0301", 200, ["P22"]),
+    ("relational: SeriesDescription", "SeriesDescription=ch*", 200, ["P2"]),
+    ("PS3.18 10.6.3 nothing found", "PatientID=nobody", 204, []),
+    ("as OHIF asks", "limit=101&offset=0&fuzzymatching=false&includefield=00081030%2C00080060%2C00080090%2C00100030",
+     200, ["P1", "P2", "P22"]),
+    ("as OHIF asks", "limit=101&offset=0&fuzzymatching=true&PatientName=smi&includefield=00081030", 200, ["P2"]),
+]
+
+
+def test_searches(d):
+    for clause, query, status, found in SEARCHES:
+        answer = find(d, "/studies?" + query)
+        assert (answer.status, patients(answer)) == (status, found), (clause, query, answer)
+
+
+def test_bad_parameters_are_named(d):
+    """PS3.18 table 10.6.3-1: 400"""
+    for query, name in [("Foo=1", "Foo"), ("StudyDate=2020", "StudyDate"), ("StudyTime=9", "StudyTime"), ("limit=x", "limit"),
+                        ("limit=-1", "limit"), ("offset=1.5", "offset"), ("fuzzymatching=yes", "fuzzymatching"),
+                        ("StudyInstanceUID=a,b", "StudyInstanceUID"), ("includefield=no%20keyword", "includefield"),
+                        ("SeriesNumber=one", "SeriesNumber"), ("00081190=x", "00081190"), ("7FE00010=x", "7FE00010")]:
+        answer = find(d, "/studies?" + query)
+        assert answer.status == 400 and name in answer.json["detail"], (query, answer)
+
+
+def test_uid_lists(d):
+    """PS3.4 C.2.2.2.2"""
+    both = f"{uids[0][0]},{uids[1][0]}"
+    assert patients(find(d, f"/studies?StudyInstanceUID={both}")) == ["P1", "P2"]
+    assert patients(find(d, f"/studies?StudyInstanceUID={both.replace(',', '%5C')}")) == ["P1", "P2"]
+
+
+def test_required_attributes(d):
+    """PS3.18 tables 10.6.3-3 to 10.6.3-5"""
+    study, series, _ = uids[0]
+    levels = {
+        "/studies?PatientID=P1": "00080020 00080030 00080050 00080056 00080061 00080090 00081190 00100010 00100020 00100030 "
+                                 "00100040 0020000D 00200010 00201206 00201208",
+        f"/studies/{study}/series": "00080060 0008103E 00081190 0020000E 00200011 00201209",
+        f"/studies/{study}/series/{series}/instances": "00080016 00080018 00081190 00200013 00280010 00280011 00280100",
+    }
+    for path, tags in levels.items():
+        first = find(d, path).json[0]
+        missing = [tag for tag in tags.split() if tag not in first]
+        assert not missing, (path, missing)
+        assert list(first) == sorted(first), "PS3.18 F.2.2: in the order of the tags"
+        assert first["00080005"]["Value"] == ["ISO_IR 192"]
+    found = find(d, "/studies?PatientID=P1").json[0]
+    assert found["00201206"]["Value"] == [1] and found["00201208"]["Value"] == [3]
+    assert found["00080061"]["Value"] == ["MR"]
+    assert found["00100010"]["Value"][0]["Alphabetic"] == "Müller^Eva", "PS3.18 F.2.2: UTF-8"
+
+
+def test_every_level(d):
+    """PS3.18 table 10.6.1-1"""
+    study, series, instances = uids[1]
+    for path, count in [("/series", 3), ("/instances", 9), (f"/studies/{study}/series", 1), (f"/studies/{study}/instances", 3),
+                        (f"/studies/{study}/series/{series}/instances", 3), (f"/instances?SOPInstanceUID={instances[0]}", 1),
+                        ("/series?Modality=MR", 2), ("/instances?PatientID=P1", 3)]:
+        answer = find(d, path)
+        assert answer.status == 200 and len(answer.json) == count, (path, answer)
+    relational = find(d, f"/instances?SOPInstanceUID={instances[0]}").json[0]
+    assert "00100010" in relational and "00080060" in relational, "PS3.18 10.6.3.3: the levels above"
+
+
+def test_includefield(d):
+    """PS3.18 8.3.4.3"""
+    study, series, _ = uids[0]
+    path = f"/studies/{study}/series/{series}/instances?limit=1"
+    assert "00280030" not in find(d, path).json[0]
+    for field in ("00280030", "PixelSpacing,00280030", "all"):
+        assert "00280030" in find(d, f"{path}&includefield={field}").json[0], field
+    assert find(d, path + "&includefield=SomeKeywordNobodyKnows").status == 200
+
+
+def test_pages(d):
+    """PS3.18 8.3.4.4: the pages are the whole, in one order; Warning 299 while there are more"""
+    whole = [x["00080018"]["Value"][0] for x in find(d, "/instances").json]
+    pages = []
+    for offset in range(0, 9, 4):
+        page = find(d, f"/instances?limit=4&offset={offset}")
+        assert ("299" in page.headers.get("warning", "")) == (offset < 8), page.headers
+        pages += [x["00080018"]["Value"][0] for x in page.json]
+    assert pages == whole
+    assert find(d, "/instances?offset=9").status == 204
+
+
+def test_accept(d):
+    """PS3.18 8.7: what is asked for, or 406 with what there is"""
+    for accept, kind in [("*/*", JSON), ("application/json", "application/json"), (XML, "multipart/related"),
+                         ("text/html;q=0.5, application/dicom+json;q=0.9, */*;q=0.1", JSON)]:
+        answer = find(d, "/studies", accept)
+        assert answer.status == 200 and answer.headers["content-type"].startswith(kind), (accept, answer.headers)
+    refused = find(d, "/studies", "text/html")
+    assert refused.status == 406 and "application/dicom+json" in refused.json["detail"]
+    assert len(parts_of(find(d, "/studies", XML))) == 3
+    for part in parts_of(find(d, "/studies", XML)):
+        ElementTree.fromstring(part)
+
+
+def test_metadata(d):
+    """PS3.18 10.4.1.1.2"""
+    study, series, instances = uids[0]
+    whole = find(d, f"/studies/{study}/metadata")
+    assert [x["00080018"]["Value"][0] for x in whole.json] == instances
+    assert find(d, f"/studies/{study}/series/{series}/metadata").json == whole.json
+    one = find(d, f"/studies/{study}/series/{series}/instances/{instances[1]}/metadata")
+    assert one.json == [whole.json[1]] and "7FE00010" not in one.json[0].get("InlineBinary", "")
+    assert whole.json[0]["00100010"]["Value"][0]["Alphabetic"] == "Müller^Eva"
+    assert whole.json[0]["00080005"]["Value"] == ["ISO_IR 192"]
+    assert len(parts_of(find(d, f"/studies/{study}/metadata", XML))) == 3
+    assert find(d, "/studies/1.2.3/metadata").status == 404
+
+
+def test_conditional_and_coded(d):
+    """RFC 9110: ETag, If-None-Match, gzip, HEAD"""
+    path = f"/studies/{uids[0][0]}/metadata"
+    plain = find(d, path)
+    packed = find(d, path, **{"Accept-Encoding": "gzip"})
+    assert packed.headers["content-encoding"] == "gzip" and gzip.decompress(packed.body) == plain.body
+    assert "content-encoding" not in find(d, path, **{"Accept-Encoding": "gzip;q=0"}).headers
+    same = find(d, path, **{"If-None-Match": plain.headers["etag"]})
+    assert same.status == 304 and same.body == b""
+    head = curl(d.url + "/dicom-web" + path, "--head", headers={"Accept": JSON})
+    assert head.status == 200 and int(head.headers["content-length"]) == len(plain.body)
+
+
+def test_cors_on_every_answer(d):
+    """Fetch standard: errors and preflights, too"""
+    origin = {"Origin": "https://viewer.example.org"}
+    for path in ("/studies", "/studies?Foo=1", "/studies?PatientID=nobody", "/nothing", "/studies/1.2.3/metadata"):
+        answer = find(d, path, **origin)
+        assert answer.headers.get("access-control-allow-origin") == origin["Origin"], (path, answer.headers)
+    preflight = curl(d.url + "/dicom-web/studies", "-X", "OPTIONS",
+                     headers={**origin, "Access-Control-Request-Method": "GET"})
+    assert preflight.status == 204 and "GET" in preflight.headers["access-control-allow-methods"]
+    assert "access-control-allow-origin" not in find(d, "/studies", Origin="https://other.example.org").headers
+
+
+def test_errors_keep_the_connection(d):
+    """Several requests over one connection, bad ones between"""
+    said = curl(f"{d.url}/dicom-web/studies?Foo=1", f"{d.url}/dicom-web/studies?limit=x", f"{d.url}/dicom-web/nothing",
+                "-w", "\n%{num_connects}", headers={"Accept": JSON})
+    connects = [line for line in said.body.decode().splitlines() if line.isdigit()]
+    assert sum(int(n) for n in connects) == 1, said.body
+
+
+harness.run(globals(), Daemon({"http.cors_origins": "https://viewer.example.org"}))
