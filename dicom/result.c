@@ -155,7 +155,7 @@ static void copy_source(lam_dataset *out, lam_dataset *source)
 static void set_series(const lam_result *result, const lam_result_kind *kind, lam_dataset *out,
                        lam_dataset *source)
 {
-    char uid[LAM_UID_TEXT], role[32], date[16], time[16], text[65];
+    char uid[LAM_UID_TEXT], role[32], date[16], time[16], text[65], description[80];
     int64_t source_number = 0;
     lam_dataset_set_text(out, LAM_TAG_MODALITY, kind->modality ? kind->modality : kind->kind);
     snprintf(role, sizeof role, "%s series", kind->kind);
@@ -164,9 +164,14 @@ static void set_series(const lam_result *result, const lam_result_kind *kind, la
     lam_dataset_integer(source, LAM_TAG_SERIES_NUMBER, 0, &source_number);
     if (source_number < 0 || source_number > 1000000)
         source_number = 0;
-    lam_dataset_set_number(out, LAM_TAG_SERIES_NUMBER, (double)(1000 * source_number + kind->series_offset));
-    lam_dataset_set_text(out, LAM_TAG_SERIES_DESCRIPTION,
-                         lam_result_ascii(kind->series_description, 64, text));
+    lam_dataset_set_number(out, LAM_TAG_SERIES_NUMBER,
+                           (double)(1000 * source_number + 10 * (int)result->profile + kind->series_offset));
+    if (result->profile == LAM_PROFILE_STRICT)
+        snprintf(description, sizeof description, "%.64s", kind->series_description);
+    else /* beside the strict one in the same study */
+        snprintf(description, sizeof description, "%.50s (%s)", kind->series_description,
+                 lam_profile_name(result->profile));
+    lam_dataset_set_text(out, LAM_TAG_SERIES_DESCRIPTION, lam_result_ascii(description, 64, text));
     lam_result_date(result->made_ms, date, time);
     lam_dataset_set_text(out, LAM_TAG_SERIES_DATE, date);
     lam_dataset_set_text(out, LAM_TAG_SERIES_TIME, time);

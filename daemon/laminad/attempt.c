@@ -51,7 +51,7 @@ static void take_result(lam_scheduler *s, lam_worker_slot *slot, const char *pay
 {
     lam_job_limits limits = lam_scheduler_limits(s);
     lam_error err = {0};
-    lam_status status = lam_publish(s->db, s->store, &slot->job, payload, slot->outputs, LAM_SLOT_OUTPUTS,
+    lam_status status = lam_publish(s->db, s->store, &slot->job, payload, slot->outputs, slot->output_count,
                                     &limits, lam_clock_steady_ms(), &err);
     if (status != LAM_OK) {
         /* who has taken the result's UID will not give it back */

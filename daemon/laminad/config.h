@@ -140,6 +140,8 @@ typedef struct lam_config {
     int max_attempts;
     int64_t job_timeout_ms;
     int64_t retry_delay_ms; /* before the second attempt */
+    /* kinds of result objects beside segmentation and report */
+    bool secondary_captures, presentation_states, key_objects, parametric_maps;
     int64_t worker_memory_bytes;
 
     lam_config_peer *peers;

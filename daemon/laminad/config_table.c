@@ -114,6 +114,15 @@ static const lam_config_key analysis_keys[] = {
     {"worker_memory", LAM_TYPE_SIZE, MAIN(worker_memory_bytes), .minimum = 256 * MIB, .maximum = 12 * GIB,
      .initial = "4G", .live = true,
      .help = "Most memory (address space) of one worker process. Applies to workers started afterwards."},
+    {"secondary_captures", LAM_TYPE_SWITCH, MAIN(secondary_captures), .initial = "no", .live = true,
+     .help = "Whether each result also gets a Secondary Capture: the picture of the findings as an RGB image, "
+             "for viewers that show neither segmentations nor reports."},
+    {"presentation_states", LAM_TYPE_SWITCH, MAIN(presentation_states), .initial = "no", .live = true,
+     .help = "Whether each result also gets a Grayscale Softcopy Presentation State with the outlines."},
+    {"key_objects", LAM_TYPE_SWITCH, MAIN(key_objects), .initial = "no", .live = true,
+     .help = "Whether each result also gets a Key Object Selection of the images that matter."},
+    {"parametric_maps", LAM_TYPE_SWITCH, MAIN(parametric_maps), .initial = "no", .live = true,
+     .help = "Whether a result with a heat map also gets a Parametric Map."},
 };
 
 static const lam_config_key peer_keys[] = {

@@ -54,7 +54,8 @@ static lam_status claim_rows(lam_scheduler *s, claimed *c, lam_error *err)
     if (c->superseded)
         return lam_jobs_apply(s->db, c->job.id, LAM_JOB_CANCEL, &limits, "superseded: the series has grown",
                               NULL, now, err);
-    return read_inputs(s->db, c, instances, err);
+    status = lam_publish_predecessor(s->db, &c->job, err);
+    return status == LAM_OK ? read_inputs(s->db, c, instances, err) : status;
 }
 
 /* LAM_E_NOT_FOUND without a message when no job waits. */
@@ -86,7 +87,7 @@ static lam_status begin_with(lam_scheduler *s, lam_worker_slot *slot, const clai
     lam_log(LAM_LOG_INFO, "job_started", "job=%lld model=%s version=%s attempt=%d inputs=%zu",
             (long long)c->job.id, c->job.model, c->job.version, c->job.attempt, c->count);
     lam_status status =
-        lam_slot_begin(slot, &c->job, model, c->inputs, c->count, s->store, config->job_timeout_ms, err);
+        lam_slot_begin(slot, &c->job, model, c->inputs, c->count, s->store, config, err);
     slot->renew_ms = lam_clock_monotonic_ms() + LAM_RENEW_MS;
     return status == LAM_OK ? lam_slot_feed(slot, s->store, err) : status;
 }

@@ -60,6 +60,8 @@ typedef struct lam_job {
     char study_uid[65];
     char series_uid[65];
     int64_t instances;
+    char replaces_series[65], replaces_sop[65]; /* the report of an earlier job that this one's takes the
+                                                   place of; "": none. Set by lam_publish_predecessor */
 } lam_job;
 
 /* Queues a model for a series unless that very job exists. `queued` (or NULL) tells whether a job was added.

@@ -100,7 +100,8 @@ lam_status lam_outbox_enter(lam_db *db, int64_t job, int64_t now_ms, lam_error *
             " updated_ms) SELECT d.name, j.id, o.instance_id, 'queued', ?2, ?2, ?2 FROM job j"
             " JOIN series s ON s.id = j.series_id AND s.input_set = j.input_set"
             " JOIN destination d ON d.active AND d.kind IN ('dimse', 'dicomweb')"
-            " JOIN result_object o ON o.job_id = j.id WHERE j.id = ?1 ORDER BY d.name, o.position",
+            " JOIN result_object o ON o.job_id = j.id AND o.profile = d.profile AND o.problems IS NULL"
+            " WHERE j.id = ?1 ORDER BY d.name, o.position",
             "ii", job, now_ms);
     if (status == LAM_OK)
         status = lam_db_run(

@@ -6,9 +6,11 @@
 #include <sys/stat.h>
 
 #include "core/base/io.h"
+#include "core/base/text.h"
 #include "daemon/laminad/catalog.h"
 #include "daemon/laminad/header.h"
 #include "daemon/laminad/outbox.h"
+#include "dicom/profile.h"
 
 enum { MAX_PUBLISHED = 32, MAX_TYPE = 16, MAX_NAME = 64, MAX_FINDINGS = 4 << 20 };
 
@@ -135,25 +137,39 @@ static lam_status enter_object(publication *p, const lam_header *header, publish
     return lam_catalog_add(p->db, header, &row, p->now_ms, instance, err);
 }
 
+/* `problems` is NULL for an object that passed; others are kept, and the outbox passes them by. */
+static lam_status enter_row(publication *p, const json_t *object, size_t position, const char *type,
+                            lam_profile profile, int64_t instance, lam_error *err)
+{
+    const json_t *list = json_object_get(object, "problems");
+    lam_autofree char *problems = json_array_size(list) ? json_dumps(list, JSON_COMPACT) : NULL;
+    return lam_db_run(p->db, err,
+                      "INSERT OR REPLACE INTO result_object (job_id, position, type, instance_id, profile,"
+                      " problems) VALUES (?, ?, ?, ?, ?, ?)",
+                      "iititt", p->job->id, (int64_t)position, type, instance, lam_profile_name(profile),
+                      problems);
+}
+
 static lam_status publish_object(publication *p, const json_t *object, size_t position, lam_error *err)
 {
     const char *type = json_string_value(json_object_get(object, "type"));
+    lam_profile profile = LAM_PROFILE_STRICT;
     published *file = NULL;
     lam_header header = {0};
     int64_t instance = 0;
     lam_status status = find_file(p, object, &file, err);
     if (status == LAM_OK && !is_word(type, MAX_TYPE))
         status = lam_fail(err, LAM_E_CORRUPT, "the worker gives an object without a type");
+    const json_t *named = json_object_get(object, "profile");
+    if (status == LAM_OK && named && !lam_profile_find(json_string_value(named), &profile))
+        status = lam_fail(err, LAM_E_CORRUPT, "the worker gives an object for a profile that is not known");
     if (status == LAM_OK)
         status = lam_header_from_json(json_object_get(object, "index"), &header, err);
     if (status != LAM_OK)
         return status;
     status = enter_object(p, &header, file, &instance, err);
     if (status == LAM_OK)
-        status = lam_db_run(p->db, err,
-                            "INSERT OR REPLACE INTO result_object (job_id, position, type, instance_id)"
-                            " VALUES (?, ?, ?, ?)",
-                            "iiti", p->job->id, (int64_t)position, type, instance);
+        status = enter_row(p, object, position, type, profile, instance, err);
     lam_header_done(&header);
     return status;
 }
@@ -271,4 +287,22 @@ lam_status lam_publish(lam_db *db, lam_store *store, const lam_job *job, const c
     drop_files(&p, status, doubtful);
     json_decref(p.done);
     return status;
+}
+
+lam_status lam_publish_predecessor(lam_db *db, lam_job *job, lam_error *err)
+{
+    sqlite3_stmt *s = lam_db_prepare(
+        db, err,
+        "SELECT e.uid, i.uid FROM job j JOIN result_object o ON o.job_id = j.id AND o.type = 'SR'"
+        " AND o.profile = 'strict' JOIN instance i ON i.id = o.instance_id JOIN series e ON e.id = "
+        "i.series_id"
+        " WHERE j.series_id = ?1 AND j.model = ?2 AND j.id < ?3 ORDER BY j.id DESC LIMIT 1",
+        "iti", job->series, job->model, job->id);
+    bool row = false;
+    lam_status status = lam_db_step(db, s, &row, err);
+    if (status != LAM_OK || !row)
+        return status;
+    lam_text_copy(job->replaces_series, sizeof job->replaces_series, lam_db_text(s, 0));
+    lam_text_copy(job->replaces_sop, sizeof job->replaces_sop, lam_db_text(s, 1));
+    return lam_db_step(db, s, &row, err);
 }

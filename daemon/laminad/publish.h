@@ -17,6 +17,10 @@ typedef struct lam_output {
     int fd; /* -1: none */
 } lam_output;
 
+/* Fills the report that the job's takes the place of: that of the last job before it with the same model over
+ * the same series. */
+lam_status lam_publish_predecessor(lam_db *db, lam_job *job, lam_error *err);
+
 /* Takes the payload of DONE, which is checked, not trusted. The spool files that are published move to the
  * store; the rest is the caller's to remove. An object that is published already (the job was done before)
  * stays as it is. LAM_E_STATE when the job is no longer running; LAM_E_CORRUPT when the worker's answer

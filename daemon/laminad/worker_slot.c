@@ -1,5 +1,6 @@
 #include "daemon/laminad/worker_slot.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -12,14 +13,51 @@
 
 enum { FILES_PER_MESSAGE = 16 }; /* few, so that descriptors in flight stay bounded */
 
-static const char *const output_kinds[LAM_SLOT_OUTPUTS] = {"SEG", "SR", "montage"};
+/* Every output there is: kinds of objects in each profile, and the picture. */
+#define OBJECT(kind)                                                                                         \
+    {                                                                                                        \
+        kind, kind "@ohif", kind "@slicer"                                                                   \
+    }
+static const struct {
+    const char *names[LAM_PROFILE_COUNT];
+    size_t switched_by; /* offset of a bool in lam_config; 0: always wanted */
+} output_kinds[] = {
+    {OBJECT("SEG"), 0},
+    {OBJECT("SR"), 0},
+    {OBJECT("SC"), offsetof(lam_config, secondary_captures)},
+    {OBJECT("PR"), offsetof(lam_config, presentation_states)},
+    {OBJECT("KO"), offsetof(lam_config, key_objects)},
+    {OBJECT("PM"), offsetof(lam_config, parametric_maps)},
+};
+
+static bool is_profile_used(const lam_config *config, int profile)
+{
+    bool used = profile == LAM_PROFILE_STRICT;
+    for (size_t i = 0; i < config->peer_count; i++)
+        used |= config->peers[i].deliver == LAM_DELIVER_RESULTS && (int)config->peers[i].profile == profile;
+    return used;
+}
+
+/* The names of the outputs that this job is asked for; returns how many. */
+static size_t choose_outputs(const lam_config *config, lam_output outputs[LAM_SLOT_OUTPUTS])
+{
+    size_t count = 0;
+    for (int profile = 0; profile < LAM_PROFILE_COUNT; profile++)
+        for (size_t i = 0; i < LAM_COUNT(output_kinds) && is_profile_used(config, profile); i++) {
+            size_t at = output_kinds[i].switched_by;
+            if (at == 0 || *(const bool *)((const char *)config + at))
+                outputs[count++].kind = output_kinds[i].names[profile];
+        }
+    outputs[count++].kind = "montage";
+    return count;
+}
 
 void lam_slot_init(lam_worker_slot *slot)
 {
     *slot = (lam_worker_slot){.state = LAM_SLOT_IDLE};
     lam_child_init(&slot->child, "lamina-worker");
     for (int i = 0; i < LAM_SLOT_OUTPUTS; i++)
-        slot->outputs[i] = (lam_output){.kind = output_kinds[i], .fd = -1};
+        slot->outputs[i] = (lam_output){.fd = -1};
 }
 
 void lam_slot_release(lam_worker_slot *slot, lam_store *store)
@@ -61,6 +99,12 @@ static void write_begin(lam_buffer *text, const lam_worker_slot *slot)
     lam_jw_text(&w, "serial", job->weights_sha256);
     lam_jw_text(&w, "software", LAMINA_VERSION);
     lam_jw_end(&w);
+    if (job->replaces_sop[0]) {
+        lam_jw_object(&w, "replaces");
+        lam_jw_text(&w, "series_uid", job->replaces_series);
+        lam_jw_text(&w, "sop_uid", job->replaces_sop);
+        lam_jw_end(&w);
+    }
     lam_jw_end(&w);
 }
 
@@ -89,14 +133,15 @@ static lam_status send_begin(lam_worker_slot *slot, const lam_model *model, lam_
 }
 
 lam_status lam_slot_begin(lam_worker_slot *slot, const lam_job *job, const lam_model *model, int64_t *inputs,
-                          size_t input_count, lam_store *store, int64_t timeout_ms, lam_error *err)
+                          size_t input_count, lam_store *store, const lam_config *config, lam_error *err)
 {
     slot->job = *job;
     slot->inputs = inputs;
     slot->input_count = input_count;
     slot->inputs_sent = 0;
     lam_status status = LAM_OK;
-    for (int i = 0; status == LAM_OK && i < LAM_SLOT_OUTPUTS; i++)
+    slot->output_count = choose_outputs(config, slot->outputs);
+    for (size_t i = 0; status == LAM_OK && i < slot->output_count; i++)
         status = lam_spool_create(store, slot->outputs[i].name, &slot->outputs[i].fd, err);
     if (status == LAM_OK)
         status = send_begin(slot, model, err);
@@ -105,7 +150,7 @@ lam_status lam_slot_begin(lam_worker_slot *slot, const lam_job *job, const lam_m
         return status;
     }
     slot->state = LAM_SLOT_FEEDING;
-    slot->deadline_ms = lam_clock_monotonic_ms() + timeout_ms;
+    slot->deadline_ms = lam_clock_monotonic_ms() + config->job_timeout_ms;
     lam_text_copy(slot->stage, sizeof slot->stage, "read");
     return LAM_OK;
 }
@@ -140,14 +185,14 @@ static lam_status send_run(lam_worker_slot *slot, lam_error *err)
     lam_json_writer w = lam_json_write_to(&text);
     lam_jw_object(&w, NULL);
     lam_jw_array(&w, "outputs");
-    for (int i = 0; i < LAM_SLOT_OUTPUTS; i++) {
+    for (size_t i = 0; i < slot->output_count; i++) {
         fds[i] = slot->outputs[i].fd;
         lam_jw_text(&w, NULL, slot->outputs[i].kind);
     }
     lam_jw_end(&w);
     lam_jw_end(&w);
     lam_status status = lam_ipc_send(slot->child.socket, LAM_MESSAGE_ANALYZE_RUN, request_of(slot),
-                                     lam_buffer_text(&text), fds, LAM_SLOT_OUTPUTS, err);
+                                     lam_buffer_text(&text), fds, slot->output_count, err);
     lam_buffer_done(&text);
     return status;
 }

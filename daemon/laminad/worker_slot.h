@@ -8,12 +8,13 @@
 
 #include "daemon/ipc/ipc.h"
 #include "daemon/laminad/child.h"
+#include "daemon/laminad/config.h"
 #include "daemon/laminad/jobs.h"
 #include "daemon/laminad/models.h"
 #include "daemon/laminad/publish.h"
 #include "daemon/laminad/store.h"
 
-enum { LAM_SLOT_OUTPUTS = 3, LAM_SLOT_STAGE = 32 };
+enum { LAM_SLOT_OUTPUTS = 19, LAM_SLOT_STAGE = 32 };
 
 typedef enum lam_slot_state {
     LAM_SLOT_IDLE,
@@ -28,6 +29,7 @@ typedef struct lam_worker_slot {
     int64_t *inputs; /* file numbers */
     size_t input_count, inputs_sent;
     lam_output outputs[LAM_SLOT_OUTPUTS];
+    size_t output_count; /* wanted of the job */
     bool blocked;        /* its socket took no more */
     int64_t deadline_ms; /* monotonic: killed then */
     int64_t renew_ms;    /* monotonic: when the lease is renewed */
@@ -38,9 +40,10 @@ typedef struct lam_worker_slot {
 void lam_slot_init(lam_worker_slot *slot);
 
 /* Gives the job and its inputs (taken) to the process, which must run. Sends the beginning; lam_slot_feed
- * sends the rest. */
+ * sends the rest. Which objects are wanted: those that `config` switches on, in every profile that a peer
+ * has. */
 lam_status lam_slot_begin(lam_worker_slot *slot, const lam_job *job, const lam_model *model, int64_t *inputs,
-                          size_t input_count, lam_store *store, int64_t timeout_ms, lam_error *err);
+                          size_t input_count, lam_store *store, const lam_config *config, lam_error *err);
 /* Sends as many inputs as the socket takes, and then the word to run. */
 lam_status lam_slot_feed(lam_worker_slot *slot, lam_store *store, lam_error *err);
 
