@@ -209,11 +209,22 @@ bool lam_access_check(const lam_access *access, lam_request *request, bool open)
     return open || access->options->auth != LAM_HTTP_AUTH_TOKEN || check_token(access, request);
 }
 
+/* One header, whatever else the answer depends on: some caches read only the first. */
+static void add_vary(lam_request *request, const char *field)
+{
+    char all[128];
+    const char *others = MHD_get_response_header(request->reply, MHD_HTTP_HEADER_VARY);
+    snprintf(all, sizeof all, "%s%s%s", others ? others : "", others ? ", " : "", field);
+    if (others)
+        MHD_del_response_header(request->reply, MHD_HTTP_HEADER_VARY, others);
+    lam_reply_header(request, MHD_HTTP_HEADER_VARY, all);
+}
+
 void lam_access_add_headers(const lam_access *access, lam_request *request)
 {
     if (!access->options->cors_origins)
         return;
-    lam_reply_header(request, MHD_HTTP_HEADER_VARY, "Origin");
+    add_vary(request, "Origin");
     const char *origin = header(request, MHD_HTTP_HEADER_ORIGIN);
     if (!origin || !origin_is_listed(access, origin))
         return;

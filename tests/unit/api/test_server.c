@@ -556,7 +556,7 @@ static void allowed_origins_may_read(void **state)
         answer a = client_ask(x.port, cases[i].method, cases[i].path, headers, NULL, 0);
         assert_string_equal(answer_header(&a, "Access-Control-Allow-Origin"),
                             cases[i].allowed ? cases[i].origin : "");
-        assert_string_equal(answer_header(&a, "Vary"), "Origin");
+        assert_non_null(strstr(answer_header(&a, "Vary"), "Origin"));
         answer_done(&a);
     }
     answer a =
