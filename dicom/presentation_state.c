@@ -48,11 +48,13 @@ static void add_relationship(const lam_result *result, lam_dataset *out)
 {
     lam_dataset *series = lam_dataset_add(out, LAM_TAG_REFERENCED_SERIES);
     lam_dataset_copy(series, lam_series_object(result->series, 0), LAM_TAG_SERIES);
-    for (size_t i = 0; i < lam_series_objects(result->series); i++) {
-        lam_dataset *object = lam_series_object(result->series, i);
+    const lam_slice *slices = lam_series_slices(result->series);
+    for (size_t z = 0; z < (size_t)lam_series_grid(result->series)->size[0]; z++) {
+        if (slices[z].frame != 0)
+            continue; /* once for each object */
         lam_result_reference(lam_dataset_add(series, LAM_TAG_REFERENCED_IMAGES),
-                             lam_dataset_text(object, LAM_TAG_SOP_CLASS, ""),
-                             lam_dataset_text(object, LAM_TAG_SOP_INSTANCE, ""));
+                             lam_dataset_text(slices[z].object, LAM_TAG_SOP_CLASS, ""),
+                             lam_dataset_text(slices[z].object, LAM_TAG_SOP_INSTANCE, ""));
     }
 }
 

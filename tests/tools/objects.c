@@ -20,18 +20,19 @@
 #include "dicom/validate.h"
 
 typedef struct made {
-    uint8_t *labels, *probabilities, *masks[3];
+    uint8_t *labels, *probabilities[3], *masks[3];
     float *voxels, *heat;
 } made;
 
 static void made_done(made *m)
 {
     free(m->labels);
-    free(m->probabilities);
     free(m->voxels);
     free(m->heat);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         free(m->masks[i]);
+        free(m->probabilities[i]);
+    }
 }
 
 static bool in_block(const int64_t size[3], int64_t z, int64_t y, int64_t x)
@@ -48,7 +49,8 @@ static void fill(const int64_t size[3], made *m, int64_t voxels[3])
                 m->labels[i] = block ? 1 : diagonal ? 2 : 0;
                 m->masks[0][i] = block;
                 m->masks[1][i] = diagonal;
-                m->probabilities[i] = (uint8_t)(m->labels[i] ? 200 : 0);
+                for (int k = 0; k < 2; k++)
+                    m->probabilities[k][i] = m->labels[i] == k + 1 ? 200 : 0;
                 m->heat[i] = (float)(x + y) / (float)(size[1] + size[2]);
                 voxels[0] += m->labels[i] == 1;
                 voxels[1] += m->labels[i] == 2;
@@ -60,12 +62,11 @@ static lam_status make(const lam_series *series, made *m, int64_t voxels[3], lam
     const int64_t *size = lam_series_grid(series)->size;
     size_t count = (size_t)(size[0] * size[1] * size[2]);
     m->labels = calloc(count, 1);
-    m->probabilities = calloc(count, 1);
     m->voxels = calloc(count, sizeof *m->voxels);
     m->heat = calloc(count, sizeof *m->heat);
-    bool all = m->labels && m->probabilities && m->voxels && m->heat;
+    bool all = m->labels && m->voxels && m->heat;
     for (int i = 0; i < 3; i++)
-        all &= (m->masks[i] = calloc(count, 1)) != NULL;
+        all &= (m->masks[i] = calloc(count, 1)) && (m->probabilities[i] = calloc(count, 1));
     if (!all)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     fill(size, m, voxels);
@@ -127,7 +128,7 @@ static lam_status write_all(lam_series *series, const char *folder, lam_profile 
                                     .type = type,
                                     .rgb = {(uint8_t)(200 - 60 * i), 80, 90},
                                     .lab = {40000, 30000, 30000},
-                                    .probabilities = i == 2 ? m.masks[2] : m.probabilities,
+                                    .probabilities = m.probabilities[i],
                                     .mask = strcmp(form, "overlap") == 0 ? m.masks[i] : NULL,
                                     .voxels = voxels[i],
                                     .volume_ml = (double)voxels[i] * lam_grid_voxel_ml(grid)};
