@@ -91,6 +91,57 @@ typedef struct lam_metadata_cursor {
     bool end;
 } lam_metadata_cursor;
 
+/* A change to be told to who listens. */
+typedef struct lam_event {
+    int64_t id;
+    char kind[16]; /* "study", "job", "delivery"; "missed": some before this one are no longer known */
+    json_t *data;  /* what it is now; the caller's */
+} lam_event;
+
+/* ---- pixels ---- */
+
+/* How a picture is to look (PS3.18 section 8.3.5). */
+typedef struct lam_picture_request {
+    const char *media_type; /* "image/png", "image/jpeg" */
+    bool has_window, has_viewport, has_region;
+    double window[2];        /* centre and width, of modality values */
+    const char *function;    /* "LINEAR", "LINEAR_EXACT", "SIGMOID" */
+    double viewport[2];      /* largest width and height of the picture */
+    double region[4];        /* x, y, width, height in the image; a negative size flips it */
+    int quality;             /* of JPEG, 1 … 100 */
+    bool patient, technique; /* what is written into the picture */
+    const char *overlay_uid; /* SOP instance UID of a segmentation to draw on it, or NULL */
+} lam_picture_request;
+
+typedef enum lam_pixel_form {
+    LAM_PIXELS_FRAMES,  /* native little endian, or as stored */
+    LAM_PIXELS_OBJECT,  /* the instance in Explicit VR Little Endian */
+    LAM_PIXELS_VALUE,   /* the value at `path` */
+    LAM_PIXELS_PICTURE, /* of one frame; of one that represents the instance when none is named */
+} lam_pixel_form;
+
+typedef struct lam_pixel_request {
+    const char *study_uid, *series_uid, *sop_uid;
+    lam_pixel_form form;
+    const int64_t *frames; /* from 1 */
+    size_t frame_count;    /* 0: all */
+    bool stored;           /* frames in the transfer syntax of the object */
+    const char *path;      /* "00420011", "00081199/0/00081150" */
+    lam_picture_request picture;
+} lam_pixel_request;
+
+/* Bytes of a file. Those of the same part follow each other. */
+typedef struct lam_piece {
+    size_t part; /* from 0: which of the frames that were asked for */
+    int64_t offset, length;
+} lam_piece;
+
+typedef struct lam_pixels {
+    int fd;            /* the caller closes it */
+    lam_piece *pieces; /* the caller frees them */
+    size_t count;
+} lam_pixels;
+
 typedef struct lam_backend {
     void *context; /* first argument of every function */
 
@@ -149,11 +200,19 @@ typedef struct lam_backend {
     lam_status (*picture_open)(void *context, int64_t job, const char *name, int *fd, int64_t *bytes,
                                const char **media_type, lam_error *err);
 
+    /* Frames, values, pictures and transcoded objects. LAM_E_NOT_FOUND (instance, frame, value),
+     * LAM_E_UNSUPPORTED (not an image, a codec that nothing here decodes), LAM_E_CORRUPT, LAM_E_LIMIT,
+     * LAM_E_BUSY. Takes as long as decoding does, up to half a minute. */
+    lam_status (*pixels)(void *context, const lam_pixel_request *request, lam_pixels *out, lam_error *err);
+
     /* ---- doing ---- */
 
     /* Queues the study's series now. `model` (or NULL) limits it to one. Gives the study as `study` does. */
     lam_status (*analyze)(void *context, const char *study_uid, const char *model, json_t **out,
                           lam_error *err);
+    /* Removes what the place names, jobs and results over it, and frees their files. Jobs under way are
+     * cancelled. `who` is for the audit. */
+    lam_status (*remove)(void *context, const lam_place *place, const char *who, lam_error *err);
     /* LAM_E_STATE, naming the state, when not legal. Both give the job as `job` does. */
     lam_status (*job_retry)(void *context, int64_t job, json_t **out, lam_error *err);
     lam_status (*job_cancel)(void *context, int64_t job, json_t **out, lam_error *err);

@@ -24,6 +24,12 @@ void lam_qido_instances(lam_request *request);
 /* metadata.c: PS3.18 section 10.4.1.1.2 */
 void lam_metadata_retrieve(lam_request *request);
 
+/* frames.c, bulkdata.c, rendered.c: PS3.18 section 10.4 */
+void lam_wado_frames(lam_request *request);
+void lam_wado_bulkdata(lam_request *request);
+void lam_wado_rendered(lam_request *request);
+void lam_wado_thumbnail(lam_request *request);
+
 /* rest.c: /api/v1 and what operators ask */
 void lam_rest_studies(lam_request *request);
 void lam_rest_study(lam_request *request);

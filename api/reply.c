@@ -212,7 +212,8 @@ static lam_range_kind wanted_range(const lam_request *request, const char *etag,
     return lam_range_parse(request_header(request, MHD_HTTP_HEADER_RANGE), bytes, first, length);
 }
 
-static void send_file(lam_request *request, const char *media_type, int fd, int64_t bytes, const char *etag)
+static void send_file(lam_request *request, const char *media_type, int fd, int64_t offset, int64_t bytes,
+                      const char *etag)
 {
     int64_t first = 0, length = bytes;
     char content_range[96];
@@ -224,7 +225,7 @@ static void send_file(lam_request *request, const char *media_type, int fd, int6
         snprintf(content_range, sizeof content_range, "bytes */%lld", (long long)bytes);
     } else {
         struct MHD_Response *reply =
-            MHD_create_response_from_fd_at_offset64((uint64_t)length, fd, (uint64_t)first);
+            MHD_create_response_from_fd_at_offset64((uint64_t)length, fd, (uint64_t)(offset + first));
         if (!reply)
             close(fd);
         set_reply(request, range == LAM_RANGE_PART ? MHD_HTTP_PARTIAL_CONTENT : MHD_HTTP_OK, reply,
@@ -239,13 +240,29 @@ static void send_file(lam_request *request, const char *media_type, int fd, int6
 
 void lam_reply_file(lam_request *request, const char *media_type, int fd, int64_t bytes)
 {
-    char etag[64];
+    lam_reply_file_part(request, media_type, fd, 0, bytes, true);
+}
+
+void lam_reply_file_part(lam_request *request, const char *media_type, int fd, int64_t offset, int64_t bytes,
+                         bool stored)
+{
+    char etag[64], part[96];
     etag_of_file(fd, etag);
-    if (lam_reply_if_unchanged(request, etag))
+    snprintf(part, sizeof part, "%.*s-%llx-%llx\"", (int)strlen(etag) - 1, etag, (unsigned long long)offset,
+             (unsigned long long)bytes);
+    const char *name = offset ? part : etag;
+    if (stored && lam_reply_if_unchanged(request, name))
         close(fd);
     else
-        send_file(request, media_type, fd, bytes, etag);
-    lam_reply_validator(request, etag);
+        send_file(request, media_type, fd, offset, bytes, name);
+    if (stored)
+        lam_reply_validator(request, name);
+}
+
+void lam_reply_made(lam_request *request, unsigned status, const char *media_type, struct MHD_Response *reply,
+                    int64_t bytes)
+{
+    set_reply(request, status, reply, media_type, bytes);
 }
 
 typedef struct stream {

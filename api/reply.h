@@ -33,6 +33,14 @@ void lam_reply_constant(lam_request *request, const char *media_type, const void
  * ETag: 304 where the client has it, 206 or 416 where it asks for a range. */
 void lam_reply_file(lam_request *request, const char *media_type, int fd, int64_t bytes);
 
+/* `bytes` from `offset` of a file, the same way. `stored`: of one that never changes; others have no ETag. */
+void lam_reply_file_part(lam_request *request, const char *media_type, int fd, int64_t offset, int64_t bytes,
+                         bool stored);
+
+/* A response of libmicrohttpd's that is made already (taken; NULL: there was no memory). */
+void lam_reply_made(lam_request *request, unsigned status, const char *media_type, struct MHD_Response *reply,
+                    int64_t bytes);
+
 /* `length` bytes from `read`, -1 when not known: then text goes compressed to who takes that, and `read`
  * gives 0 at the end. It is called with a buffer to fill and gives back how much it wrote, or -1 to break off
  * the connection. `context` goes to `done` in the end, whatever happens. */

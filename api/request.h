@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-enum { LAM_PATH_PARAMETERS = 3, LAM_PARAMETER_TEXT = 129, LAM_CLIENT_TEXT = 46 };
+enum { LAM_PATH_PARAMETERS = 4, LAM_PARAMETER_TEXT = 129, LAM_CLIENT_TEXT = 46 };
 
 struct lam_route;
 struct lam_stats;

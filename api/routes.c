@@ -37,6 +37,20 @@ static const lam_query_parameter accepted[] = {
     {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)"},
     {0},
 };
+static const lam_query_parameter pictured[] = {
+    {"viewport", "string", "width,height that the picture fits in, and x,y,width,height of the part shown"},
+    {"window", "string", "centre,width and linear, linear-exact or sigmoid"},
+    {"quality", "integer", "of JPEG, 1 to 100"},
+    {"annotation", "string", "what is written into it: patient, technique"},
+    {"overlay", "string", "SOP Instance UID of a segmentation of the same study that is drawn over it"},
+    {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)"},
+    {0},
+};
+static const lam_query_parameter small_picture[] = {
+    {"viewport", "string", "width,height that the picture fits in; 160,160 when absent"},
+    {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)"},
+    {0},
+};
 
 enum { OPEN = LAM_ROUTE_OPEN, QUIET = LAM_ROUTE_QUIET, FREE = LAM_ROUTE_FREE_QUERY, CHOOSES = LAM_ROUTE_NEGOTIATES };
 
@@ -72,6 +86,26 @@ const lam_route lam_routes[] = {
      "Retrieves a series", NULL, NULL, 200, accepted, NULL, FREE},
     {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}", lam_wado_retrieve,
      "Retrieves an instance, byte for byte as it was stored", NULL, NULL, 200, accepted, NULL, FREE},
+    {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", lam_wado_frames,
+     "Frames, as they are stored or as plain pixels", NULL, NULL, 200, accepted, NULL, FREE},
+    {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path}", lam_wado_bulkdata,
+     "A value that the metadata leave out, by its path", NULL, NULL, 200, accepted, NULL, FREE},
+    {"GET", "/dicom-web/studies/{study}/rendered", lam_wado_rendered,
+     "A picture of a study; of a segmentation, drawn over its image", NULL, NULL, 200, pictured, NULL, FREE},
+    {"GET", "/dicom-web/studies/{study}/series/{series}/rendered", lam_wado_rendered,
+     "A picture of a series; of a segmentation, drawn over its image", NULL, NULL, 200, pictured, NULL, FREE},
+    {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/rendered", lam_wado_rendered,
+     "A picture of an instance; of a segmentation, drawn over its image", NULL, NULL, 200, pictured, NULL, FREE},
+    {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered", lam_wado_rendered,
+     "A picture of a frame; of a segmentation, drawn over its image", NULL, NULL, 200, pictured, NULL, FREE},
+    {"GET", "/dicom-web/studies/{study}/thumbnail", lam_wado_thumbnail,
+     "A small picture of a study", NULL, NULL, 200, small_picture, NULL, FREE},
+    {"GET", "/dicom-web/studies/{study}/series/{series}/thumbnail", lam_wado_thumbnail,
+     "A small picture of a series", NULL, NULL, 200, small_picture, NULL, FREE},
+    {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/thumbnail", lam_wado_thumbnail,
+     "A small picture of an instance", NULL, NULL, 200, small_picture, NULL, FREE},
+    {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/thumbnail", lam_wado_thumbnail,
+     "A small picture of a frame", NULL, NULL, 200, small_picture, NULL, FREE},
 
     {"GET", "/api/v1/studies", lam_rest_studies,
      "Lists studies, the newest first", JSON, "Studies", 200, page_of_studies, NULL, QUIET},
@@ -126,6 +160,12 @@ static bool is_name(const char *value)
     return length >= 1 && length <= 64 && value[0] != '.' && strspn(value, allowed) == length;
 }
 
+/* Read by the handler, which says more about what is wrong. */
+static bool is_any(const char *value)
+{
+    return value[0] != '\0';
+}
+
 #define UID_PATTERN "^[0-9]+([.][0-9]+)*$"
 
 static const lam_parameter_kind parameter_kinds[] = {
@@ -133,6 +173,8 @@ static const lam_parameter_kind parameter_kinds[] = {
     {"series", "Series Instance UID", "string", UID_PATTERN, lam_uid_is_valid},
     {"instance", "SOP Instance UID", "string", UID_PATTERN, lam_uid_is_valid},
     {"job", "number of the job", "integer", NULL, is_job},
+    {"frames", "list of frame numbers, from 1", "string", NULL, is_any},
+    {"path", "path of a value: tags and items, by slashes", "string", NULL, is_any},
     {"name", "name", "string", "^[A-Za-z0-9_-][A-Za-z0-9._-]*$", is_name},
 };
 
@@ -149,6 +191,12 @@ typedef struct segment {
     size_t length;
 } segment;
 
+/* A {path} is all that is left, slashes and all. */
+static bool takes_rest(segment wanted)
+{
+    return wanted.length == 6 && memcmp(wanted.text, "{path}", 6) == 0;
+}
+
 static segment next_segment(const char **path)
 {
     const char *from = **path == '/' ? *path + 1 : *path;
@@ -163,6 +211,8 @@ static bool template_fits(const char *template, const char *path)
         segment wanted = next_segment(&template);
         segment given = next_segment(&path);
         bool parameter = wanted.length && wanted.text[0] == '{';
+        if (takes_rest(wanted))
+            return given.length > 0;
         if (parameter ? given.length == 0
                       : wanted.length != given.length || memcmp(wanted.text, given.text, given.length) != 0)
             return false;
@@ -184,6 +234,8 @@ static lam_status take_parameters(const char *template, const char *path,
         segment given = next_segment(&path);
         if (wanted.length == 0 || wanted.text[0] != '{')
             continue;
+        if (takes_rest(wanted))
+            given.length = strlen(given.text);
         const lam_parameter_kind *kind = lam_parameter_kind_of(wanted.text + 1, wanted.length - 2);
         char *value = parameters[count++];
         if (given.length >= LAM_PARAMETER_TEXT)

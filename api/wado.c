@@ -5,17 +5,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "api/handlers.h"
 #include "api/negotiate.h"
+#include "api/parts.h"
 #include "api/reply.h"
 #include "api/urls.h"
 #include "core/base/cleanup.h"
 #include "core/base/log.h"
 
-enum { PART_HEADER = 1024, BOUNDARY = 32 };
+#define EXPLICIT_LITTLE "1.2.840.10008.1.2.1"
+
+enum { PART_HEADER = 1024, BOUNDARY = LAM_BOUNDARY };
 
 typedef struct wado_object {
     char series_uid[LAM_UID_TEXT];
@@ -39,6 +41,7 @@ typedef struct wado_stream {
     int fd;
     int64_t offset; /* in the object being sent */
     int64_t left;
+    bool transcode; /* into Explicit VR Little Endian what is stored otherwise */
 } wado_stream;
 
 static void free_stream(void *context)
@@ -110,11 +113,44 @@ static const char *common_syntax(const wado_stream *stream)
     return stream->objects[0].transfer_syntax;
 }
 
+static bool to_transcode(const wado_stream *stream, const wado_object *object)
+{
+    return stream->transcode && strcmp(object->transfer_syntax, EXPLICIT_LITTLE) != 0;
+}
+
+/* The object in Explicit VR Little Endian, from a worker. */
+static lam_status open_transcoded(const wado_stream *stream, const wado_object *object, lam_pixels *out,
+                                  lam_error *err)
+{
+    const lam_pixel_request request = {.study_uid = stream->study_uid,
+                                       .series_uid = object->series_uid,
+                                       .sop_uid = object->sop_uid,
+                                       .form = LAM_PIXELS_OBJECT};
+    return stream->backend->pixels(stream->backend->context, &request, out, err);
+}
+
 /* ---- one ---- */
+
+static void reply_transcoded(lam_request *request, const wado_stream *stream)
+{
+    lam_pixels pixels = {.fd = -1};
+    lam_error error = {0};
+    lam_request_wait_begin(request);
+    lam_status status = open_transcoded(stream, &stream->objects[0], &pixels, &error);
+    lam_request_wait_end(request);
+    if (status == LAM_OK)
+        lam_reply_pixels(request, "application/dicom; transfer-syntax=" EXPLICIT_LITTLE, &pixels, false);
+    else
+        lam_reply_pixels_error(request, &error);
+}
 
 static void reply_single(lam_request *request, const wado_stream *stream)
 {
     const wado_object *object = &stream->objects[0];
+    if (to_transcode(stream, object)) {
+        reply_transcoded(request, stream);
+        return;
+    }
     lam_stored_object stored = {.fd = -1};
     lam_error error = {0};
     lam_status status = stream->backend->instance_open(stream->backend->context, stream->study_uid,
@@ -143,8 +179,8 @@ static void write_header(wado_stream *stream, size_t index)
             snprintf(stream->header, sizeof stream->header,
                      "%s--%s\r\nContent-Type: application/dicom; transfer-syntax=%s\r\nContent-Location: "
                      "%s/studies/%s/series/%s/instances/%s\r\n\r\n",
-                     line, stream->boundary, object->transfer_syntax, stream->root, stream->study_uid,
-                     object->series_uid, object->sop_uid);
+                     line, stream->boundary, stream->transcode ? EXPLICIT_LITTLE : object->transfer_syntax,
+                     stream->root, stream->study_uid, object->series_uid, object->sop_uid);
     stream->header_length = (size_t)length;
     stream->header_sent = 0;
 }
@@ -163,10 +199,21 @@ static bool open_next(wado_stream *stream)
 {
     const wado_object *object = &stream->objects[stream->next];
     lam_stored_object stored = {.fd = -1};
+    lam_pixels pixels = {.fd = -1};
     lam_error error = {0};
-    lam_status status = stream->backend->instance_open(stream->backend->context, stream->study_uid,
-                                                       object->series_uid, object->sop_uid, &stored, &error);
-    if (status == LAM_OK && stored.bytes != object->bytes) {
+    lam_status status;
+    if (to_transcode(stream, object)) {
+        status = open_transcoded(stream, object, &pixels, &error);
+        if (status == LAM_OK) {
+            stored.bytes = pixels.pieces[0].length;
+            stored.fd = LAM_TAKE_FD(pixels.fd);
+            lam_pixels_done(&pixels);
+        }
+    } else {
+        status = stream->backend->instance_open(stream->backend->context, stream->study_uid,
+                                                object->series_uid, object->sop_uid, &stored, &error);
+    }
+    if (status == LAM_OK && !to_transcode(stream, object) && stored.bytes != object->bytes) {
         close(stored.fd);
         status = lam_fail(&error, LAM_E_CORRUPT, "a stored file has %lld bytes, its index row %lld",
                           (long long)stored.bytes, (long long)object->bytes);
@@ -231,24 +278,13 @@ static ssize_t read_stream(void *context, uint64_t position, char *bytes, size_t
     return (ssize_t)used;
 }
 
-/* Random, so that no stored object can hold it. */
-static bool make_boundary(char boundary[BOUNDARY + 1])
-{
-    unsigned char random[BOUNDARY / 2];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        return false;
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(boundary + 2 * i, 3, "%02x", random[i]);
-    return true;
-}
-
 static void reply_several(lam_request *request, wado_stream **stream)
 {
-    if (!make_boundary((*stream)->boundary)) {
+    if (!lam_parts_boundary((*stream)->boundary)) {
         lam_reply_problem(request, MHD_HTTP_SERVICE_UNAVAILABLE, "no random numbers from the system");
         return;
     }
-    int64_t length = total_length(*stream);
+    int64_t length = (*stream)->transcode ? -1 : total_length(*stream);
     write_header(*stream, 0);
     char media_type[160];
     snprintf(media_type, sizeof media_type, "multipart/related; type=\"application/dicom\"; boundary=%s",
@@ -258,22 +294,27 @@ static void reply_several(lam_request *request, wado_stream **stream)
 
 /* ---- the request ---- */
 
-/* 0: multipart, 1: single part, -1: answered with 406. */
-static int choose(lam_request *request, const wado_stream *stream)
+/* 0: multipart, 1: single part, -1: answered with 406. Without a transfer syntax in Accept objects go as they
+ * are stored. */
+static int choose(lam_request *request, wado_stream *stream)
 {
     LAM_AUTO(lam_buffer_done) lam_buffer scratch;
     lam_buffer_init(&scratch, 64 * 1024);
     const char *syntax = common_syntax(stream);
     bool single = request->parameters[2][0] != '\0';
-    lam_offer offers[] = {{"multipart/related", "application/dicom", syntax, false},
-                          {"application/dicom", NULL, syntax, false}};
-    int chosen = lam_negotiate(lam_request_accept(request, &scratch), offers, single ? 2 : 1);
+    const lam_offer offers[] = {{"multipart/related", "application/dicom", syntax, false},
+                                {"multipart/related", "application/dicom", EXPLICIT_LITTLE, true},
+                                {"application/dicom", NULL, syntax, false},
+                                {"application/dicom", NULL, EXPLICIT_LITTLE, true}};
+    int chosen = lam_negotiate(lam_request_accept(request, &scratch), offers, single ? 4 : 2);
     if (chosen < 0)
         lam_reply_problem(
             request, MHD_HTTP_NOT_ACCEPTABLE,
-            "on offer here: multipart/related; type=\"application/dicom\"%s, in transfer syntax %s or *",
+            "on offer here: multipart/related; type=\"application/dicom\"%s, in transfer syntax "
+            "%s, " EXPLICIT_LITTLE " or *",
             single ? ", application/dicom" : "", syntax);
-    return chosen;
+    stream->transcode = chosen >= 0 && chosen % 2 == 1;
+    return chosen < 0 ? -1 : chosen / 2;
 }
 
 void lam_wado_retrieve(lam_request *request)

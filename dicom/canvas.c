@@ -2,7 +2,10 @@
 
 #include <png.h>
 #include <stdbool.h>
+#include <stdio.h> /* before jpeglib.h, which needs FILE */
 #include <stdlib.h>
+
+#include <jpeglib.h>
 #include <string.h>
 
 #include "dicom/glyphs.h"
@@ -99,4 +102,62 @@ lam_status lam_canvas_png(const lam_canvas *canvas, lam_buffer *out, lam_error *
     if (written)
         return LAM_OK;
     return lam_fail(err, out->status != LAM_OK ? out->status : LAM_E_NO_MEMORY, "cannot encode a picture");
+}
+
+/* ---- JPEG ---- */
+
+typedef struct jpeg_failure {
+    struct jpeg_error_mgr manager; /* first: libjpeg gives back a pointer to it */
+    jmp_buf leave;
+} jpeg_failure;
+
+static void leave_jpeg(j_common_ptr info)
+{
+    longjmp(((jpeg_failure *)(void *)info->err)->leave, 1);
+}
+
+static void say_nothing(j_common_ptr info)
+{
+    (void)info;
+}
+
+/* libjpeg leaves by longjmp as well; `*memory` is freed by the caller. */
+static bool compress_jpeg(const lam_canvas *canvas, int quality, unsigned char **memory,
+                          unsigned long *length)
+{
+    struct jpeg_compress_struct info;
+    jpeg_failure failure;
+    info.err = jpeg_std_error(&failure.manager);
+    failure.manager.error_exit = leave_jpeg;
+    failure.manager.output_message = say_nothing;
+    if (setjmp(failure.leave)) {
+        jpeg_destroy_compress(&info);
+        return false;
+    }
+    jpeg_create_compress(&info);
+    jpeg_mem_dest(&info, memory, length);
+    info.image_width = (JDIMENSION)canvas->width;
+    info.image_height = (JDIMENSION)canvas->height;
+    info.input_components = 3;
+    info.in_color_space = JCS_RGB;
+    jpeg_set_defaults(&info);
+    jpeg_set_quality(&info, quality, TRUE);
+    jpeg_start_compress(&info, TRUE);
+    while (info.next_scanline < info.image_height) {
+        JSAMPROW row = canvas->rgb + 3 * (size_t)info.next_scanline * (size_t)canvas->width;
+        jpeg_write_scanlines(&info, &row, 1);
+    }
+    jpeg_finish_compress(&info);
+    jpeg_destroy_compress(&info);
+    return true;
+}
+
+lam_status lam_canvas_jpeg(const lam_canvas *canvas, int quality, lam_buffer *out, lam_error *err)
+{
+    unsigned char *memory = NULL;
+    unsigned long length = 0;
+    bool made = compress_jpeg(canvas, quality, &memory, &length);
+    lam_status status = made ? lam_buffer_append(out, memory, length) : LAM_E_NO_MEMORY;
+    free(memory);
+    return status == LAM_OK ? LAM_OK : lam_fail(err, status, "cannot encode a picture");
 }

@@ -1,4 +1,4 @@
-/* An RGB image in memory: filling, text, and PNG. */
+/* An RGB image in memory: filling, text, PNG and JPEG. */
 #ifndef LAMINA_DICOM_CANVAS_H
 #define LAMINA_DICOM_CANVAS_H
 
@@ -29,6 +29,9 @@ int lam_canvas_text_width(const char *text, int scale);
 
 /* The same canvas gives the same bytes. */
 lam_status lam_canvas_png(const lam_canvas *canvas, lam_buffer *out, lam_error *err);
+
+/* As JPEG (baseline) of a quality from 1 to 100. */
+lam_status lam_canvas_jpeg(const lam_canvas *canvas, int quality, lam_buffer *out, lam_error *err);
 
 #ifdef __cplusplus
 }

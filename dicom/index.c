@@ -7,6 +7,7 @@
 #include "core/base/json.h"
 #include "core/base/uid.h"
 #include "dicom/json_value.h"
+#include "dicom/layout.h"
 #include "dicom/part10.h"
 #include "dicom/tag.h"
 #include "dicom/walk.h"
@@ -246,6 +247,15 @@ static lam_status index_data(indexer *x, lam_error *err)
     return check_required(x, err);
 }
 
+/* Where the frames are, if there are any and they can be found; pixel data that are damaged are stored too.
+ */
+static void write_pixels(indexer *x, const lam_part10 *file)
+{
+    LAM_AUTO(lam_layout_done) lam_layout layout = {.tag = 0};
+    if (lam_layout_read(file, &layout, NULL) == LAM_OK && layout.fragment_count <= LAM_INDEX_MAX_FRAGMENTS)
+        lam_layout_write(&layout, file, &x->w, "pixels");
+}
+
 static void indexer_init(indexer *x, const lam_part10 *file, lam_buffer *out)
 {
     *x = (indexer){.out = out, .skip_depth = -1, .w = lam_json_write_to(out)};
@@ -280,6 +290,7 @@ lam_status lam_index_file(int fd, lam_buffer *out, lam_error *err)
     status = index_data(&x, err);
     if (status == LAM_OK) {
         lam_jw_end(&x.w);
+        write_pixels(&x, &file);
         lam_jw_end(&x.w);
         status = out->status;
     } else if (out->data) {

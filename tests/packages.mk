@@ -3,13 +3,13 @@
 
 # To build and to run: compiler, libraries. `make demo` and `make run` need no more.
 BUILD_PACKAGES = gcc g++ make pkg-config \
-	libdcmtk-dev libopenjp2-7-dev libpng-dev zlib1g-dev \
+	libdcmtk-dev libopenjp2-7-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev \
 	libopenblas-pthread-dev \
 	libsqlite3-dev libmicrohttpd-dev libjansson-dev libinih-dev libsystemd-dev libcurl4-openssl-dev
 
 # To test: cmocka, and clients and checkers that are not ours.
 TEST_PACKAGES = libcmocka-dev dcmtk dicom3tools curl sqlite3 strace mandoc \
-	python3 python3-pydicom python3-numpy
+	python3 python3-pydicom python3-numpy python3-pil
 
 # To check the source: formatting, static analysis, fuzzing.
 LINT_PACKAGES = clang clang-format clang-tidy cppcheck libclang-rt-14-dev

@@ -11,6 +11,7 @@
 #include "daemon/laminad/jobs.h"
 #include "daemon/laminad/metrics.h"
 #include "daemon/laminad/query.h"
+#include "daemon/laminad/render.h"
 #include "daemon/laminad/routing.h"
 #include "daemon/laminad/upload.h"
 
@@ -266,6 +267,13 @@ static lam_status picture_open(void *context, int64_t id, const char *name, int 
     return done;
 }
 
+static lam_status pixels(void *context, const lam_pixel_request *request, lam_pixels *out, lam_error *err)
+{
+    const lam_daemon *daemon = context;
+    WITH_DB(daemon, db);
+    return lam_render(db, daemon->store, daemon->renderers, request, out, err);
+}
+
 /* ---- doing ---- */
 
 static lam_status analyze(void *context, const char *study_uid, const char *only, json_t **out,
@@ -338,6 +346,7 @@ void lam_backend_init(lam_backend *backend, lam_daemon *daemon)
         .metadata = metadata,
         .metadata_version = metadata_version,
         .picture_open = picture_open,
+        .pixels = pixels,
         .analyze = analyze,
         .job_retry = job_retry,
         .job_cancel = job_cancel,

@@ -10,6 +10,7 @@
 #include "daemon/laminad/db.h"
 #include "daemon/laminad/intake.h"
 #include "daemon/laminad/models.h"
+#include "daemon/laminad/render_pool.h"
 #include "daemon/laminad/scheduler.h"
 #include "daemon/laminad/store.h"
 
@@ -19,6 +20,7 @@ typedef struct lam_daemon {
     lam_store *store;
     lam_intake *intake;
     lam_scheduler *scheduler;
+    lam_render_pool *renderers;
     int64_t started_ms;   /* monotonic */
     pthread_mutex_t lock; /* config, models: a reload replaces them */
     const lam_config *config;

@@ -24,7 +24,7 @@
 #include "daemon/laminad/listen.h"
 #include "daemon/laminad/recovery.h"
 
-enum { READY_MS = 10000, GRACE_MS = 20000, MAX_RELOADS = 1024 };
+enum { READY_MS = 10000, GRACE_MS = 20000, PIXELS_MS = 30000, MAX_RELOADS = 1024 };
 
 typedef struct laminad {
     lam_daemon daemon;
@@ -168,6 +168,8 @@ static lam_status start_all(laminad *d, lam_error *err)
     if (status == LAM_OK)
         status = start_intake(d, err);
     if (status == LAM_OK)
+        status = lam_render_pool_create(PIXELS_MS, &d->daemon.renderers, err);
+    if (status == LAM_OK)
         status = start_http(d, err);
     return status;
 }
@@ -176,6 +178,7 @@ static lam_status start_all(laminad *d, lam_error *err)
 static void stop_all(laminad *d)
 {
     lam_http_server_free(d->http);
+    lam_render_pool_free(d->daemon.renderers);
     lam_intake_stop(d->daemon.intake, GRACE_MS);
     lam_scheduler_stop(d->daemon.scheduler, GRACE_MS);
     lam_models_unref(d->daemon.models);

@@ -9,7 +9,9 @@
 #include "daemon/ipc/ipc.h"
 #include "daemon/ipc/messages.h"
 #include "daemon/worker/analyse.h"
+#include "daemon/worker/frames.h"
 #include "daemon/worker/hook.h"
+#include "daemon/worker/render.h"
 #include "dicom/index.h"
 
 typedef struct worker {
@@ -78,6 +80,30 @@ static lam_status run_analysis(worker *self, lam_ipc_message *message, lam_error
                         err);
 }
 
+/* What answers a request for pixels with one JSON text. */
+typedef lam_status pixel_work(const lam_ipc_message *message, lam_buffer *answer, lam_error *err);
+
+static const struct {
+    lam_message_type type;
+    pixel_work *work;
+} pixel_works[] = {
+    {LAM_MESSAGE_LAYOUT, lam_work_layout},       {LAM_MESSAGE_FRAMES, lam_work_frames},
+    {LAM_MESSAGE_TRANSCODE, lam_work_transcode}, {LAM_MESSAGE_VALUE, lam_work_value},
+    {LAM_MESSAGE_RENDER, lam_work_render},
+};
+
+static lam_status answer_pixels(worker *self, lam_ipc_message *message, lam_error *err)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer answer;
+    lam_buffer_init(&answer, LAM_IPC_MAX_PAYLOAD);
+    lam_error why = {LAM_OK, ""};
+    for (size_t i = 0; i < LAM_COUNT(pixel_works); i++)
+        if (pixel_works[i].type == message->type && pixel_works[i].work(message, &answer, &why) != LAM_OK)
+            return send_failed(self->socket, message->request, &why, err);
+    return lam_ipc_send(self->socket, LAM_MESSAGE_PIXELS, message->request, lam_buffer_text(&answer), NULL, 0,
+                        err);
+}
+
 static lam_status drain(worker *self, lam_ipc_message *message, lam_error *err)
 {
     (void)message;
@@ -90,11 +116,11 @@ static const struct {
     lam_message_type type;
     lam_status (*handle)(worker *self, lam_ipc_message *message, lam_error *err);
 } handlers[] = {
-    {LAM_MESSAGE_INDEX, answer_index},
-    {LAM_MESSAGE_ANALYZE_BEGIN, begin_analysis},
-    {LAM_MESSAGE_ANALYZE_INPUT, add_input},
-    {LAM_MESSAGE_ANALYZE_RUN, run_analysis},
-    {LAM_MESSAGE_DRAIN, drain},
+    {LAM_MESSAGE_INDEX, answer_index},      {LAM_MESSAGE_ANALYZE_BEGIN, begin_analysis},
+    {LAM_MESSAGE_ANALYZE_INPUT, add_input}, {LAM_MESSAGE_ANALYZE_RUN, run_analysis},
+    {LAM_MESSAGE_LAYOUT, answer_pixels},    {LAM_MESSAGE_FRAMES, answer_pixels},
+    {LAM_MESSAGE_TRANSCODE, answer_pixels}, {LAM_MESSAGE_VALUE, answer_pixels},
+    {LAM_MESSAGE_RENDER, answer_pixels},    {LAM_MESSAGE_DRAIN, drain},
 };
 
 static lam_status handle(worker *self, lam_ipc_message *message, lam_error *err)

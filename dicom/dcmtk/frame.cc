@@ -4,6 +4,9 @@
 
 #include <dcmtk/config/osconfig.h>
 #include <dcmtk/dcmdata/dcdicent.h>
+#include <dcmtk/dcmdata/dcpixel.h>
+#include <dcmtk/dcmdata/dcpixseq.h>
+#include <dcmtk/dcmdata/dcpxitem.h>
 #include <dcmtk/dcmdata/dcrledrg.h>
 #include <dcmtk/dcmdata/dcrleerg.h>
 #include <dcmtk/dcmdata/dctk.h>
@@ -78,4 +81,98 @@ extern "C" lam_status lam_dataset_frame(lam_dataset *dataset, size_t frame, void
                                         char photometric[17], lam_error *err) noexcept
 {
     return lam_guard(err, [&] { return decode(dataset->whole, frame, bytes, length, photometric, err); });
+}
+
+namespace
+{
+/* The pixel module of a single frame, as the decoders look at it. */
+void copy_pixel_module(DcmDataset &to, DcmItem *from, bool by_pixel)
+{
+    static const DcmTagKey keys[] = {DCM_SOPClassUID,
+                                     DCM_SamplesPerPixel,
+                                     DCM_PhotometricInterpretation,
+                                     DCM_PlanarConfiguration,
+                                     DCM_Rows,
+                                     DCM_Columns,
+                                     DCM_BitsAllocated,
+                                     DCM_BitsStored,
+                                     DCM_HighBit,
+                                     DCM_PixelRepresentation};
+    for (const DcmTagKey &key : keys) {
+        DcmElement *element = nullptr;
+        if (from->findAndGetElement(key, element).good())
+            to.insert(dynamic_cast<DcmElement *>(element->clone()), OFTrue);
+    }
+    to.putAndInsertString(DCM_NumberOfFrames, "1");
+    if (by_pixel)
+        to.putAndInsertUint16(DCM_PlanarConfiguration, 0);
+}
+
+lam_status insert_fragments(DcmDataset &to, E_TransferSyntax xfer, const lam_bytes *fragments, size_t count,
+                            lam_error *err)
+{
+    auto sequence = std::make_unique<DcmPixelSequence>(DcmTag(DCM_PixelData, EVR_OB));
+    OFCondition condition = sequence->insert(new DcmPixelItem(DcmTag(DCM_Item, EVR_OB)));
+    for (size_t i = 0; i < count && condition.good(); i++) {
+        auto item = std::make_unique<DcmPixelItem>(DcmTag(DCM_Item, EVR_OB));
+        if (fragments[i].length > 0xfffffffe)
+            return lam_fail(err, LAM_E_LIMIT, "a fragment of %zu bytes", fragments[i].length);
+        condition = item->putUint8Array(static_cast<const Uint8 *>(fragments[i].data),
+                                        static_cast<unsigned long>(fragments[i].length));
+        if (condition.good())
+            condition = sequence->insert(item.release());
+    }
+    if (condition.bad())
+        return lam_condition_status(condition, "cannot take a compressed frame", err);
+    auto pixels = std::make_unique<DcmPixelData>(DCM_PixelData);
+    pixels->putOriginalRepresentation(xfer, nullptr, sequence.release());
+    return lam_condition_status(to.insert(pixels.release(), OFTrue), "cannot take a compressed frame", err);
+}
+} // namespace
+
+extern "C" lam_status lam_dataset_decode(lam_dataset *header, const lam_bytes *fragments, size_t count,
+                                         bool by_pixel, void *bytes, size_t length, char photometric[17],
+                                         lam_error *err) noexcept
+{
+    return lam_guard(err, [&] {
+        lamina::Whole frame;
+        frame.transfer_syntax = header->whole->transfer_syntax;
+        const E_TransferSyntax xfer = DcmXfer(frame.transfer_syntax.c_str()).getXfer();
+        copy_pixel_module(frame.data, &header->whole->data, by_pixel);
+        const lam_status status = insert_fragments(frame.data, xfer, fragments, count, err);
+        return status == LAM_OK ? decode(&frame, 0, bytes, length, photometric, err) : status;
+    });
+}
+
+/* OB of a lookup table holds words too. */
+static const Uint16 *words_of(const lam_dataset *dataset, lam_tag tag, size_t *count)
+{
+    const Uint16 *words = nullptr;
+    unsigned long found = 0;
+    *count = 0;
+    if (dataset->item
+            ->findAndGetUint16Array(DcmTagKey(static_cast<Uint16>(tag >> 16), static_cast<Uint16>(tag)),
+                                    words, &found)
+            .good() &&
+        words)
+        *count = found;
+    return words;
+}
+
+extern "C" size_t lam_dataset_words(const lam_dataset *dataset, lam_tag tag) noexcept
+{
+    return lam_guard_value<size_t>(0, [&] {
+        size_t count = 0;
+        words_of(dataset, tag, &count);
+        return count;
+    });
+}
+
+extern "C" int64_t lam_dataset_word(const lam_dataset *dataset, lam_tag tag, size_t index) noexcept
+{
+    return lam_guard_value<int64_t>(0, [&] {
+        size_t count = 0;
+        const Uint16 *words = words_of(dataset, tag, &count);
+        return index < count ? static_cast<int64_t>(words[index]) : 0;
+    });
 }

@@ -1,0 +1,43 @@
+/* WADO-RS bulk data (PS3.18 section 10.4.1.1.5): one value of an instance by its path, as the metadata's
+ * BulkDataURI names it, in the byte order of the stored object. */
+#include <stdio.h>
+#include <unistd.h>
+
+#include "api/handlers.h"
+#include "api/negotiate.h"
+#include "api/parts.h"
+#include "api/reply.h"
+#include "core/base/cleanup.h"
+
+#define OCTETS "application/octet-stream"
+
+void lam_wado_bulkdata(lam_request *request)
+{
+    static const lam_offer offers[] = {{OCTETS, NULL, NULL, false},
+                                       {"multipart/related", OCTETS, NULL, false}};
+    const lam_backend *backend = request->backend;
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch;
+    lam_buffer_init(&scratch, 64 * 1024);
+    int chosen = lam_negotiate(lam_request_accept(request, &scratch), offers, LAM_COUNT(offers));
+    if (chosen < 0) {
+        lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE,
+                          "on offer here: " OCTETS ", multipart/related; type=\"" OCTETS "\"");
+        return;
+    }
+    const lam_pixel_request wanted = {.study_uid = request->parameters[0],
+                                      .series_uid = request->parameters[1],
+                                      .sop_uid = request->parameters[2],
+                                      .form = LAM_PIXELS_VALUE,
+                                      .path = request->parameters[3]};
+    lam_pixels pixels = {.fd = -1};
+    lam_error error = {0};
+    lam_request_wait_begin(request);
+    lam_status status = backend->pixels(backend->context, &wanted, &pixels, &error);
+    lam_request_wait_end(request);
+    if (status != LAM_OK)
+        lam_reply_pixels_error(request, &error);
+    else if (chosen == 0)
+        lam_reply_pixels(request, OCTETS, &pixels, true);
+    else
+        lam_reply_pixels_multipart(request, OCTETS, OCTETS, NULL, NULL, &pixels);
+}

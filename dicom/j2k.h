@@ -1,0 +1,33 @@
+/* JPEG 2000 code streams (ISO 15444-1) to pixels, by OpenJPEG; DCMTK has no codec for them. Not HTJ2K. */
+#ifndef LAMINA_DICOM_J2K_H
+#define LAMINA_DICOM_J2K_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/base/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Whether a transfer syntax is one of JPEG 2000 (PS3.5 A.4.4). */
+bool lam_j2k_is(const char *transfer_syntax);
+
+/* What the image is said to be; the code stream has to agree. */
+typedef struct lam_j2k_shape {
+    int64_t rows, columns, samples;
+    int bytes_allocated; /* of a sample: 1, 2 or 4 */
+} lam_j2k_shape;
+
+/* Decodes one frame into out [rows, columns, samples], little endian, signed values sign-extended. Errors:
+ * LAM_E_CORRUPT (damaged, or of another shape than said), LAM_E_UNSUPPORTED (components of different sizes),
+ * LAM_E_NO_MEMORY. */
+lam_status lam_j2k_decode(const void *bytes, size_t length, const lam_j2k_shape *shape, void *out,
+                          lam_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,251 @@
+#!/usr/bin/python3
+"""Frames, bulk data, pictures and transcoding by WADO-RS, held against pydicom and DCMTK's decoders."""
+import io
+import os
+import tempfile
+
+import numpy
+import PIL.Image
+import pydicom
+
+import harness
+from harness import images
+from harness.clients import curl, parts_of, run, stow, wado
+from harness.daemon import Daemon
+
+LITTLE = "1.2.840.10008.1.2.1"
+OCTETS = "multipart/related; type=application/octet-stream"
+
+
+def url(d, ds, rest=""):
+    return (f"{d.url}/dicom-web/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}"
+            f"/instances/{ds.SOPInstanceUID}{rest}")
+
+
+def get(d, ds, rest="", accept="*/*", **headers):
+    return curl(url(d, ds, rest), headers={"Accept": accept, **headers})
+
+
+def store(d, ds):
+    answer = stow(d, [images.to_bytes(ds)])
+    assert answer.status == 200, answer
+    return ds
+
+
+def grey(frames=1, bits=16, rows=10, columns=12, **attributes):
+    """An uncompressed image of random pixels, and those."""
+    ds = images.series(slices=1, SeriesDescription="T2")[0]
+    limit = 2 if bits == 1 else 1 << min(bits, 12)
+    shape = (frames, rows, columns)
+    pixels = numpy.random.default_rng(7).integers(0, limit, shape, dtype=numpy.uint16)
+    ds.Rows, ds.Columns, ds.NumberOfFrames = rows, columns, frames
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit = bits, min(bits, 12), min(bits, 12) - 1
+    ds.PixelRepresentation, ds.SamplesPerPixel, ds.PhotometricInterpretation = 0, 1, "MONOCHROME2"
+    if bits == 1:
+        content = numpy.packbits(pixels.reshape(-1).astype(numpy.uint8), bitorder="little").tobytes()
+    else:
+        content = pixels.astype("<u2" if bits == 16 else "u1").tobytes()
+    ds.PixelData = content + b"\0" * (len(content) % 2)
+    for name, value in attributes.items():
+        setattr(ds, name, value)
+    return ds, pixels
+
+
+def png_of(content):
+    """Pixels of a PNG or JPEG."""
+    return numpy.asarray(PIL.Image.open(io.BytesIO(content)))
+
+
+def test_native_frames(d):
+    ds, pixels = grey(frames=5)
+    store(d, ds)
+    single = get(d, ds, "/frames/3", "application/octet-stream")
+    assert single.status == 200 and single.body == pixels[2].astype("<u2").tobytes(), single
+    assert single.headers["content-type"] == f"application/octet-stream; transfer-syntax={LITTLE}", single.headers
+    many = get(d, ds, "/frames/5,1,2", OCTETS + "; transfer-syntax=*")  # unquoted, as OHIF sends it
+    assert many.status == 200, many
+    assert parts_of(many) == [pixels[i].astype("<u2").tobytes() for i in (4, 0, 1)]
+    quoted = get(d, ds, "/frames/1", 'multipart/related; type="application/octet-stream"; transfer-syntax="*"')
+    assert parts_of(quoted) == [pixels[0].astype("<u2").tobytes()]
+
+
+def test_frames_of_one_bit_begin_with_a_byte(d):
+    ds, pixels = grey(frames=4, bits=1, rows=7, columns=5)
+    store(d, ds)
+    answer = get(d, ds, "/frames/1,2,3,4", OCTETS)
+    assert answer.status == 200, answer
+    for part, frame in zip(parts_of(answer), pixels):
+        assert part == numpy.packbits(frame.reshape(-1).astype(numpy.uint8), bitorder="little").tobytes()
+
+
+def test_frame_numbers_are_checked(d):
+    ds, _ = grey(frames=2)
+    store(d, ds)
+    for numbers, status in (("0", 400), ("x", 400), ("1,,2", 400), ("-1", 400), ("1,", 400), ("3", 404), ("1,3", 404),
+                            ("99999999999", 400)):
+        answer = get(d, ds, f"/frames/{numbers}", OCTETS)
+        assert answer.status == status, (numbers, answer)
+        assert answer.headers["content-type"].startswith("application/problem+json"), answer.headers
+    assert get(d, ds, "/frames/1", "text/plain").status == 406
+    assert get(d, ds, "/frames/1,2", "application/octet-stream").status == 406
+
+
+def test_bulk_data_and_ranges(d):
+    ds, pixels = grey(frames=2)
+    ds.add_new(0x00420011, "OB", bytes(range(256)) * 20)
+    store(d, ds)
+    whole = get(d, ds, "/bulkdata/00420011")
+    assert whole.status == 200 and whole.body == bytes(range(256)) * 20, whole
+    part = get(d, ds, "/bulkdata/00420011", Range="bytes=100-149")
+    assert part.status == 206 and part.body == (bytes(range(256)) * 20)[100:150], part
+    assert get(d, ds, "/bulkdata/00420011", **{"If-None-Match": whole.headers["etag"]}).status == 304
+    assert get(d, ds, "/bulkdata/7FE00010").body == pixels.astype("<u2").tobytes()
+    assert parts_of(get(d, ds, "/bulkdata/00420011", OCTETS)) == [bytes(range(256)) * 20]
+    assert get(d, ds, "/bulkdata/00420012").status == 404
+    assert get(d, ds, "/bulkdata/nonsense").status == 400
+    assert get(d, ds, "/bulkdata/00420011", "text/plain").status == 406
+
+
+def test_pictures(d):
+    ds, pixels = grey(bits=16, rows=40, columns=60, WindowCenter="2048", WindowWidth="4096")
+    store(d, ds)
+    answer = get(d, ds, "/rendered", "image/png")
+    assert answer.status == 200 and answer.headers["content-type"] == "image/png", answer
+    drawn = png_of(answer.body)
+    expected = pixels[0] / 4095 * 255
+    assert drawn.shape[:2] == (40, 60)
+    assert numpy.abs(drawn[..., 0].astype(float) - expected).max() <= 1.01
+    jpeg = get(d, ds, "/frames/1/rendered?quality=80&viewport=30,30&annotation=patient,technique", "image/jpeg")
+    assert jpeg.status == 200 and png_of(jpeg.body).shape[:2] == (20, 30), jpeg
+    narrow = png_of(get(d, ds, "/rendered?window=100,1", "image/png").body)
+    assert set(numpy.unique(narrow)) <= {0, 255}
+    part = png_of(get(d, ds, "/rendered?viewport=10,10,20,10,10,10", "image/png").body)
+    assert part.shape[:2] == (10, 10) and numpy.array_equal(part, drawn[10:20, 20:30])
+    flipped = png_of(get(d, ds, "/rendered?viewport=60,40,0,0,-60,40", "image/png").body)
+    assert numpy.array_equal(flipped, drawn[:, ::-1])
+    assert png_of(get(d, ds, "/thumbnail", "image/jpeg").body).shape[:2] == (107, 160)
+    study = f"{d.url}/dicom-web/studies/{ds.StudyInstanceUID}"
+    for level in ("", f"/series/{ds.SeriesInstanceUID}"):
+        for kind in ("rendered", "thumbnail"):
+            assert curl(f"{study}{level}/{kind}", headers={"Accept": "image/png"}).status == 200
+        many = curl(f"{study}{level}/rendered", headers={"Accept": 'multipart/related; type="image/png"'})
+        assert parts_of(many) == [answer.body] or numpy.array_equal(png_of(parts_of(many)[0]), drawn), many
+
+
+def test_wrong_parameters_keep_the_connection(d):
+    ds, _ = grey()
+    store(d, ds)
+    for query in ("viewport=0,0", "viewport=x", "viewport=10", "viewport=99999,10", "window=1", "window=1,0",
+                  "window=1,2,cubic", "quality=0", "quality=101", "quality=x", "annotation=all", "overlay=x"):
+        answer = get(d, ds, f"/rendered?{query}", "image/png")
+        assert answer.status == 400, (query, answer)
+        assert query.split("=")[0] in answer.json["detail"], answer
+        assert answer.headers.get("connection", "").lower() != "close", answer.headers
+    assert get(d, ds, "/rendered?viewport=10,10,5,5,100,100", "image/png").status in (400, 500)
+    assert get(d, ds, "/rendered", "text/html").status == 406
+
+
+def test_what_is_no_image_is_not_drawn(d):
+    ds = images.series(slices=1, SeriesDescription="T2")[0]
+    del ds.PixelData
+    store(d, ds)
+    answer = get(d, ds, "/rendered", "image/png")
+    assert answer.status == 406 and "no pixel data" in answer.json["detail"], answer
+
+
+def reference(path):
+    """(pixels of all frames as bytes, in memory order) by DCMTK's command line decoders or pydicom; None without."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = os.path.join(folder, "out.dcm")
+        syntax = pydicom.dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID
+        program = {"1.2.840.10008.1.2.5": "dcmdrle", "1.2.840.10008.1.2.4.80": "dcmdjpls",
+                   "1.2.840.10008.1.2.4.81": "dcmdjpls"}.get(syntax, "dcmdjpeg")
+        if syntax.startswith("1.2.840.10008.1.2.4.9"):
+            try:
+                return pydicom.dcmread(path).pixel_array
+            except Exception:
+                return None
+        status, _ = run(program, path, out)
+        if status != 0:
+            return None
+        ds = pydicom.dcmread(out)
+        ds.PlanarConfiguration = getattr(ds, "PlanarConfiguration", 0)
+        return ds.pixel_array
+
+
+def test_every_fixture_is_drawn_or_refused_with_a_reason(d):
+    drawn, refused, compared, transcoded = 0, {}, 0, 0
+    for path in images.files_below(harness.shared("data", "dicom", "fixtures")):
+        with open(path, "rb") as file:
+            content = file.read()
+        if stow(d, [content]).status != 200:
+            continue
+        ds = pydicom.dcmread(path, stop_before_pixels=True, force=True)
+        syntax = ds.file_meta.TransferSyntaxUID
+        answer = get(d, ds, "/rendered", "image/png")
+        assert answer.status in (200, 406, 413, 500), (path, answer)
+        if answer.status != 200:
+            assert answer.json["detail"], (path, answer)
+            assert "crashed" not in answer.json["detail"], (path, answer)
+            refused.setdefault(answer.json["detail"][:70], []).append(os.path.basename(path))
+            continue
+        drawn += 1
+        if not syntax.is_compressed or syntax == "1.2.840.10008.1.2.1.99" or answer.status != 200:
+            continue
+        expected = reference(path)
+        whole = wado(d, ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID,
+                     accept=f"application/dicom; transfer-syntax={LITTLE}")
+        if whole.status != 200:  # DCMTK cannot write what has its UIDs as UN
+            assert "no valid SOP class" in whole.json["detail"], (path, whole)
+            continue
+        plain = pydicom.dcmread(io.BytesIO(whole.body))
+        assert plain.file_meta.TransferSyntaxUID == LITTLE and plain.SOPInstanceUID == ds.SOPInstanceUID
+        transcoded += 1
+        frames = get(d, ds, "/frames/1", "application/octet-stream")
+        assert frames.status == 200, (path, frames)
+        if expected is None:
+            continue
+        ours = plain.pixel_array
+        assert ours.shape == expected.shape, (path, ours.shape, expected.shape)
+        assert numpy.array_equal(ours, expected), (path, syntax.name, int(numpy.abs(ours.astype(int) - expected.astype(int)).max()))
+        compared += 1
+    for reason, paths in sorted(refused.items()):
+        print(f"# refused: {reason}: {len(paths)}, such as {paths[0]}")
+    print(f"# {drawn} drawn, {sum(map(len, refused.values()))} refused, {transcoded} transcoded, {compared} equal to other decoders")
+    assert drawn >= 100 and compared >= 15, (drawn, compared)
+
+
+def test_stored_code_streams(d):
+    found = 0
+    for path in images.files_below(harness.shared("data", "dicom", "fixtures", "pydicom")):
+        try:
+            ds = pydicom.dcmread(path)
+            if not ds.file_meta.TransferSyntaxUID.is_encapsulated or stow(d, [open(path, "rb").read()]).status != 200:
+                continue
+            count = int(getattr(ds, "NumberOfFrames", 1))
+            expected = list(pydicom.encaps.generate_pixel_data_frame(ds.PixelData, count))
+        except Exception:
+            continue
+        answer = get(d, ds, "/frames/" + ",".join(str(i + 1) for i in range(count)), OCTETS + "; transfer-syntax=*")
+        if answer.status != 200:
+            continue
+        assert parts_of(answer) == expected, path
+        assert f"transfer-syntax={ds.file_meta.TransferSyntaxUID}".encode() in answer.body[:400]
+        found += 1
+    print(f"# {found} objects, code streams as pydicom takes them apart")
+    assert found >= 10, found
+
+
+def test_a_decoder_that_crashes_or_hangs_costs_one_request():
+    with Daemon(environment={"LAMINA_TEST_HOOKS": "1"}) as d:
+        good, _ = grey()
+        bad, _ = grey(PatientID="LAMINA-TEST-CRASH")
+        store(d, good)
+        store(d, bad)
+        for _ in range(3):
+            answer = get(d, bad, "/rendered", "image/png")
+            assert answer.status == 500 and "crashed" in answer.json["detail"], answer
+        harness.daemon.wait_until(lambda: get(d, good, "/rendered", "image/png").status == 200, 10, "a fresh decoder")
+
+
+harness.run(globals(), Daemon())
