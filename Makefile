@@ -65,15 +65,15 @@ $(BUILD)/laminad: $(call obj,daemon/laminad/main.c) $(foreach l,daemon api dicom
 
 $(BUILD)/lamina-dimse: $(call obj,daemon/dimse/main.c) $(foreach l,worker daemon dicom core,$(call lib,$(l)))
 	$(call say,LD )
-	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -lpng -lz -lm -lpthread
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz -lm -lpthread
 
 $(BUILD)/lamina-worker: $(call obj,daemon/worker/main.c) $(foreach l,worker daemon dicom core,$(call lib,$(l)))
 	$(call say,LD )
-	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -lpng -lz $(CORE_LIBS)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz $(CORE_LIBS)
 
 $(BUILD)/lamina: $(call obj,daemon/cli/main.c) $(foreach l,cli worker daemon dicom core,$(call lib,$(l)))
 	$(call say,LD )
-	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -lpng -lz -lcurl -ljansson $(CORE_LIBS)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz -lcurl -ljansson $(CORE_LIBS)
 
 $(BUILD)/%.a:
 	@mkdir -p $(@D)
