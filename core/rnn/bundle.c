@@ -12,7 +12,8 @@
 struct lam_bundle {
     lam_manifest *manifest;
     lam_network *network;
-    lam_weights *weights;
+    lam_weights *members[LAM_MANIFEST_MAX_MEMBERS];
+    size_t member_count;
     char sha256[LAM_SHA256_TEXT];
 };
 
@@ -20,7 +21,8 @@ void lam_bundle_free(lam_bundle *bundle)
 {
     if (!bundle)
         return;
-    lam_weights_free(bundle->weights);
+    for (size_t i = 0; i < bundle->member_count; i++)
+        lam_weights_free(bundle->members[i]);
     lam_network_free(bundle->network);
     lam_manifest_free(bundle->manifest);
     free(bundle);
@@ -45,8 +47,11 @@ static lam_status read_weights(lam_bundle *bundle, int fd, lam_error *err)
     LAM_AUTO_PTR(lam_safetensors) *file = NULL;
     const char *expected = bundle->manifest->provenance.weights_sha256;
     lam_status status = lam_safetensors_map(fd, &file, err);
-    if (status == LAM_OK)
-        status = lam_weights_load(bundle->network, file, &bundle->weights, err);
+    for (int i = 0; i < bundle->manifest->members && status == LAM_OK; i++) {
+        status = lam_weights_load_member(bundle->network, file, i, bundle->manifest->members,
+                                         &bundle->members[i], err);
+        bundle->member_count += status == LAM_OK;
+    }
     if (status) {
         lam_error_prefix(err, LAM_BUNDLE_WEIGHTS);
         return status;
@@ -68,17 +73,18 @@ static lam_status check_task(const lam_bundle *bundle, lam_error *err)
     LAM_AUTO_PTR(lam_session) *session = NULL;
     if (lam_network_axes(network) > 3)
         return lam_fail(err, LAM_E_INVALID, "`network`: a model of images has at most the axes z, y, x");
-    lam_status status = lam_session_create(bundle->weights, LAM_MODE_INFER, NULL, &session, err);
+    lam_status status = lam_session_create(bundle->members[0], LAM_MODE_INFER, NULL, &session, err);
     for (int step = 0; step < SIZES && status == LAM_OK; step++) {
-        lam_padding padding;
+        int64_t size[3];
         for (int i = 0; i < 3; i++) {
             int64_t multiple = pre->pad_multiple[i], least = (pre->minimum_size[i] + multiple - 1) / multiple;
-            padding.size[i] = (least + step) * multiple;
-            if (padding.size[i] > (pre->maximum_size[i] + multiple - 1) / multiple * multiple)
-                padding.size[i] = (pre->maximum_size[i] + multiple - 1) / multiple * multiple;
+            size[i] = (least + step) * multiple;
+            if (size[i] > (pre->maximum_size[i] + multiple - 1) / multiple * multiple)
+                size[i] = (pre->maximum_size[i] + multiple - 1) / multiple * multiple;
         }
+        lam_frame frame = lam_prepare_frame(pre, size);
         lam_shape shape =
-            lam_prepare_shape(&padding, lam_network_axes(network), 1, lam_network_input_channels(network));
+            lam_prepare_shape(&frame, lam_network_axes(network), 1, lam_network_input_channels(network));
         status = lam_bundle_plan(bundle->manifest, session, &shape, err);
     }
     return status;
@@ -135,7 +141,13 @@ const lam_network *lam_bundle_network(const lam_bundle *bundle)
 
 const lam_weights *lam_bundle_weights(const lam_bundle *bundle)
 {
-    return bundle->weights;
+    return bundle->members[0];
+}
+
+const lam_weights *const *lam_bundle_members(const lam_bundle *bundle, size_t *count)
+{
+    *count = bundle->member_count;
+    return (const lam_weights *const *)bundle->members;
 }
 
 lam_status lam_bundle_plan(const lam_manifest *manifest, lam_session *session, const lam_shape *input,

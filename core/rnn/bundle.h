@@ -34,7 +34,9 @@ LAM_DEFINE_AUTO(lam_bundle, lam_bundle_free)
 /* Borrowed. */
 const lam_manifest *lam_bundle_manifest(const lam_bundle *bundle);
 const lam_network *lam_bundle_network(const lam_bundle *bundle);
-const lam_weights *lam_bundle_weights(const lam_bundle *bundle);
+const lam_weights *lam_bundle_weights(const lam_bundle *bundle); /* of the first member */
+/* All weight sets: one, or those of an ensemble, whose tensors are named "member.N." and the parameter. */
+const lam_weights *const *lam_bundle_members(const lam_bundle *bundle, size_t *count);
 /* SHA-256 of the weights file as it is, lower-case hexadecimal. */
 const char *lam_bundle_weights_sha256(const lam_bundle *bundle);
 

@@ -185,17 +185,19 @@ static bool is_orientation(const char *text)
 
 static lam_status read_intensity(const lam_jv *parent, lam_model_preprocessing *out, lam_error *err)
 {
-    static const char *const members[] = {"clip_percentile", "z_score", "scale", "offset", NULL};
+    static const char *const members[] = {"threshold", "clip_percentile", "z_score", "scale", "offset", NULL};
     static const char *const masks[] = {"none", "all", "positive", NULL};
     const lam_jv *object;
     int mask = 0;
     lam_status status;
     if ((status = open_object(parent, "intensity", members, &object, err)) ||
+        (status = lam_options_number(object, "threshold", 0, -1e30, 1e30, &out->threshold, err)) ||
         (status = lam_options_number(object, "clip_percentile", 0, 0, 100, &out->clip_percentile, err)) ||
         (status = lam_options_choice(object, "z_score", masks, 0, &mask, err)) ||
         (status = lam_options_number(object, "scale", 1, -1e30, 1e30, &out->scale, err)) ||
         (status = lam_options_number(object, "offset", 0, -1e30, 1e30, &out->offset, err)))
         return status;
+    out->binary = lam_jv_get(object, "threshold") != NULL;
     out->z_score = mask != 0;
     out->z_score_mask = mask == 2 ? LAM_INTENSITY_POSITIVE : LAM_INTENSITY_ALL;
     return LAM_OK;
@@ -203,9 +205,9 @@ static lam_status read_intensity(const lam_jv *parent, lam_model_preprocessing *
 
 static lam_status read_preprocessing(struct manifest *m, lam_error *err)
 {
-    static const char *const members[] = {"orientation", "spacing_mm",   "spacing_tolerance",
-                                          "resample",    "minimum_size", "maximum_size",
-                                          "intensity",   "pad_multiple", NULL};
+    static const char *const members[] = {
+        "orientation",  "spacing_mm", "spacing_tolerance", "resample", "minimum_size",
+        "maximum_size", "intensity",  "pad_multiple",      "crop",     NULL};
     lam_model_preprocessing *out = &m->public.preprocessing;
     const lam_jv *object;
     const char *orientation;
@@ -219,6 +221,7 @@ static lam_status read_preprocessing(struct manifest *m, lam_error *err)
         (status = lam_options_integers(object, "minimum_size", 1, 1, MAX_SIDE, 3, out->minimum_size, err)) ||
         (status = lam_options_integers(object, "maximum_size", MAX_SIDE, 1, MAX_SIDE, 3, out->maximum_size,
                                        err)) ||
+        (status = lam_options_integers(object, "crop", 0, 0, MAX_SIDE, 3, out->crop, err)) ||
         (status = lam_options_integers(object, "pad_multiple", 1, 1, 256, 3, out->pad_multiple, err)) ||
         (status = read_intensity(object, out, err)))
         return status;
@@ -354,9 +357,9 @@ static lam_status read_head(lam_manifest *out, lam_error *err)
     static const char *const members[] = {"schema",  "name",     "version",       "title",   "description",
                                           "task",    "selector", "preprocessing", "network", "postprocessing",
                                           "outputs", "training", "provenance",    NULL};
-    static const char *const post_members[] = {"temperature", NULL};
+    static const char *const post_members[] = {"temperature", "average_flips", "members", NULL};
     const lam_jv *post;
-    int64_t schema;
+    int64_t schema, weight_sets;
     int task;
     lam_status status;
     if (!lam_jv_is(out->root, LAM_JSON_OBJECT))
@@ -369,12 +372,15 @@ static lam_status read_head(lam_manifest *out, lam_error *err)
         (status = lam_options_text(out->root, "description", "", &out->description, err)) ||
         (status = lam_options_choice(out->root, "task", task_names, -1, &task, err)) ||
         (status = open_object(out->root, "postprocessing", post_members, &post, err)) ||
+        (status = lam_options_axes(post, "average_flips", out->average_flips, err)) ||
+        (status = lam_options_integer(post, "members", 1, 1, LAM_MANIFEST_MAX_MEMBERS, &weight_sets, err)) ||
         (status = lam_options_number(post, "temperature", 1, 0.01, 100, &out->temperature, err)) ||
         (status = lam_jv_need(out->root, "network", LAM_JSON_OBJECT, &out->network, err)))
         return status;
     if (out->version[strspn(out->version, ".+-")] == '\0')
         return lam_fail(err, LAM_E_INVALID, "`version` must contain a letter or digit");
     out->task = (lam_task)task;
+    out->members = (int)weight_sets;
     out->training = lam_jv_get(out->root, "training");
     if (out->training && !lam_jv_is(out->training, LAM_JSON_OBJECT))
         return lam_fail(err, LAM_E_INVALID, "`training` must be an object");

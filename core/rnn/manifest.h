@@ -68,9 +68,12 @@ typedef struct lam_model_preprocessing {
     bool resample; /* whether the caller may resample to spacing_mm; if not, other spacings are refused */
     int64_t minimum_size[3]; /* z, y, x */
     int64_t maximum_size[3]; /* z, y, x; larger cases are refused with a reason */
-    double clip_percentile;  /* intensities above this percentile (0 … 100, linear interpolation) are cut to
-                                it; 0: no cut */
-    bool z_score;            /* (v - mean) / (deviation + 1e-6) */
+    int64_t crop[3];         /* z, y, x: of larger volumes only the middle is looked at; 0: all of it */
+    bool binary;             /* v > threshold counts 1, else 0; before what follows */
+    double threshold;
+    double clip_percentile; /* intensities above this percentile (0 … 100, linear interpolation) are cut to
+                               it; 0: no cut */
+    bool z_score;           /* (v - mean) / (deviation + 1e-6) */
     lam_intensity_mask z_score_mask;
     double scale; /* v × scale + offset, after the above; 1 and 0 by default */
     double offset;
@@ -123,6 +126,9 @@ typedef struct lam_manifest {
     lam_task task;
     lam_model_selector selector;
     lam_model_preprocessing preprocessing;
+    bool average_flips[3]; /* z, y, x: probabilities are the mean over the image and its mirror images along
+                              these axes */
+    int members; /* weight sets in the weights file, whose probabilities are averaged; 1: no ensemble */
     double temperature; /* logits are divided by it before the softmax (calibration); 1 by default */
     const lam_model_segment *segments; /* segmentation */
     size_t segment_count;
@@ -142,6 +148,7 @@ enum {
     LAM_MANIFEST_MAX_SEGMENTS = 255,
     LAM_MANIFEST_MAX_CLASSES = 1000,
     LAM_MANIFEST_MAX_MATCHES = 32,
+    LAM_MANIFEST_MAX_MEMBERS = 16,
 };
 
 /* Reads and checks everything but the network. An unknown member is an error that names it. Errors:

@@ -78,6 +78,14 @@ lam_status lam_weights_create(const lam_network *network, uint64_t seed, lam_wei
  * first tensor that is missing, superfluous or wrong. */
 lam_status lam_weights_load(const lam_network *network, const lam_safetensors *file, lam_weights **out,
                             lam_error *err);
+/* The same of member `member` of `members`, whose tensors are named "member.N." and the parameter (just the
+ * parameter when there is one member). */
+lam_status lam_weights_load_member(const lam_network *network, const lam_safetensors *file, int member,
+                                   int members, lam_weights **out, lam_error *err);
+/* Takes over those parameters of `file` that have a name and shape of the network's; `*taken` counts them.
+ * For fine-tuning. Errors: LAM_E_INVALID (a value that is not finite). */
+lam_status lam_weights_adopt(lam_weights *weights, const lam_safetensors *file, size_t *taken,
+                             lam_error *err);
 void lam_weights_free(lam_weights *weights);
 LAM_DEFINE_AUTO(lam_weights, lam_weights_free)
 
@@ -89,9 +97,10 @@ float *lam_weights_data(lam_weights *weights);
 const float *lam_weights_view(const lam_weights *weights);
 /* Packs again what layers derive from the parameters. Not while a session runs. */
 void lam_weights_refresh(lam_weights *weights);
-/* Writes all parameters as a safetensors file. `metadata` as in lam_safetensors_write. */
-lam_status lam_weights_save(const lam_weights *weights, int fd, const char *const (*metadata)[2],
-                            size_t metadata_count, lam_error *err);
+/* Writes all parameters of one or more weight sets of one network as a safetensors file, named as
+ * lam_weights_load_member says. `metadata` as in lam_safetensors_write. */
+lam_status lam_weights_save(const lam_weights *const *members, size_t member_count, int fd,
+                            const char *const (*metadata)[2], size_t metadata_count, lam_error *err);
 
 /* ---- running ---- */
 
@@ -103,6 +112,9 @@ lam_status lam_session_create(const lam_weights *weights, lam_mode mode, lam_poo
                               lam_error *err);
 void lam_session_free(lam_session *session);
 LAM_DEFINE_AUTO(lam_session, lam_session_free)
+
+/* From now on runs another weight set of the same network, which must outlive the session; the plan stays. */
+void lam_session_use(lam_session *session, const lam_weights *weights);
 
 /* Plans for inputs of `input` = [batch, axes…, channels]; memory of an earlier plan is used again where it
  * suffices. Errors: LAM_E_INVALID (a layer cannot take this size; names it), LAM_E_LIMIT, LAM_E_NO_MEMORY;

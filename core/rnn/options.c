@@ -134,3 +134,18 @@ lam_status lam_options_numbers(const lam_jv *object, const char *key, double oth
     memcpy(out, numbers, (size_t)count * sizeof *out);
     return LAM_OK;
 }
+
+lam_status lam_options_axes(const lam_jv *object, const char *key, bool out[3], lam_error *err)
+{
+    const lam_jv *list = lam_jv_get(object, key);
+    bool axes[3] = {false};
+    for (size_t i = 0; i < lam_jv_count(list); i++) {
+        const char *axis = lam_jv_text(lam_jv_at(list, i), "");
+        const char *at = strlen(axis) == 1 ? strchr("zyx", axis[0]) : NULL;
+        if (!at)
+            return lam_fail(err, LAM_E_INVALID, "`%s` must be a list of z, y, x", key);
+        axes[at - "zyx"] = true;
+    }
+    memcpy(out, axes, sizeof axes);
+    return LAM_OK;
+}

@@ -33,4 +33,7 @@ lam_status lam_options_integers(const lam_jv *object, const char *key, int64_t o
 lam_status lam_options_numbers(const lam_jv *object, const char *key, double otherwise, double minimum,
                                double maximum, int count, double *out, lam_error *err);
 
+/* A list of axis names among z, y, x, as one flag each; all false when absent. */
+lam_status lam_options_axes(const lam_jv *object, const char *key, bool out[3], lam_error *err);
+
 #endif

@@ -16,9 +16,10 @@ extern "C" {
  * and must outlive it. */
 typedef struct lam_predictor lam_predictor;
 
-/* The same from parts, for weights that are still being trained. All must outlive the predictor. */
-lam_status lam_predictor_create_for(const lam_manifest *manifest, const lam_weights *weights, lam_pool *pool,
-                                    lam_predictor **out, lam_error *err);
+/* From parts, for weights that are still being trained: the mean of one or more weight sets of one network.
+ * All must outlive the predictor (the list itself is copied). */
+lam_status lam_predictor_create_for(const lam_manifest *manifest, const lam_weights *const *members,
+                                    size_t member_count, lam_pool *pool, lam_predictor **out, lam_error *err);
 
 /* `pool` NULL: one thread. */
 lam_status lam_predictor_create(const lam_bundle *bundle, lam_pool *pool, lam_predictor **out,

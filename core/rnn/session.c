@@ -97,6 +97,12 @@ void lam_session_free(lam_session *session)
     free(session);
 }
 
+void lam_session_use(lam_session *session, const lam_weights *weights)
+{
+    assert(weights->network == session->network);
+    session->weights = weights;
+}
+
 size_t lam_session_bytes(const lam_session *session)
 {
     return session->arena_bytes;

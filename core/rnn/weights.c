@@ -1,5 +1,6 @@
 /* Parameters: drawing, loading, saving, and what layers derive from them. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -165,54 +166,71 @@ lam_status lam_weights_create(const lam_network *network, uint64_t seed, lam_wei
 
 /* ---- files ---- */
 
-static lam_status check_parameter(const lam_parameter *parameter, const lam_safetensors *file, lam_error *err)
+enum { MEMBER_NAME = LAM_MAX_NAME + 24 };
+
+static const char *member_name(const lam_parameter *parameter, int member, int members,
+                               char name[MEMBER_NAME])
+{
+    if (members == 1)
+        return parameter->name;
+    snprintf(name, MEMBER_NAME, "member.%d.%s", member, parameter->name);
+    return name;
+}
+
+static lam_status check_parameter(const lam_parameter *parameter, const char *name,
+                                  const lam_safetensors *file, lam_error *err)
 {
     char want[LAM_SHAPE_TEXT], have[LAM_SHAPE_TEXT];
-    const lam_tensor *tensor = lam_safetensors_find(file, parameter->name);
+    const lam_tensor *tensor = lam_safetensors_find(file, name);
     if (!tensor)
-        return lam_fail(err, LAM_E_INVALID, "weights: the tensor '%s' is missing", parameter->name);
+        return lam_fail(err, LAM_E_INVALID, "weights: the tensor '%s' is missing", name);
     if (tensor->dtype != LAM_DTYPE_F32 || !lam_shape_equal(&tensor->shape, &parameter->shape))
-        return lam_fail(err, LAM_E_INVALID, "weights: '%s' is %s %s, the network needs F32 %s",
-                        parameter->name, lam_dtype_name(tensor->dtype), lam_shape_text(&tensor->shape, have),
+        return lam_fail(err, LAM_E_INVALID, "weights: '%s' is %s %s, the network needs F32 %s", name,
+                        lam_dtype_name(tensor->dtype), lam_shape_text(&tensor->shape, have),
                         lam_shape_text(&parameter->shape, want));
     for (int64_t i = 0; i < parameter->count; i++)
         if (!isfinite(((const float *)tensor->data)[i]))
-            return lam_fail(err, LAM_E_INVALID, "weights: '%s' holds a value that is not finite",
-                            parameter->name);
+            return lam_fail(err, LAM_E_INVALID, "weights: '%s' holds a value that is not finite", name);
     return LAM_OK;
 }
 
 /* As many tensors as parameters and each parameter found: then one more is superfluous. */
-static lam_status check_superfluous(const lam_network *network, const lam_safetensors *file, lam_error *err)
+static lam_status check_superfluous(const lam_network *network, const lam_safetensors *file, int members,
+                                    lam_error *err)
 {
+    char name[MEMBER_NAME];
     for (size_t i = 0; i < lam_safetensors_count(file); i++) {
-        const char *name = lam_safetensors_at(file, i)->name;
+        const char *found = lam_safetensors_at(file, i)->name;
         bool known = false;
-        for (size_t p = 0; p < network->parameter_count && !known; p++)
-            known = strcmp(network->parameters[p].name, name) == 0;
+        for (int m = 0; m < members && !known; m++)
+            for (size_t p = 0; p < network->parameter_count && !known; p++)
+                known = strcmp(member_name(&network->parameters[p], m, members, name), found) == 0;
         if (!known)
-            return lam_fail(err, LAM_E_INVALID, "weights: the network has no parameter '%.96s'", name);
+            return lam_fail(err, LAM_E_INVALID, "weights: the network has no parameter '%.96s'", found);
     }
     return LAM_OK;
 }
 
 /* Memory is taken once the file has been seen to hold what fills it. */
-lam_status lam_weights_load(const lam_network *network, const lam_safetensors *file, lam_weights **out,
-                            lam_error *err)
+lam_status lam_weights_load_member(const lam_network *network, const lam_safetensors *file, int member,
+                                   int members, lam_weights **out, lam_error *err)
 {
     LAM_AUTO_PTR(lam_weights) *weights = NULL;
+    char name[MEMBER_NAME];
     lam_status status = LAM_OK;
     for (size_t i = 0; i < network->parameter_count && status == LAM_OK; i++)
-        status = check_parameter(&network->parameters[i], file, err);
-    if (status == LAM_OK && lam_safetensors_count(file) != network->parameter_count)
-        status = check_superfluous(network, file, err);
+        status = check_parameter(&network->parameters[i],
+                                 member_name(&network->parameters[i], member, members, name), file, err);
+    if (status == LAM_OK && lam_safetensors_count(file) != network->parameter_count * (size_t)members)
+        status = check_superfluous(network, file, members, err);
     if (status == LAM_OK)
         status = allocate(network, &weights, err);
     if (status)
         return status;
     for (size_t i = 0; i < network->parameter_count; i++) {
-        const lam_tensor *tensor = lam_safetensors_find(file, network->parameters[i].name);
-        memcpy(weights->data + network->parameters[i].offset, tensor->data, tensor->bytes);
+        const lam_parameter *parameter = &network->parameters[i];
+        const lam_tensor *tensor = lam_safetensors_find(file, member_name(parameter, member, members, name));
+        memcpy(weights->data + parameter->offset, tensor->data, tensor->bytes);
     }
     if ((status = pack(weights, err)))
         return status;
@@ -220,20 +238,48 @@ lam_status lam_weights_load(const lam_network *network, const lam_safetensors *f
     return LAM_OK;
 }
 
-lam_status lam_weights_save(const lam_weights *weights, int fd, const char *const (*metadata)[2],
-                            size_t metadata_count, lam_error *err)
+lam_status lam_weights_load(const lam_network *network, const lam_safetensors *file, lam_weights **out,
+                            lam_error *err)
+{
+    return lam_weights_load_member(network, file, 0, 1, out, err);
+}
+
+lam_status lam_weights_adopt(lam_weights *weights, const lam_safetensors *file, size_t *taken, lam_error *err)
 {
     const lam_network *network = weights->network;
-    lam_autofree lam_tensor *tensors = calloc(network->parameter_count + 1, sizeof *tensors);
-    if (!tensors)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    *taken = 0;
     for (size_t i = 0; i < network->parameter_count; i++) {
         const lam_parameter *parameter = &network->parameters[i];
-        tensors[i] = (lam_tensor){.name = parameter->name,
+        const lam_tensor *tensor = lam_safetensors_find(file, parameter->name);
+        if (!tensor || tensor->dtype != LAM_DTYPE_F32 || !lam_shape_equal(&tensor->shape, &parameter->shape))
+            continue;
+        lam_status status = check_parameter(parameter, parameter->name, file, err);
+        if (status)
+            return status;
+        memcpy(weights->data + parameter->offset, tensor->data, tensor->bytes);
+        ++*taken;
+    }
+    lam_weights_refresh(weights);
+    return LAM_OK;
+}
+
+lam_status lam_weights_save(const lam_weights *const *members, size_t member_count, int fd,
+                            const char *const (*metadata)[2], size_t metadata_count, lam_error *err)
+{
+    const lam_network *network = members[0]->network;
+    size_t count = network->parameter_count * member_count;
+    lam_autofree lam_tensor *tensors = calloc(count + 1, sizeof *tensors);
+    lam_autofree char(*names)[MEMBER_NAME] = calloc(count + 1, sizeof *names);
+    if (!tensors || !names)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        size_t member = i / network->parameter_count;
+        const lam_parameter *parameter = &network->parameters[i % network->parameter_count];
+        tensors[i] = (lam_tensor){.name = member_name(parameter, (int)member, (int)member_count, names[i]),
                                   .dtype = LAM_DTYPE_F32,
                                   .shape = parameter->shape,
-                                  .data = weights->data + parameter->offset,
+                                  .data = members[member]->data + parameter->offset,
                                   .bytes = (size_t)parameter->count * sizeof(float)};
     }
-    return lam_safetensors_write(fd, tensors, network->parameter_count, metadata, metadata_count, err);
+    return lam_safetensors_write(fd, tensors, count, metadata, metadata_count, err);
 }

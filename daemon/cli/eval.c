@@ -17,7 +17,7 @@ struct eval_options {
     const char *bundle;
     const char *data[MAX_FILES];
     size_t data_count;
-    long threads;
+    long threads, rounds;
     bool json;
 };
 
@@ -66,15 +66,21 @@ static lam_status evaluate(const struct eval_options *options, const lam_bundle 
                            lam_scores *scores, lam_error *err)
 {
     LAM_AUTO_PTR(lam_samples) *dataset = NULL;
+    LAM_AUTO_PTR(lam_evaluation) *evaluation = NULL;
     lam_pool *pool = NULL;
+    size_t count;
+    const lam_weights *const *members = lam_bundle_members(bundle, &count);
     lam_status status = lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle),
                                          options->data, options->data_count, &dataset, err);
     if (status == LAM_OK)
         status = lam_pool_create((size_t)options->threads, &pool, err);
+    if (status == LAM_OK)
+        status = lam_evaluation_create(lam_bundle_manifest(bundle), true, false, &evaluation, err);
+    if (status == LAM_OK)
+        status = lam_evaluation_add(evaluation, members, count, dataset, pool, err);
     if (status == LAM_OK) {
-        *cases = lam_samples_count(dataset);
-        status = lam_evaluate(lam_bundle_manifest(bundle), lam_bundle_weights(bundle), dataset, pool, true,
-                              scores, err);
+        *cases = lam_evaluation_count(evaluation);
+        status = lam_evaluation_scores(evaluation, (int)options->rounds, scores, err);
     }
     lam_pool_free(pool);
     return status;

@@ -1,18 +1,27 @@
-/* Geometry in voxels about the middle of the volume: the voxel at offset c of the result shows what lies at
- * middle + M·c + shift + elastic(c) of the source, M = rotation × stretch × flip. */
+/* Geometry in voxels about the middle of the part that is taken: the voxel at offset c of the result shows
+ * what lies at middle + M·c + shift + elastic(c) + jitter(slice) of the source, M = rotation × stretch ×
+ * flip. */
 #include "core/rnn/train/augment.h"
 
 #include <math.h>
 #include <string.h>
 
-enum { Z, Y, X, MAX_GRID = LAM_MAX_ELASTIC_GRID };
+enum { Z, Y, X, MAX_GRID = LAM_MAX_ELASTIC_GRID, MAX_JITTER = 512 };
+
+/* A smooth field over the result: values at the nodes of a grid, whose outermost lie on the corner voxels. */
+struct field {
+    int64_t nodes[3];
+    int values; /* a node */
+    float node[3 * MAX_GRID * MAX_GRID * MAX_GRID];
+};
 
 struct deformation {
     double matrix[3][3]; /* z, y, x */
-    double shift[3];
+    double centre[3];    /* of the source, shift included */
+    double middle[3];    /* of the result */
     bool elastic;
-    float grid[3 * MAX_GRID * MAX_GRID * MAX_GRID]; /* [z, y, x, 3] displacement in voxels */
-    const int64_t *grid_size;
+    struct field bend;
+    float jitter[MAX_JITTER][2]; /* y, x of each slice */
 };
 
 /* ---- drawing ---- */
@@ -42,50 +51,72 @@ static void rotate(double matrix[3][3], int axis, double angle)
     multiply(matrix, turn);
 }
 
-static void draw_deformation(const lam_augmentation *a, lam_random *random, const int64_t size[3],
-                             struct deformation *out)
+static void draw_field(lam_random *random, const int64_t nodes[3], int values, double deviation,
+                       struct field *out)
+{
+    memcpy(out->nodes, nodes, sizeof out->nodes);
+    out->values = values;
+    for (int64_t i = 0; i < nodes[Z] * nodes[Y] * nodes[X] * values; i++)
+        out->node[i] = (float)deviation * lam_random_normal(random);
+}
+
+static void draw_matrix(const lam_augmentation *a, lam_random *random, const int64_t size[3],
+                        struct deformation *out)
 {
     double matrix[3][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}, stretch[3][3] = {{0}};
-    double common = uniform(random, a->scale_log), angle = a->rotate_degrees * M_PI / 180;
+    double common = uniform(random, 1);
     for (int axis = 0; axis < 3; axis++) {
-        double turn = uniform(random, angle), single = uniform(random, a->stretch_log);
-        double move = uniform(random, a->shift);
+        double turn = uniform(random, a->rotate_degrees[axis] * M_PI / 180);
+        double single = uniform(random, a->stretch_log[axis]), move = uniform(random, a->shift[axis]);
         bool flat = size[axis] == 1, mirror = lam_random_uniform(random) < 0.5f && a->flip[axis];
-        if (size[(axis + 1) % 3] > 1 && size[(axis + 2) % 3] > 1)
+        if (size[(axis + 1) % 3] > 1 && size[(axis + 2) % 3] > 1 && turn != 0)
             rotate(matrix, axis, turn);
-        out->shift[axis] = flat ? 0 : move;
-        stretch[axis][axis] = flat ? 1 : exp(common + single) * (mirror ? -1 : 1);
+        out->centre[axis] += flat ? 0 : move;
+        stretch[axis][axis] = flat ? 1 : exp(common * a->scale_log[axis] + single) * (mirror ? -1 : 1);
     }
     multiply(matrix, (const double(*)[3])stretch);
     memcpy(out->matrix, matrix, sizeof matrix);
+}
+
+static void draw_deformation(const lam_augmentation *a, lam_random *random, const int64_t size[3],
+                             const lam_frame *frame, struct deformation *out)
+{
+    for (int i = 0; i < 3; i++) {
+        out->middle[i] = (double)(frame->taken[i] - 1) / 2;
+        out->centre[i] = (double)frame->from[i] + out->middle[i];
+    }
+    draw_matrix(a, random, size, out);
     out->elastic = lam_random_uniform(random) < a->elastic_probability;
-    out->grid_size = a->elastic_grid;
-    int64_t nodes = out->elastic ? a->elastic_grid[Z] * a->elastic_grid[Y] * a->elastic_grid[X] : 0;
-    for (int64_t i = 0; i < nodes * 3; i++)
-        out->grid[i] = size[i % 3] == 1 ? 0 : (float)a->elastic_voxels * lam_random_normal(random);
+    if (out->elastic)
+        draw_field(random, a->elastic_grid, 3, a->elastic_voxels, &out->bend);
+    bool jitters = lam_random_uniform(random) < a->jitter_probability;
+    for (int64_t z = 0; z < frame->taken[Z] && z < MAX_JITTER; z++)
+        for (int i = 0; i < 2; i++)
+            out->jitter[z][i] = jitters ? (float)a->jitter_voxels * lam_random_normal(random) : 0;
 }
 
 /* ---- moving ---- */
 
-/* Displacement at a voxel: trilinear between the grid's nodes, whose outermost lie on the corner voxels. */
-static void displace(const struct deformation *d, const int64_t size[3], const int64_t at[3], float by[3])
+/* The field's values at a voxel of the result: trilinear. */
+static void read_field(const struct field *field, const int64_t size[3], const int64_t at[3], float *out)
 {
     int64_t low[3];
     float part[3];
     for (int i = 0; i < 3; i++) {
-        float position = size[i] > 1 ? (float)at[i] * (float)(d->grid_size[i] - 1) / (float)(size[i] - 1) : 0;
-        low[i] = (int64_t)position < d->grid_size[i] - 2 ? (int64_t)position : d->grid_size[i] - 2;
+        float last = (float)(field->nodes[i] - 1);
+        float position = size[i] > 1 ? (float)at[i] * last / (float)(size[i] - 1) : 0;
+        low[i] = (int64_t)position < field->nodes[i] - 2 ? (int64_t)position : field->nodes[i] - 2;
         part[i] = position - (float)low[i];
     }
-    by[Z] = by[Y] = by[X] = 0;
+    for (int i = 0; i < field->values; i++)
+        out[i] = 0;
     for (int corner = 0; corner < 8; corner++) {
         int dz = corner >> 2, dy = corner >> 1 & 1, dx = corner & 1;
         float weight =
             (dz ? part[Z] : 1 - part[Z]) * (dy ? part[Y] : 1 - part[Y]) * (dx ? part[X] : 1 - part[X]);
-        const float *node =
-            d->grid + (((low[Z] + dz) * d->grid_size[Y] + low[Y] + dy) * d->grid_size[X] + low[X] + dx) * 3;
-        for (int i = 0; i < 3; i++)
-            by[i] += weight * node[i];
+        int64_t index = ((low[Z] + dz) * field->nodes[Y] + low[Y] + dy) * field->nodes[X] + low[X] + dx;
+        for (int i = 0; i < field->values; i++)
+            out[i] += weight * field->node[index * field->values + i];
     }
 }
 
@@ -128,28 +159,57 @@ static uint8_t sample_label(const uint8_t *labels, const int64_t size[3], const 
     return labels[(voxel[Z] * size[Y] + voxel[Y]) * size[X] + voxel[X]];
 }
 
-static void deform(const struct deformation *d, const int64_t size[3], const float *image,
-                   const uint8_t *labels, float *image_out, uint8_t *labels_out)
+static void deform(const struct deformation *d, const lam_sample *sample, const lam_frame *frame,
+                   const lam_augmented *out)
 {
     int64_t v[3], index = 0;
-    float middle[3], by[3] = {0};
-    for (int i = 0; i < 3; i++)
-        middle[i] = (float)(size[i] - 1) / 2;
-    for (v[Z] = 0; v[Z] < size[Z]; v[Z]++)
-        for (v[Y] = 0; v[Y] < size[Y]; v[Y]++)
-            for (v[X] = 0; v[X] < size[X]; v[X]++, index++) {
+    const int64_t *taken = frame->taken, *size = sample->size;
+    float by[3] = {0};
+    for (v[Z] = 0; v[Z] < taken[Z]; v[Z]++)
+        for (v[Y] = 0; v[Y] < taken[Y]; v[Y]++)
+            for (v[X] = 0; v[X] < taken[X]; v[X]++, index++) {
                 float at[3];
                 if (d->elastic)
-                    displace(d, size, v, by);
+                    read_field(&d->bend, taken, v, by);
                 for (int i = 0; i < 3; i++)
-                    at[i] = middle[i] + (float)d->shift[i] + by[i] +
-                            (float)d->matrix[i][Z] * ((float)v[Z] - middle[Z]) +
-                            (float)d->matrix[i][Y] * ((float)v[Y] - middle[Y]) +
-                            (float)d->matrix[i][X] * ((float)v[X] - middle[X]);
-                image_out[index] = sample_image(image, size, at);
-                if (labels)
-                    labels_out[index] = sample_label(labels, size, at);
+                    at[i] = (float)d->centre[i] + (size[i] > 1 ? by[i] : 0) +
+                            (float)d->matrix[i][Z] * ((float)v[Z] - (float)d->middle[Z]) +
+                            (float)d->matrix[i][Y] * ((float)v[Y] - (float)d->middle[Y]) +
+                            (float)d->matrix[i][X] * ((float)v[X] - (float)d->middle[X]);
+                at[Y] += v[Z] < MAX_JITTER ? d->jitter[v[Z]][0] : 0;
+                at[X] += v[Z] < MAX_JITTER ? d->jitter[v[Z]][1] : 0;
+                out->image[index] = sample_image(sample->prepared, size, at);
+                if (sample->truth.map)
+                    out->map[index] = sample_label(sample->truth.map, size, at);
             }
+}
+
+static float cut(double value, int64_t high)
+{
+    return (float)(value < 0 ? 0 : value > (double)high ? (double)high : value);
+}
+
+/* From the source into the result: the inverse of the matrix in the plane, which boxes lie in. */
+static void move_boxes(const struct deformation *d, const lam_sample *sample, const lam_frame *frame,
+                       lam_box *out)
+{
+    double a = d->matrix[Y][Y], b = d->matrix[Y][X], c = d->matrix[X][Y], e = d->matrix[X][X];
+    double determinant = a * e - b * c, inverse[2][2];
+    inverse[0][0] = e / determinant;
+    inverse[0][1] = -b / determinant;
+    inverse[1][0] = -c / determinant;
+    inverse[1][1] = a / determinant;
+    for (size_t i = 0; i < sample->truth.box_count; i++) {
+        const lam_box *box = &sample->truth.boxes[i];
+        double y = box->y - 0.5 - d->centre[Y], x = box->x - 0.5 - d->centre[X];
+        double cy = inverse[0][0] * y + inverse[0][1] * x + d->middle[Y] + 0.5;
+        double cx = inverse[1][0] * y + inverse[1][1] * x + d->middle[X] + 0.5;
+        double half_y = hypot(inverse[0][0] * box->height, inverse[0][1] * box->width) / 2;
+        double half_x = hypot(inverse[1][0] * box->height, inverse[1][1] * box->width) / 2;
+        float top = cut(cy - half_y, frame->taken[Y]), bottom = cut(cy + half_y, frame->taken[Y]);
+        float left = cut(cx - half_x, frame->taken[X]), right = cut(cx + half_x, frame->taken[X]);
+        out[i] = (lam_box){(left + right) / 2, (top + bottom) / 2, right - left, bottom - top, box->label};
+    }
 }
 
 /* ---- intensities ---- */
@@ -188,6 +248,19 @@ static void blur(const int64_t size[3], float *image, float *scratch)
     }
 }
 
+/* Multiplies by exp of a smooth field, as uneven coils do. */
+static void apply_bias(const struct field *field, const int64_t size[3], float *image)
+{
+    int64_t v[3], index = 0;
+    for (v[Z] = 0; v[Z] < size[Z]; v[Z]++)
+        for (v[Y] = 0; v[Y] < size[Y]; v[Y]++)
+            for (v[X] = 0; v[X] < size[X]; v[X]++) {
+                float log;
+                read_field(field, size, v, &log);
+                image[index++] *= expf(log);
+            }
+}
+
 static void change_intensities(const lam_augmentation *a, lam_random *random, const int64_t size[3],
                                float *image, float *scratch)
 {
@@ -198,8 +271,14 @@ static void change_intensities(const lam_augmentation *a, lam_random *random, co
     bool bends = lam_random_uniform(random) < a->gamma_probability;
     bool blurs = lam_random_uniform(random) < a->blur_probability;
     bool noisy = lam_random_uniform(random) < a->noise_probability;
+    bool uneven = lam_random_uniform(random) < a->bias_probability;
     float deviation = (float)a->noise_deviation * lam_random_uniform(random);
-    for (int64_t i = 0; i < count; i++)
+    if (uneven) {
+        struct field field;
+        draw_field(random, a->bias_grid, 1, a->bias_log, &field);
+        apply_bias(&field, size, image);
+    }
+    for (int64_t i = 0; i < count && (gain != 1 || offset != 0); i++)
         image[i] = image[i] * gain + offset;
     if (bends)
         bend(image, count, power);
@@ -209,19 +288,31 @@ static void change_intensities(const lam_augmentation *a, lam_random *random, co
         blur(size, image, scratch);
 }
 
-void lam_augment(const lam_augmentation *augmentation, lam_random random, const int64_t size[3],
-                 const float *image, const uint8_t *labels, float *image_out, uint8_t *labels_out,
-                 float *scratch)
+/* The part that is taken, as it is. */
+static void copy_part(const lam_sample *sample, int64_t channels, const lam_frame *frame,
+                      const lam_augmented *out)
 {
-    size_t count = (size_t)(size[Z] * size[Y] * size[X]);
+    lam_frame bare = *frame;
+    memset(bare.before, 0, sizeof bare.before);
+    memcpy(bare.size, bare.taken, sizeof bare.size);
+    lam_prepare_pad(&bare, sample->size, channels, sample->prepared, out->image);
+    if (sample->truth.map)
+        lam_prepare_pad_map(&bare, sample->size, sample->truth.map, out->map);
+}
+
+void lam_augment(const lam_augmentation *augmentation, lam_random random, const lam_sample *sample,
+                 int64_t channels, const lam_frame *frame, const lam_augmented *out)
+{
+    struct deformation deformation = {.matrix = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
+    const int64_t flat[3] = {1, 1, frame->taken[Z] * frame->taken[Y] * frame->taken[X] * channels};
     if (augmentation->spatial) {
-        struct deformation deformation;
-        draw_deformation(augmentation, &random, size, &deformation);
-        deform(&deformation, size, image, labels, image_out, labels_out);
+        draw_deformation(augmentation, &random, sample->size, frame, &deformation);
+        deform(&deformation, sample, frame, out);
     } else {
-        memcpy(image_out, image, count * sizeof *image);
-        if (labels)
-            memcpy(labels_out, labels, count);
+        for (int i = 0; i < 3; i++)
+            deformation.centre[i] = (double)frame->from[i];
+        copy_part(sample, channels, frame, out);
     }
-    change_intensities(augmentation, &random, size, image_out, scratch);
+    move_boxes(&deformation, sample, frame, out->boxes);
+    change_intensities(augmentation, &random, channels == 1 ? frame->taken : flat, out->image, out->scratch);
 }

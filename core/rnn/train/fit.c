@@ -11,9 +11,12 @@
 #include "core/base/clock.h"
 #include "core/base/io.h"
 #include "core/rnn/bundle.h"
+#include "core/rnn/random.h"
 #include "core/rnn/train/curve.h"
+#include "core/rnn/train/task.h"
 
 #define CHECKPOINT "checkpoint.safetensors"
+#define KEPT       "kept.safetensors"
 
 struct fit {
     const lam_fit_settings *settings;
@@ -21,12 +24,20 @@ struct fit {
     lam_manifest *manifest;
     lam_network *network;
     lam_recipe recipe;
-    lam_samples *data, *train, *validation; /* train may be data itself */
+    const lam_task_kind *kind;
+    lam_samples *data, *held_out;                 /* held_out: --val or --fold, of all members; NULL: none */
+    lam_samples *rest;                            /* of --fold: what is not held out */
+    lam_samples *parts[LAM_MANIFEST_MAX_MEMBERS]; /* what each member is judged on at the end */
     lam_pool *pool;
+
+    /* Of the member that is being trained. */
+    int member;
+    uint64_t seed;
+    lam_samples *own_train, *own_validation; /* cross_validate */
+    const lam_samples *train, *validation;
     lam_weights *weights;
     lam_trainer *trainer;
     lam_curve curve;
-    const char *metric;
     double best;
     int64_t best_epoch;
     lam_fit_report *report;
@@ -34,18 +45,30 @@ struct fit {
     int64_t start_us, start_step;
 };
 
-static void fit_done(struct fit *fit)
+/* What belongs to one member. */
+static void member_done(struct fit *fit)
 {
     lam_trainer_free(fit->trainer);
     lam_weights_free(fit->weights);
+    lam_samples_free(fit->own_train);
+    lam_samples_free(fit->own_validation);
+    lam_curve_done(&fit->curve);
+    fit->trainer = NULL;
+    fit->weights = NULL;
+    fit->own_train = fit->own_validation = NULL;
+}
+
+static void fit_done(struct fit *fit)
+{
+    member_done(fit);
     lam_pool_free(fit->pool);
-    if (fit->train != fit->data)
-        lam_samples_free(fit->train);
-    lam_samples_free(fit->validation);
+    for (int m = 0; m < LAM_MANIFEST_MAX_MEMBERS; m++)
+        lam_samples_free(fit->parts[m]);
+    lam_samples_free(fit->held_out);
+    lam_samples_free(fit->rest);
     lam_samples_free(fit->data);
     lam_network_free(fit->network);
     lam_manifest_free(fit->manifest);
-    lam_curve_done(&fit->curve);
     if (fit->folder >= 0)
         close(fit->folder);
 }
@@ -59,7 +82,7 @@ static lam_status replace_file(const struct fit *fit, const char *name, write_fu
                                const void *what, lam_error *err)
 {
     char aside[64];
-    snprintf(aside, sizeof aside, ".%s.new", name);
+    snprintf(aside, sizeof aside, ".%.50s.new", name);
     lam_autoclose int fd = openat(fit->folder, aside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
     if (fd < 0)
         return lam_fail_errno(err, errno, "%s/%s", fit->settings->bundle, aside);
@@ -82,13 +105,36 @@ static lam_status write_text(const struct fit *fit, int fd, const void *what, la
     return lam_io_write_all(fd, text->data, text->length, err);
 }
 
+/* Weight sets of one network. */
+struct sets {
+    const lam_weights *const *members;
+    size_t count;
+};
+
 static lam_status write_weights(const struct fit *fit, int fd, const void *what, lam_error *err)
 {
+    const struct sets *sets = what;
     const char *const metadata[][2] = {{"format", "pt"},
                                        {"model", fit->manifest->name},
                                        {"version", fit->manifest->version},
                                        {"licence", fit->manifest->provenance.licence}};
-    return lam_weights_save(what, fd, metadata, LAM_COUNT(metadata), err);
+    return lam_weights_save(sets->members, sets->count, fd, metadata, LAM_COUNT(metadata), err);
+}
+
+/* "curve.csv", of an ensemble "curve-2.csv". */
+static const char *member_file(const struct fit *fit, const char *stem, const char *end, char name[64])
+{
+    if (fit->manifest->members > 1)
+        snprintf(name, 64, "%s-%d.%s", stem, fit->member, end);
+    else
+        snprintf(name, 64, "%s.%s", stem, end);
+    return name;
+}
+
+static const char *done_file(int member, char name[64])
+{
+    snprintf(name, 64, "member-%d.safetensors", member);
+    return name;
 }
 
 static lam_status write_checkpoint(const struct fit *fit, int fd, const void *what, lam_error *err)
@@ -121,54 +167,84 @@ static lam_status open_data(struct fit *fit, lam_error *err)
     const lam_fit_settings *s = fit->settings;
     lam_status status =
         lam_samples_load(fit->manifest, fit->network, s->data, s->data_count, &fit->data, err);
-    fit->train = fit->data;
     if (status)
         return status;
     if (s->validation_count)
         return lam_samples_load(fit->manifest, fit->network, s->validation, s->validation_count,
-                                &fit->validation, err);
+                                &fit->held_out, err);
     if (s->folds < 2)
         return LAM_OK;
-    lam_samples *others = NULL;
-    if ((status = lam_samples_fold(fit->data, s->fold, s->folds, false, &fit->validation, err)) ||
-        (status = lam_samples_fold(fit->data, s->fold, s->folds, true, &others, err)))
-        return status;
-    fit->train = others;
-    return LAM_OK;
+    status = lam_samples_fold(fit->data, s->fold, s->folds, false, &fit->held_out, err);
+    return status ? status : lam_samples_fold(fit->data, s->fold, s->folds, true, &fit->rest, err);
 }
 
-/* Fresh weights, or those of another bundle whose parameters have the same names and shapes. */
+/* What this member learns from and is judged on. */
+static lam_status split_data(struct fit *fit, lam_error *err)
+{
+    fit->train = fit->rest ? fit->rest : fit->data;
+    fit->validation = fit->held_out;
+    if (!fit->recipe.cross_validate)
+        return LAM_OK;
+    const lam_samples *all = fit->train;
+    lam_status status =
+        lam_samples_fold(all, fit->member, fit->manifest->members, true, &fit->own_train, err);
+    if (status == LAM_OK)
+        status = lam_samples_fold(all, fit->member, fit->manifest->members, false, &fit->own_validation, err);
+    fit->train = fit->own_train;
+    fit->validation = fit->own_validation;
+    return status;
+}
+
+/* Fresh weights, or as far as names and shapes agree those of another bundle. */
 static lam_status open_weights(struct fit *fit, lam_error *err)
 {
     LAM_AUTO_PTR(lam_safetensors) *file = NULL;
     char path[4096];
-    if (!fit->settings->init)
-        return lam_weights_create(fit->network, fit->settings->seed, &fit->weights, err);
+    size_t taken = 0;
+    lam_status status = lam_weights_create(fit->network, fit->seed, &fit->weights, err);
+    if (status || !fit->settings->init)
+        return status;
     snprintf(path, sizeof path, "%s/%s", fit->settings->init, LAM_BUNDLE_WEIGHTS);
-    lam_status status = lam_safetensors_open(path, &file, err);
-    return status ? status : lam_weights_load(fit->network, file, &fit->weights, err);
+    if ((status = lam_safetensors_open(path, &file, err)) ||
+        (status = lam_weights_adopt(fit->weights, file, &taken, err)))
+        return status;
+    return taken
+               ? LAM_OK
+               : lam_fail(err, LAM_E_INVALID, "%s: no parameter has a name and shape of this network", path);
 }
 
 static lam_status begin(struct fit *fit, lam_error *err)
 {
     lam_status status;
-    if ((status = open_folder(fit, err)) || (status = lam_recipe_parse(fit->manifest, &fit->recipe, err)))
+    if ((status = open_folder(fit, err)) || (status = lam_recipe_parse(fit->manifest, &fit->recipe, err)) ||
+        (status = lam_task_kind_of(fit->manifest, &fit->kind, err)))
         return status;
     if (fit->settings->epochs > 0)
         fit->recipe.epochs = fit->settings->epochs;
-    fit->metric = fit->manifest->task == LAM_TASK_SEGMENTATION ? "dice_mean" : "auc";
     if (fit->settings->threads < 0)
         return lam_fail(err, LAM_E_INVALID, "%d threads", fit->settings->threads);
-    if ((status = open_data(fit, err)) || (status = open_weights(fit, err)) ||
-        (status = lam_pool_create((size_t)fit->settings->threads, &fit->pool, err)))
+    if ((status = open_data(fit, err)))
         return status;
-    return lam_trainer_create(fit->manifest, &fit->recipe, fit->train, fit->weights, fit->pool,
-                              fit->settings->seed, &fit->trainer, err);
+    return lam_pool_create((size_t)fit->settings->threads, &fit->pool, err);
+}
+
+static lam_status begin_member(struct fit *fit, lam_error *err)
+{
+    lam_status status;
+    fit->seed =
+        fit->member ? lam_random_mix(fit->settings->seed, (uint64_t)fit->member) : fit->settings->seed;
+    fit->best = NAN;
+    fit->best_epoch = 0;
+    if ((status = split_data(fit, err)) || (status = open_weights(fit, err)))
+        return status;
+    return lam_trainer_create(fit->manifest, &fit->recipe, fit->train, fit->weights, fit->pool, fit->seed,
+                              &fit->trainer, err);
 }
 
 static void note_best(struct fit *fit, const lam_curve_row *row)
 {
-    if (row->metric > fit->best || isnan(fit->best)) {
+    bool better = fit->kind->lower_is_better ? row->metric < fit->best : row->metric > fit->best;
+    if (better || (isnan(fit->best) && !isnan(row->metric))) {
         fit->best = row->metric;
         fit->best_epoch = (int64_t)row->epoch;
     }
@@ -199,8 +275,10 @@ static bool report(struct fit *fit, const lam_epoch *epoch, const lam_curve_row 
     double left = (double)(fit->recipe.epochs * epoch->steps_an_epoch - epoch->step);
     lam_fit_progress progress = {.epoch = epoch,
                                  .epochs = fit->recipe.epochs,
+                                 .member = fit->member,
+                                 .members = fit->manifest->members,
                                  .finished = row != NULL,
-                                 .metric = fit->metric,
+                                 .metric = fit->kind->metric,
                                  .value = row ? row->metric : NAN,
                                  .best = fit->best,
                                  .eta_s = done > 0 ? seconds / done * left : NAN};
@@ -218,28 +296,42 @@ static bool is_time_to_validate(const struct fit *fit)
     return fit->validation && (epoch % fit->recipe.validate_every == 0 || epoch == fit->recipe.epochs);
 }
 
+static lam_status keep(const struct fit *fit, const lam_weights *weights, lam_error *err)
+{
+    struct sets sets = {&weights, 1};
+    return replace_file(fit, KEPT, write_weights, &sets, err);
+}
+
+static lam_status validate(const struct fit *fit, const lam_weights *weights, double *metric, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_evaluation) *evaluation = NULL;
+    lam_autofree lam_scores *scores = calloc(1, sizeof *scores);
+    if (!scores)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    lam_status status = lam_evaluation_create(fit->manifest, false, false, &evaluation, err);
+    if (status == LAM_OK)
+        status = lam_evaluation_add(evaluation, &weights, 1, fit->validation, fit->pool, err);
+    if (status == LAM_OK)
+        status = lam_evaluation_scores(evaluation, 0, scores, err);
+    if (status == LAM_OK)
+        *metric = lam_scores_get(scores, fit->kind->metric);
+    return status;
+}
+
 /* Scores the weights and keeps them when they are the best so far. Without a validation set the last ones
  * count. */
 static lam_status judge(struct fit *fit, lam_curve_row *row, lam_error *err)
 {
     const lam_weights *weights = lam_trainer_kept_weights(fit->trainer);
     if (!fit->validation)
-        return lam_trainer_epochs(fit->trainer) < fit->recipe.epochs
-                   ? LAM_OK
-                   : replace_file(fit, LAM_BUNDLE_WEIGHTS, write_weights, weights, err);
+        return lam_trainer_epochs(fit->trainer) < fit->recipe.epochs ? LAM_OK : keep(fit, weights, err);
     if (!is_time_to_validate(fit))
         return LAM_OK;
-    lam_autofree lam_scores *scores = calloc(1, sizeof *scores);
-    if (!scores)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    lam_status status = lam_evaluate(fit->manifest, weights, fit->validation, fit->pool, false, scores, err);
+    lam_status status = validate(fit, weights, &row->metric, err);
     if (status)
         return status;
-    row->metric = lam_scores_get(scores, fit->metric);
     note_best(fit, row);
-    if (fit->best_epoch != (int64_t)row->epoch)
-        return LAM_OK;
-    return replace_file(fit, LAM_BUNDLE_WEIGHTS, write_weights, weights, err);
+    return fit->best_epoch == (int64_t)row->epoch ? keep(fit, weights, err) : LAM_OK;
 }
 
 static lam_status write_curve(const struct fit *fit, lam_error *err)
@@ -248,11 +340,12 @@ static lam_status write_curve(const struct fit *fit, lam_error *err)
     LAM_AUTO(lam_buffer_done) lam_buffer svg;
     lam_buffer_init(&csv, 1 << 26);
     lam_buffer_init(&svg, 1 << 26);
-    lam_curve_csv(&fit->curve, fit->metric, &csv);
-    lam_curve_svg(&fit->curve, fit->metric, &svg);
+    lam_curve_csv(&fit->curve, fit->kind->metric, &csv);
+    lam_curve_svg(&fit->curve, fit->kind->metric, &svg);
+    char name[64];
     lam_status status;
-    if ((status = replace_file(fit, "curve.csv", write_text, &csv, err)) ||
-        (status = replace_file(fit, "curve.svg", write_text, &svg, err)))
+    if ((status = replace_file(fit, member_file(fit, "curve", "csv", name), write_text, &csv, err)) ||
+        (status = replace_file(fit, member_file(fit, "curve", "svg", name), write_text, &svg, err)))
         return status;
     return replace_file(fit, CHECKPOINT, write_checkpoint, lam_buffer_text(&csv), err);
 }
@@ -277,20 +370,78 @@ static bool is_patience_over(const struct fit *fit)
            since >= fit->recipe.patience * fit->recipe.validate_every;
 }
 
+/* ---- members ---- */
+
+static lam_status run_member(struct fit *fit, lam_error *err)
+{
+    char done[64];
+    lam_status status = begin_member(fit, err);
+    if (status == LAM_OK && fit->settings->resume)
+        status = resume(fit, err);
+    if (status)
+        return status;
+    fit->start_us = lam_clock_monotonic_us();
+    fit->start_step = lam_trainer_steps(fit->trainer);
+    while (status == LAM_OK && lam_trainer_epochs(fit->trainer) < fit->recipe.epochs &&
+           !is_patience_over(fit))
+        status = run_epoch(fit, err);
+    if (status)
+        return status;
+    if (renameat(fit->folder, KEPT, fit->folder, done_file(fit->member, done)) != 0 && errno != ENOENT)
+        return lam_fail_errno(err, errno, "%s/" KEPT, fit->settings->bundle);
+    unlinkat(fit->folder, CHECKPOINT, 0);
+    return LAM_OK;
+}
+
+/* Trains the members that are not done yet. */
+static lam_status run_members(struct fit *fit, lam_error *err)
+{
+    char done[64];
+    lam_status status = LAM_OK;
+    for (int m = 0; m < fit->manifest->members && !fit->settings->resume; m++)
+        unlinkat(fit->folder, done_file(m, done), 0);
+    for (fit->member = 0; fit->member < fit->manifest->members && status == LAM_OK; fit->member++) {
+        if (faccessat(fit->folder, done_file(fit->member, done), F_OK, 0) == 0)
+            continue;
+        status = run_member(fit, err);
+        member_done(fit);
+    }
+    return status;
+}
+
 /* ---- end ---- */
 
-/* The kept weights, read back from the file whose hash is noted. */
-static lam_status open_kept(const struct fit *fit, lam_weights **weights, char sha256[65], lam_error *err)
+static lam_status open_set(const struct fit *fit, const char *name, int member, int members,
+                           lam_weights **weights, char sha256[65], lam_error *err)
 {
     LAM_AUTO_PTR(lam_safetensors) *file = NULL;
-    lam_autoclose int fd = openat(fit->folder, LAM_BUNDLE_WEIGHTS, O_RDONLY | O_CLOEXEC);
+    lam_autoclose int fd = openat(fit->folder, name, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return lam_fail_errno(err, errno, LAM_BUNDLE_WEIGHTS);
+        return lam_fail_errno(err, errno, "%s/%s", fit->settings->bundle, name);
     lam_status status = lam_safetensors_map(fd, &file, err);
     if (status)
         return status;
-    lam_safetensors_sha256(file, sha256);
-    return lam_weights_load(fit->network, file, weights, err);
+    if (sha256)
+        lam_safetensors_sha256(file, sha256);
+    return lam_weights_load_member(fit->network, file, member, members, weights, err);
+}
+
+/* The kept weights of all members into one file; its hash. `sets` are to be freed by the caller. */
+static lam_status join_members(const struct fit *fit, lam_weights **sets, char sha256[65], lam_error *err)
+{
+    char done[64];
+    lam_status status = LAM_OK;
+    lam_weights *written = NULL;
+    size_t count = (size_t)fit->manifest->members;
+    for (size_t m = 0; m < count && status == LAM_OK; m++)
+        status = open_set(fit, done_file((int)m, done), 0, 1, &sets[m], NULL, err);
+    if (status)
+        return status;
+    struct sets all = {(const lam_weights *const *)sets, count};
+    if ((status = replace_file(fit, LAM_BUNDLE_WEIGHTS, write_weights, &all, err)) == LAM_OK)
+        status = open_set(fit, LAM_BUNDLE_WEIGHTS, 0, (int)count, &written, sha256, err);
+    lam_weights_free(written);
+    return status;
 }
 
 static lam_status write_manifest(const struct fit *fit, const lam_scores *scores, const char *sha256,
@@ -316,25 +467,68 @@ static lam_status write_manifest(const struct fit *fit, const lam_scores *scores
     return status ? status : replace_file(fit, LAM_BUNDLE_MANIFEST, write_text, &text, err);
 }
 
+/* All members on what none has seen; or each on the part that it has not. */
+static lam_status evaluate(struct fit *fit, lam_weights *const *sets, bool calibrate, lam_evaluation **out,
+                           lam_error *err)
+{
+    LAM_AUTO_PTR(lam_evaluation) *evaluation = NULL;
+    size_t count = (size_t)fit->manifest->members;
+    lam_status status = lam_evaluation_create(fit->manifest, !calibrate, calibrate, &evaluation, err);
+    if (status == LAM_OK && fit->held_out)
+        status = lam_evaluation_add(evaluation, (const lam_weights *const *)sets, count, fit->held_out,
+                                    fit->pool, err);
+    for (size_t m = 0; m < count && !fit->held_out && status == LAM_OK; m++) {
+        if (!fit->parts[m])
+            status = lam_samples_fold(fit->data, (int)m, (int)count, false, &fit->parts[m], err);
+        if (status == LAM_OK)
+            status = lam_evaluation_add(evaluation, (const lam_weights *const *)&sets[m], 1, fit->parts[m],
+                                        fit->pool, err);
+    }
+    if (status == LAM_OK)
+        *out = LAM_TAKE_PTR(evaluation);
+    return status;
+}
+
+static lam_status score(struct fit *fit, lam_weights *const *sets, lam_scores *out, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_evaluation) *warm = NULL;
+    LAM_AUTO_PTR(lam_evaluation) * final = NULL;
+    lam_status status = LAM_OK;
+    if (!fit->held_out && !fit->recipe.cross_validate)
+        return LAM_OK;
+    if (fit->recipe.fit_temperature) {
+        fit->manifest->temperature = 1;
+        if ((status = evaluate(fit, sets, true, &warm, err)) ||
+            (status = lam_evaluation_temperature(warm, &fit->manifest->temperature, err)))
+            return status;
+    }
+    if ((status = evaluate(fit, sets, false, &final, err)))
+        return status;
+    return lam_evaluation_scores(final, 0, out, err);
+}
+
+static void remove_leftovers(const struct fit *fit)
+{
+    char done[64];
+    for (int m = 0; m < fit->manifest->members; m++)
+        unlinkat(fit->folder, done_file(m, done), 0);
+    unlinkat(fit->folder, CHECKPOINT, 0);
+}
+
 static lam_status finish(struct fit *fit, lam_scores *out, lam_error *err)
 {
-    LAM_AUTO_PTR(lam_weights) *weights = NULL;
+    lam_weights *sets[LAM_MANIFEST_MAX_MEMBERS] = {NULL};
     char sha256[65];
-    lam_status status = open_kept(fit, &weights, sha256, err);
     out->count = 0;
-    if (status)
-        return status;
-    if (fit->validation && fit->recipe.fit_temperature) {
-        fit->manifest->temperature = 1;
-        status = lam_evaluate_temperature(fit->manifest, weights, fit->validation, fit->pool,
-                                          &fit->manifest->temperature, err);
-    }
-    if (fit->validation && status == LAM_OK)
-        status = lam_evaluate(fit->manifest, weights, fit->validation, fit->pool, true, out, err);
+    lam_status status = join_members(fit, sets, sha256, err);
+    if (status == LAM_OK)
+        status = score(fit, sets, out, err);
     if (status == LAM_OK)
         status = write_manifest(fit, out, sha256, err);
     if (status == LAM_OK)
-        unlinkat(fit->folder, CHECKPOINT, 0);
+        remove_leftovers(fit);
+    for (int m = 0; m < LAM_MANIFEST_MAX_MEMBERS; m++)
+        lam_weights_free(sets[m]);
     return status;
 }
 
@@ -344,14 +538,8 @@ lam_status lam_fit(const lam_fit_settings *settings, lam_fit_report *report_func
     struct fit fit = {
         .settings = settings, .folder = -1, .report = report_function, .context = context, .best = NAN};
     lam_status status = begin(&fit, err);
-    if (status == LAM_OK && settings->resume)
-        status = resume(&fit, err);
-    if (status == LAM_OK) {
-        fit.start_us = lam_clock_monotonic_us();
-        fit.start_step = lam_trainer_steps(fit.trainer);
-    }
-    while (status == LAM_OK && lam_trainer_epochs(fit.trainer) < fit.recipe.epochs && !is_patience_over(&fit))
-        status = run_epoch(&fit, err);
+    if (status == LAM_OK)
+        status = run_members(&fit, err);
     if (status == LAM_OK)
         status = finish(&fit, out, err);
     fit_done(&fit);

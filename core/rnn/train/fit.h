@@ -2,9 +2,15 @@
  * the result into the bundle's folder:
  *
  *   checkpoint.safetensors   after every epoch; removed at the end
- *   weights.safetensors      the weights that validated best (the last ones without a validation set)
- *   curve.csv, curve.svg     loss, rate and validation metric by epoch
+ *   kept.safetensors         the weights that validated best so far (the last ones without a validation set)
+ *   member-N.safetensors     those of the members of an ensemble that are done; removed at the end
+ *   curve.csv, curve.svg     loss, rate and validation metric by epoch; curve-N.* of an ensemble
+ *   weights.safetensors      the weights of all members
  *   model.json               metrics, date, hash of the weights, temperature
+ *
+ * Members of an ensemble are trained one after another, each with a seed of its own; with `cross_validate`
+ * member i leaves out part i of the data and is judged on it, and the metrics are those of all parts, each
+ * scored by the one member that has not seen it.
  *
  * Each file is written aside, synced and renamed, so that a kill at any moment leaves whole files; `resume`
  * then goes on from the last epoch with the same result. */
@@ -25,7 +31,8 @@ typedef struct lam_fit_settings {
     const char *const *validation; /* none: `folds` or no validation */
     size_t validation_count;
     int fold, folds;  /* folds > 1: validate on this one of so many parts of `data`, train on the others */
-    const char *init; /* another bundle's folder to start from (same network), or NULL */
+    const char *init; /* another bundle's folder to start from, or NULL: parameters of the same name and shape
+                         are taken over, others (a new head) are fresh */
     int64_t epochs;   /* 0: the recipe's */
     uint64_t seed;
     int threads; /* 0: all */
@@ -35,9 +42,10 @@ typedef struct lam_fit_settings {
 typedef struct lam_fit_progress {
     const lam_epoch *epoch;
     int64_t epochs;
-    bool finished;      /* the epoch is over, validated and saved */
-    const char *metric; /* its name */
-    double value, best; /* NaN: not known (yet) */
+    int member, members; /* of the ensemble; from 0 */
+    bool finished;       /* the epoch is over, validated and saved */
+    const char *metric;  /* its name */
+    double value, best;  /* NaN: not known (yet) */
     double eta_s;
 } lam_fit_progress;
 

@@ -1,9 +1,11 @@
 #include "core/rnn/train/loss.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/rnn/kernels/vecmath.h"
+#include "core/rnn/options.h"
 
 /* Probabilities below this count as this, so that a certain mistake costs much but not infinity. */
 #define LEAST_PROBABILITY 1e-12f
@@ -12,7 +14,7 @@
  * logits (or, when the network gives probabilities, with respect to these). */
 struct sample {
     const lam_loss *loss;
-    int64_t rows;
+    int64_t slices, rows;
     int classes;
     const float *scores, *p; /* p: probabilities [rows, classes] */
     const uint8_t *labels;
@@ -93,7 +95,7 @@ static double focal(const struct sample *s, const lam_loss_term *term, double sc
 }
 
 /* Soft Dice (Milletari 2016, in its first-power form) over the classes but the first. */
-static double dice(const struct sample *s, double scale)
+static double dice(const struct sample *s, const lam_loss_term *term, double scale)
 {
     double both[256] = {0}, sum_p[256] = {0}, sum_t[256] = {0}, loss = 0, dp[256] = {0};
     int foreground = s->classes - 1;
@@ -107,16 +109,34 @@ static double dice(const struct sample *s, double scale)
         sum_t[label]++;
     }
     for (int c = 1; c < s->classes; c++)
-        loss += (1 - (2 * both[c] + 1) / (sum_p[c] + sum_t[c] + 1)) / foreground;
+        loss += (1 - (2 * both[c] + term->smooth) / (sum_p[c] + sum_t[c] + term->smooth)) / foreground;
     for (int64_t r = 0; r < s->rows; r++) {
         int label = label_of(s, r);
         for (int c = 1; c < s->classes; c++) {
-            double below = sum_p[c] + sum_t[c] + 1;
-            dp[c] = scale / foreground * ((2 * both[c] + 1) / (below * below) - (c == label ? 2 / below : 0));
+            double below = sum_p[c] + sum_t[c] + term->smooth;
+            dp[c] = scale / foreground *
+                    ((2 * both[c] + term->smooth) / (below * below) - (c == label ? 2 / below : 0));
         }
         add_row(s, r, dp);
     }
     return loss;
+}
+
+static double dice_slices(const struct sample *s, const lam_loss_term *term, double scale)
+{
+    int64_t rows = s->rows / s->slices;
+    double sum = 0, share = 1 / (double)s->slices;
+    for (int64_t i = 0; i < s->slices; i++) {
+        int64_t at = i * rows * s->classes;
+        struct sample slice = *s;
+        slice.rows = rows;
+        slice.scores += at;
+        slice.p += at;
+        slice.d += at;
+        slice.labels += i * rows;
+        sum += share * dice(&slice, term, scale * share);
+    }
+    return sum;
 }
 
 static double binary_cross_entropy(const struct sample *s, double scale)
@@ -136,11 +156,11 @@ static double binary_cross_entropy(const struct sample *s, double scale)
     return sum;
 }
 
-double lam_loss_evaluate(const lam_loss *loss, int64_t rows, int classes, const float *scores,
+double lam_loss_evaluate(const lam_loss *loss, int64_t slices, int64_t rows, int classes, const float *scores,
                          const uint8_t *labels, double scale, float *gradient, float *scratch)
 {
     size_t n = (size_t)classes;
-    struct sample s = {loss, rows, classes, scores, scores, labels, gradient};
+    struct sample s = {loss, slices, rows, classes, scores, scores, labels, gradient};
     double sum = 0;
     if (!loss->probabilities) {
         lam_softmax_rows((size_t)rows, n, (lam_matrix_in){scores, n}, (lam_matrix){scratch, n});
@@ -161,10 +181,118 @@ double lam_loss_evaluate(const lam_loss *loss, int64_t rows, int classes, const 
             value = focal(&s, term, weighted);
             break;
         case LAM_LOSS_DICE:
-            value = dice(&s, weighted);
+            value = dice(&s, term, weighted);
+            break;
+        case LAM_LOSS_DICE_SLICES:
+            value = dice_slices(&s, term, weighted);
             break;
         }
         sum += term->weight * value;
     }
     return sum;
+}
+
+/* ---- from the manifest ---- */
+
+static lam_status read_term(const lam_jv *value, lam_loss_term *out, lam_error *err)
+{
+    static const char *const members[] = {"kind", "weight", "label_smoothing", "gamma", "smooth", NULL};
+    static const char *const kinds[] = {"cross_entropy", "binary_cross_entropy", "focal",
+                                        "dice",          "dice_slices",          NULL};
+    int kind;
+    lam_status status;
+    if ((status = lam_options_only(value, members, err)) ||
+        (status = lam_options_choice(value, "kind", kinds, -1, &kind, err)) ||
+        (status = lam_options_number(value, "weight", 1, 0, 1e6, &out->weight, err)) ||
+        (status = lam_options_number(value, "label_smoothing", 0, 0, 0.9, &out->label_smoothing, err)) ||
+        (status = lam_options_number(value, "smooth", 1, 1e-6, 1e6, &out->smooth, err)) ||
+        (status = lam_options_number(value, "gamma", 2, 0, 10, &out->gamma, err)))
+        return status;
+    out->kind = (lam_loss_kind)kind;
+    return LAM_OK;
+}
+
+static lam_status read_class_weights(const lam_jv *parent, size_t classes, lam_loss *out, lam_error *err)
+{
+    const lam_jv *list = lam_jv_get(parent, "class_weights");
+    if (!list)
+        return LAM_OK;
+    if (!lam_jv_is(list, LAM_JSON_ARRAY) || lam_jv_count(list) != classes || classes > LAM_MAX_LOSS_CLASSES)
+        return lam_fail(err, LAM_E_INVALID,
+                        "`class_weights` must be a list of %zu numbers, one a class (at most %d)", classes,
+                        LAM_MAX_LOSS_CLASSES);
+    for (size_t i = 0; i < classes; i++) {
+        double weight = lam_jv_number(lam_jv_at(list, i), -1);
+        if (!(weight >= 0 && weight <= 1e6))
+            return lam_fail(err, LAM_E_INVALID, "`class_weights` must be numbers from 0 to 1e6");
+        out->class_weights[i] = (float)weight;
+    }
+    out->weighted = true;
+    return LAM_OK;
+}
+
+static lam_status read_loss(const lam_jv *parent, size_t classes, lam_loss *out, lam_error *err)
+{
+    const lam_jv *list = lam_jv_get(parent, "loss");
+    size_t count = lam_jv_count(list);
+    if (!list) {
+        out->terms[0] = (lam_loss_term){.kind = LAM_LOSS_CROSS_ENTROPY, .weight = 1};
+        out->count = 1;
+        return read_class_weights(parent, classes, out, err);
+    }
+    if (!lam_jv_is(list, LAM_JSON_ARRAY) || count < 1 || count > LAM_MAX_LOSS_TERMS)
+        return lam_fail(err, LAM_E_INVALID, "`loss` must be a list of 1 to %d terms", LAM_MAX_LOSS_TERMS);
+    for (size_t i = 0; i < count; i++) {
+        lam_status status = read_term(lam_jv_at(list, i), &out->terms[out->count++], err);
+        if (status) {
+            lam_error_prefix(err, "`loss[%zu]`", i);
+            return status;
+        }
+    }
+    return read_class_weights(parent, classes, out, err);
+}
+
+lam_status lam_loss_parse(const lam_manifest *manifest, size_t classes, lam_loss *out, lam_error *err)
+{
+    lam_loss loss = {0};
+    lam_status status = read_loss(manifest->training, classes, &loss, err);
+    if (status)
+        lam_error_prefix(err, "model.json: `training`");
+    else
+        *out = loss;
+    return status;
+}
+
+/* ---- as a task's criterion ---- */
+
+lam_status lam_loss_create(const lam_manifest *manifest, const lam_network *network, void **out,
+                           lam_error *err)
+{
+    lam_autofree lam_loss *loss = calloc(1, sizeof *loss);
+    int64_t classes = lam_network_output_channels(network);
+    if (!loss)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    if (classes > 256)
+        return lam_fail(err, LAM_E_LIMIT, "networks of more than 256 classes cannot be trained");
+    lam_status status = lam_loss_parse(manifest, (size_t)classes, loss, err);
+    if (status)
+        return status;
+    loss->probabilities = lam_network_gives_probabilities(network);
+    *out = LAM_TAKE_PTR(loss);
+    return LAM_OK;
+}
+
+void lam_loss_free(void *loss)
+{
+    free(loss);
+}
+
+double lam_loss_run(const void *loss, const lam_loss_case *at)
+{
+    const lam_shape *shape = at->shape;
+    int classes = (int)shape->dim[shape->rank - 1];
+    int64_t rows = lam_shape_count(shape) / classes, slices = shape->rank > 3 ? shape->dim[1] : 1;
+    uint8_t label = (uint8_t)at->truth->label;
+    return lam_loss_evaluate(loss, slices, rows, classes, at->scores,
+                             at->truth->map ? at->truth->map : &label, at->scale, at->gradient, at->scratch);
 }

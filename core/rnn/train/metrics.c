@@ -176,6 +176,15 @@ void lam_calibration_add(lam_calibration *calibration, double top_probability, i
     calibration->count[bin]++;
 }
 
+void lam_calibration_join(lam_calibration *calibration, const lam_calibration *from)
+{
+    for (int i = 0; i < 15; i++) {
+        calibration->confidence[i] += from->confidence[i];
+        calibration->correct[i] += from->correct[i];
+        calibration->count[i] += from->count[i];
+    }
+}
+
 double lam_calibration_error(const lam_calibration *calibration)
 {
     double total = 0, sum = 0;

@@ -30,6 +30,8 @@ typedef struct lam_calibration {
     double confidence[15], correct[15], count[15];
 } lam_calibration;
 void lam_calibration_add(lam_calibration *calibration, double top_probability, int correct);
+/* Adds the counts of `from`. */
+void lam_calibration_join(lam_calibration *calibration, const lam_calibration *from);
 double lam_calibration_error(const lam_calibration *calibration);
 
 /* Counts of a two-class decision, and what follows from them; 0 where a denominator is 0. */

@@ -12,31 +12,7 @@
 extern "C" {
 #endif
 
-enum { LAM_MAX_LOSS_TERMS = 4, LAM_MAX_LOSS_CLASSES = 64, LAM_MAX_ELASTIC_GRID = 16 };
-
-typedef enum lam_loss_kind {
-    LAM_LOSS_CROSS_ENTROPY,        /* of softmax probabilities against one class a row; mean over rows */
-    LAM_LOSS_BINARY_CROSS_ENTROPY, /* each channel its own sigmoid, target 1 for the row's class; mean over
-                                      all */
-    LAM_LOSS_FOCAL,                /* cross-entropy × (1 - p)^gamma (Lin 2017) */
-    LAM_LOSS_DICE, /* mean over classes >= 1 of 1 - (2·Σpt + 1) / (Σp + Σt + 1), a sample */
-} lam_loss_kind;
-
-typedef struct lam_loss_term {
-    lam_loss_kind kind;
-    double weight;
-    double label_smoothing; /* cross_entropy: t → t·(1-s) + s/classes */
-    double gamma;           /* focal */
-} lam_loss_term;
-
-typedef struct lam_loss {
-    lam_loss_term terms[LAM_MAX_LOSS_TERMS];
-    int count;
-    bool probabilities; /* the network's result is a probability already, not a logit */
-    bool weighted;      /* class_weights are given */
-    float class_weights[LAM_MAX_LOSS_CLASSES]; /* of cross_entropy and focal; the mean divides by their sum
-                                                  over rows */
-} lam_loss;
+enum { LAM_MAX_ELASTIC_GRID = 16, LAM_MAX_CROPS = 8 };
 
 typedef enum lam_optimiser_kind {
     LAM_OPTIMISER_SGD,
@@ -66,19 +42,25 @@ typedef struct lam_schedule {
     double factor;   /* step: what each fall multiplies by */
 } lam_schedule;
 
+/* Triples are z, y, x. */
 typedef struct lam_augmentation {
-    double rotate_degrees; /* uniform within ± about each axis (about z alone for images) */
-    double scale_log;      /* isotropic: exp of uniform within ± */
-    double stretch_log;    /* the same for each axis by itself */
-    double shift;          /* voxels, uniform within ± along each axis */
-    bool flip[3];          /* z, y, x: with probability 1/2 */
+    double rotate_degrees[3]; /* uniform within ± about each axis (only about z for images) */
+    double scale_log[3];      /* all axes together: exp of one number, uniform within -1 … 1, times these */
+    double stretch_log[3];    /* the same with a number for each axis */
+    double shift[3];          /* voxels, uniform within ± along each axis */
+    bool flip[3];             /* with probability 1/2 */
+    double jitter_probability, jitter_voxels; /* each slice is moved in its plane: normal deviation */
     double elastic_probability, elastic_voxels;
     int64_t elastic_grid[3];
+    double bias_probability, bias_log; /* a smooth field multiplies: exp of normal deviations at bias_grid */
+    int64_t bias_grid[3];
     double gain_log, offset; /* normal deviations */
     double gamma_probability, gamma_log;
     double noise_probability, noise_deviation;
     double blur_probability;
-    bool spatial; /* any of the geometric ones */
+    bool spatial;                    /* any of the geometric ones */
+    int64_t crops[LAM_MAX_CROPS][3]; /* one of these is drawn instead of the manifest's crop */
+    int crop_count;
 } lam_augmentation;
 
 typedef struct lam_recipe {
@@ -88,17 +70,17 @@ typedef struct lam_recipe {
     bool shuffle;  /* a new order every epoch */
     lam_optimiser optimiser;
     lam_schedule schedule;
-    lam_loss loss;
     double clip_norm; /* 0: none */
     double average;   /* decay of the moving average of the weights; 0: none */
     lam_augmentation augmentation;
     int64_t validate_every; /* epochs */
     int64_t patience;       /* validations without improvement before stopping; 0: never */
     bool fit_temperature;
+    bool cross_validate; /* member i of the ensemble trains without part i of the data and is judged on it */
 } lam_recipe;
 
-/* Reads and checks the manifest's `training`; defaults where members are absent. LAM_E_INVALID names the
- * member; LAM_E_NOT_FOUND when the manifest has none. */
+/* Reads and checks the manifest's `training` but for its loss, which is the task's (task.h); defaults where
+ * members are absent. LAM_E_INVALID names the member; LAM_E_NOT_FOUND when the manifest has none. */
 lam_status lam_recipe_parse(const lam_manifest *manifest, lam_recipe *out, lam_error *err);
 
 #ifdef __cplusplus

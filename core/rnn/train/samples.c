@@ -6,21 +6,9 @@
 
 #include "core/rnn/prepare.h"
 #include "core/rnn/safetensors.h"
+#include "core/rnn/train/samples_internal.h"
 
-enum { MAX_SAMPLES = 10000000, MAX_FILES = 1024 };
-
-struct lam_samples {
-    const lam_manifest *manifest;
-    int axes;
-    int64_t channels;
-    int classes;
-    double spacing_mm[3];
-    lam_sample *samples;
-    size_t count, room;
-    lam_safetensors *files[MAX_FILES];
-    size_t file_count;
-    bool borrowed; /* samples belong to another dataset */
-};
+enum { MAX_SAMPLES = 10000000 };
 
 void lam_samples_free(lam_samples *dataset)
 {
@@ -30,6 +18,8 @@ void lam_samples_free(lam_samples *dataset)
         free(dataset->samples[i].id);
         free(dataset->samples[i].raw);
         free(dataset->samples[i].prepared);
+        free(dataset->samples[i].map);
+        free(dataset->samples[i].boxes);
     }
     for (size_t i = 0; i < dataset->file_count; i++)
         lam_safetensors_free(dataset->files[i]);
@@ -39,7 +29,8 @@ void lam_samples_free(lam_samples *dataset)
 
 /* ---- one sample ---- */
 
-static lam_status convert(const lam_tensor *tensor, size_t first, size_t count, float *out, lam_error *err)
+lam_status lam_samples_convert(const lam_tensor *tensor, size_t first, size_t count, float *out,
+                               lam_error *err)
 {
     switch (tensor->dtype) {
     case LAM_DTYPE_F32:
@@ -82,7 +73,7 @@ static lam_status read_size(const lam_samples *dataset, const lam_shape *shape, 
     return LAM_OK;
 }
 
-static lam_status add_sample(lam_samples *dataset, const char *id, lam_sample **out, lam_error *err)
+lam_status lam_samples_add(lam_samples *dataset, const char *id, lam_sample **out, lam_error *err)
 {
     if (dataset->count == dataset->room) {
         size_t room = dataset->room ? dataset->room * 2 : 256;
@@ -93,98 +84,136 @@ static lam_status add_sample(lam_samples *dataset, const char *id, lam_sample **
         dataset->room = room;
     }
     lam_sample *sample = &dataset->samples[dataset->count];
-    *sample = (lam_sample){.id = strdup(id), .label = -1};
+    *sample =
+        (lam_sample){.id = strdup(id), .group = (int)dataset->groups, .phase = -1, .truth = {.label = -1}};
     if (!sample->id)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     dataset->count++;
+    dataset->groups++;
     *out = sample;
     return LAM_OK;
 }
 
-/* Reads the image that starts at element `first` and normalises it. */
-static lam_status fill_image(const lam_samples *dataset, const lam_tensor *tensor, size_t first,
-                             lam_sample *sample, lam_error *err)
+static size_t values_of(const lam_samples *dataset, const lam_sample *sample)
 {
-    size_t count = (size_t)(sample->size[0] * sample->size[1] * sample->size[2] * dataset->channels);
-    lam_autofree float *scratch = malloc(count * sizeof *scratch);
-    sample->raw = malloc(count * sizeof *sample->raw);
-    sample->prepared = malloc(count * sizeof *sample->prepared);
-    if (!scratch || !sample->raw || !sample->prepared)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    lam_status status = convert(tensor, first, count, sample->raw, err);
-    if (status == LAM_OK)
-        lam_prepare_intensities(&dataset->manifest->preprocessing, sample->raw, (int64_t)count, scratch,
-                                sample->prepared);
-    return status;
+    return (size_t)(sample->size[0] * sample->size[1] * sample->size[2] * dataset->channels);
 }
 
-static lam_status check_labels(const lam_samples *dataset, const uint8_t *labels, size_t count,
-                               lam_error *err)
+lam_status lam_samples_allocate(const lam_samples *dataset, lam_sample *sample, lam_error *err)
 {
-    for (size_t i = 0; i < count; i++)
-        if (labels[i] >= dataset->classes)
+    size_t bytes = values_of(dataset, sample) * sizeof(float);
+    sample->raw = malloc(bytes);
+    sample->prepared = malloc(bytes);
+    return sample->raw && sample->prepared ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+}
+
+lam_status lam_samples_prepare(const lam_samples *dataset, lam_sample *sample, lam_error *err)
+{
+    lam_autofree float *scratch = malloc(values_of(dataset, sample) * sizeof *scratch);
+    if (!scratch)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    lam_prepare_intensities(&dataset->manifest->preprocessing, sample->size, dataset->channels, sample->raw,
+                            scratch, sample->prepared);
+    return LAM_OK;
+}
+
+/* Reads the image that starts at element `first`, normalises it, and has the task read what is true of it. */
+static lam_status fill_sample(const lam_samples *dataset, const lam_tensor *tensor, size_t first,
+                              const lam_sample_source *source, lam_sample *sample, lam_error *err)
+{
+    lam_status status;
+    if ((status = lam_samples_allocate(dataset, sample, err)) ||
+        (status = lam_samples_convert(tensor, first, values_of(dataset, sample), sample->raw, err)) ||
+        (status = lam_samples_prepare(dataset, sample, err)))
+        return status;
+    return dataset->kind->read(source, sample, err);
+}
+
+/* ---- fields ---- */
+
+bool lam_samples_field(const lam_sample_source *source, const char *name, const char *plural, lam_tensor *out)
+{
+    char key[256];
+    snprintf(key, sizeof key, "%s.%s", source->id, name);
+    const lam_tensor *tensor = lam_safetensors_find(source->file, source->row < 0 ? key : plural);
+    if (!tensor)
+        return false;
+    if (source->row < 0) {
+        *out = *tensor;
+        return true;
+    }
+    if (tensor->shape.rank < 1 || source->row >= tensor->shape.dim[0])
+        return false;
+    lam_tensor row = *tensor;
+    row.bytes = tensor->bytes / (size_t)tensor->shape.dim[0];
+    row.data = (const char *)tensor->data + (size_t)source->row * row.bytes;
+    row.shape.rank--;
+    memmove(row.shape.dim, row.shape.dim + 1, (size_t)row.shape.rank * sizeof row.shape.dim[0]);
+    *out = row;
+    return true;
+}
+
+lam_status lam_samples_labels(const lam_sample_source *source, int64_t count, const uint8_t **out,
+                              lam_error *err)
+{
+    lam_tensor tensor;
+    if (!lam_samples_field(source, "label", "labels", &tensor) || tensor.dtype != LAM_DTYPE_U8 ||
+        (int64_t)tensor.bytes != count)
+        return lam_fail(err, LAM_E_INVALID, "needs a tensor %s%s of type U8 with %lld values%s",
+                        source->row < 0 ? source->id : "", source->row < 0 ? ".label" : "labels",
+                        (long long)count, source->row < 0 ? "" : " a sample");
+    const uint8_t *labels = tensor.data;
+    for (int64_t i = 0; i < count; i++)
+        if (labels[i] >= source->classes)
             return lam_fail(err, LAM_E_INVALID, "label %d; the model has %d classes", labels[i],
-                            dataset->classes);
+                            source->classes);
+    *out = labels;
     return LAM_OK;
 }
 
 /* ---- files ---- */
 
-/* ID.image and ID.label. */
+static lam_sample_source source_of(const lam_samples *dataset, const lam_safetensors *file, const char *id,
+                                   int64_t row)
+{
+    return (lam_sample_source){dataset->manifest, dataset->classes, file, id, row};
+}
+
+/* ID.image and its fields. */
 static lam_status add_case(lam_samples *dataset, const lam_safetensors *file, const lam_tensor *image,
                            lam_error *err)
 {
-    char id[200], key[208];
+    char id[200];
     lam_sample *sample;
     snprintf(id, sizeof id, "%.*s", (int)(strlen(image->name) - strlen(".image")), image->name);
-    snprintf(key, sizeof key, "%s.label", id);
-    const lam_tensor *label = lam_safetensors_find(file, key);
-    lam_status status = add_sample(dataset, id, &sample, err);
-    if (status || (status = read_size(dataset, &image->shape, 0, sample->size, err)) ||
-        (status = fill_image(dataset, image, 0, sample, err)))
-        return status;
-    int64_t voxels = sample->size[0] * sample->size[1] * sample->size[2];
-    bool map = dataset->manifest->task == LAM_TASK_SEGMENTATION;
-    if (!label || label->dtype != LAM_DTYPE_U8 || (int64_t)label->bytes != (map ? voxels : 1))
-        return lam_fail(err, LAM_E_INVALID, "%s needs a tensor %s of type U8 with %lld values", id, key,
-                        (long long)(map ? voxels : 1));
-    if ((status = check_labels(dataset, label->data, label->bytes, err))) {
-        lam_error_prefix(err, "%s", key);
-        return status;
-    }
-    if (map)
-        sample->map = label->data;
-    else
-        sample->label = *(const uint8_t *)label->data;
-    return LAM_OK;
+    lam_sample_source source = source_of(dataset, file, id, -1);
+    lam_status status;
+    if ((status = lam_samples_add(dataset, id, &sample, err)) ||
+        (status = read_size(dataset, &image->shape, 0, sample->size, err)) ||
+        (status = fill_sample(dataset, image, 0, &source, sample, err)))
+        lam_error_prefix(err, "%s", id);
+    return status;
 }
 
-/* images and labels. */
-static lam_status add_array(lam_samples *dataset, const lam_tensor *images, const lam_tensor *labels,
+/* `images` and the arrays beside it. */
+static lam_status add_array(lam_samples *dataset, const lam_safetensors *file, const lam_tensor *images,
                             lam_error *err)
 {
     char id[32];
     int64_t size[3], count = images->shape.rank ? images->shape.dim[0] : 0;
     lam_status status = read_size(dataset, &images->shape, 1, size, err);
-    if (status)
-        return status;
-    if (!labels || labels->dtype != LAM_DTYPE_U8 || (int64_t)labels->bytes != count ||
-        dataset->manifest->task == LAM_TASK_SEGMENTATION)
-        return lam_fail(err, LAM_E_INVALID, "`images` needs `labels` of type U8, one number each");
-    if ((status = check_labels(dataset, labels->data, labels->bytes, err)))
-        return status;
-    size_t values = (size_t)(size[0] * size[1] * size[2] * dataset->channels);
-    for (int64_t i = 0; i < count; i++) {
+    for (int64_t i = 0; i < count && status == LAM_OK; i++) {
         lam_sample *sample;
         snprintf(id, sizeof id, "%lld", (long long)i);
-        if ((status = add_sample(dataset, id, &sample, err)))
+        lam_sample_source source = source_of(dataset, file, id, i);
+        if ((status = lam_samples_add(dataset, id, &sample, err)))
             return status;
         memcpy(sample->size, size, sizeof size);
-        sample->label = ((const uint8_t *)labels->data)[i];
-        if ((status = fill_image(dataset, images, (size_t)i * values, sample, err)))
-            return status;
+        if ((status =
+                 fill_sample(dataset, images, (size_t)i * values_of(dataset, sample), &source, sample, err)))
+            lam_error_prefix(err, "sample %s", id);
     }
-    return LAM_OK;
+    return status;
 }
 
 static bool ends_with(const char *text, const char *end)
@@ -212,17 +241,20 @@ static void read_spacing(lam_samples *dataset, const lam_safetensors *file)
 static lam_status add_file(lam_samples *dataset, const char *path, lam_error *err)
 {
     lam_safetensors *file = NULL;
-    if (dataset->file_count == MAX_FILES)
-        return lam_fail(err, LAM_E_LIMIT, "more than %d files", MAX_FILES);
+    if (dataset->file_count == LAM_MAX_SAMPLE_FILES)
+        return lam_fail(err, LAM_E_LIMIT, "more than %d files", LAM_MAX_SAMPLE_FILES);
     lam_status status = lam_safetensors_open(path, &file, err);
     if (status)
         return status;
     dataset->files[dataset->file_count++] = file;
     read_spacing(dataset, file);
     const lam_tensor *images = lam_safetensors_find(file, "images");
-    if (images)
-        status = add_array(dataset, images, lam_safetensors_find(file, "labels"), err);
-    for (size_t i = 0; i < lam_safetensors_count(file) && status == LAM_OK && !images; i++)
+    const lam_jv *stacks = lam_jv_get(dataset->manifest->training, "stacks");
+    if (stacks)
+        status = lam_stacks_read(dataset, file, stacks, err);
+    else if (images)
+        status = add_array(dataset, file, images, err);
+    for (size_t i = 0; i < lam_safetensors_count(file) && status == LAM_OK && !images && !stacks; i++)
         if (ends_with(lam_safetensors_at(file, i)->name, ".image"))
             status = add_case(dataset, file, lam_safetensors_at(file, i), err);
     if (status)
@@ -237,17 +269,19 @@ lam_status lam_samples_load(const lam_manifest *manifest, const lam_network *net
     if (!dataset)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     dataset->manifest = manifest;
+    lam_status status = lam_task_kind_of(manifest, &dataset->kind, err);
+    if (status)
+        return status;
     dataset->axes = lam_network_axes(network);
-    dataset->channels = lam_network_input_channels(network);
+    dataset->channels = dataset->kind->image_channels ? dataset->kind->image_channels(manifest, network)
+                                                      : lam_network_input_channels(network);
     dataset->classes =
         (int)(manifest->task == LAM_TASK_SEGMENTATION ? manifest->segment_count + 1 : manifest->class_count);
     for (int i = 0; i < 3; i++)
         dataset->spacing_mm[i] = 1;
-    for (size_t i = 0; i < path_count; i++) {
-        lam_status status = add_file(dataset, paths[i], err);
-        if (status)
+    for (size_t i = 0; i < path_count; i++)
+        if ((status = add_file(dataset, paths[i], err)))
             return status;
-    }
     if (dataset->count == 0)
         return lam_fail(err, LAM_E_INVALID,
                         "the files hold no samples (tensors named ID.image and ID.label, or "
@@ -259,9 +293,9 @@ lam_status lam_samples_load(const lam_manifest *manifest, const lam_network *net
 lam_status lam_samples_fold(const lam_samples *dataset, int fold, int folds, bool others, lam_samples **out,
                             lam_error *err)
 {
-    if (folds < 2 || fold < 0 || fold >= folds || (size_t)folds > dataset->count)
-        return lam_fail(err, LAM_E_INVALID, "fold %d of %d cannot be made from %zu samples", fold, folds,
-                        dataset->count);
+    if (folds < 2 || fold < 0 || fold >= folds || (size_t)folds > dataset->groups)
+        return lam_fail(err, LAM_E_INVALID, "part %d of %d cannot be made from %zu patients", fold + 1, folds,
+                        dataset->groups);
     lam_samples *part = calloc(1, sizeof *part);
     lam_sample *samples = calloc(dataset->count, sizeof *samples);
     if (!part || !samples) {
@@ -273,11 +307,15 @@ lam_status lam_samples_fold(const lam_samples *dataset, int fold, int folds, boo
     part->samples = samples;
     part->borrowed = true;
     part->file_count = part->count = 0;
-    size_t begin = dataset->count * (size_t)fold / (size_t)folds;
-    size_t end = dataset->count * ((size_t)fold + 1) / (size_t)folds;
-    for (size_t i = 0; i < dataset->count; i++)
-        if ((i >= begin && i < end) != others)
+    size_t begin = dataset->groups * (size_t)fold / (size_t)folds;
+    size_t end = dataset->groups * ((size_t)fold + 1) / (size_t)folds;
+    for (size_t i = 0; i < dataset->count; i++) {
+        size_t group = (size_t)dataset->samples[i].group;
+        bool inside =
+            dataset->named_groups ? group % (size_t)folds == (size_t)fold : group >= begin && group < end;
+        if (inside != others)
             samples[part->count++] = dataset->samples[i];
+    }
     *out = part;
     return LAM_OK;
 }
@@ -290,6 +328,11 @@ size_t lam_samples_count(const lam_samples *dataset)
 const lam_sample *lam_samples_at(const lam_samples *dataset, size_t index)
 {
     return &dataset->samples[index];
+}
+
+size_t lam_samples_groups(const lam_samples *dataset)
+{
+    return dataset->groups;
 }
 
 const double *lam_samples_spacing(const lam_samples *dataset)

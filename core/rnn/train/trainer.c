@@ -10,19 +10,19 @@
 #include "core/rnn/prepare.h"
 #include "core/rnn/random.h"
 #include "core/rnn/train/augment.h"
-#include "core/rnn/train/loss.h"
 #include "core/rnn/train/optimiser.h"
+#include "core/rnn/train/task.h"
 
 /* Names of random streams. */
-enum { STREAM_ORDER = 1, STREAM_AUGMENT, STREAM_DROPOUT };
+enum { STREAM_ORDER = 1, STREAM_AUGMENT, STREAM_DROPOUT, STREAM_CROP };
 
 /* One thread's workspace. */
 struct worker {
     lam_session *session;
-    float *image, *scratch; /* the largest sample */
-    uint8_t *map;
-    uint8_t *padded_maps; /* of a shard's samples, each of the largest size */
-    float *probabilities; /* loss scratch: largest output of a sample */
+    lam_augmented drawn; /* of one sample; room for the largest */
+    uint8_t *maps;       /* of a shard's samples, padded, each of the largest size */
+    lam_box *boxes;      /* of a shard's samples */
+    float *loss_scratch; /* the largest result of a sample */
 };
 
 struct shard {
@@ -35,7 +35,11 @@ struct shard {
 struct lam_trainer {
     const lam_manifest *manifest;
     const lam_network *network;
+    const lam_task_kind *kind;
+    void *criterion;
     const lam_samples *dataset;
+    int64_t image_channels; /* of the samples; the network's input may have more */
+    size_t most_boxes;      /* of a sample */
     lam_recipe recipe;
     lam_weights *weights;
     lam_weights *average; /* NULL: the recipe has none */
@@ -58,11 +62,13 @@ struct lam_trainer {
 static void free_worker(struct worker *worker)
 {
     lam_session_free(worker->session);
-    free(worker->image);
-    free(worker->scratch);
-    free(worker->map);
-    free(worker->padded_maps);
-    free(worker->probabilities);
+    free(worker->drawn.image);
+    free(worker->drawn.map);
+    free(worker->drawn.boxes);
+    free(worker->drawn.scratch);
+    free(worker->maps);
+    free(worker->boxes);
+    free(worker->loss_scratch);
 }
 
 void lam_trainer_free(lam_trainer *trainer)
@@ -80,42 +86,63 @@ void lam_trainer_free(lam_trainer *trainer)
     free(trainer->first);
     free(trainer->second);
     lam_weights_free(trainer->average);
+    if (trainer->criterion)
+        trainer->kind->criterion_free(trainer->criterion);
     free(trainer);
 }
 
-/* The largest sample, padded, in values of the input and in positions times classes of the result. */
-static size_t largest_input(const lam_trainer *trainer, size_t *scores)
+/* The largest part of a sample that is ever taken, padded. */
+static size_t most_voxels(const lam_trainer *trainer)
 {
-    size_t most = 1, classes = (size_t)lam_network_output_channels(trainer->network);
-    for (size_t i = 0; i < lam_samples_count(trainer->dataset); i++) {
-        lam_padding padding =
-            lam_prepare_padding(&trainer->manifest->preprocessing, lam_samples_at(trainer->dataset, i)->size);
-        size_t voxels = (size_t)(padding.size[0] * padding.size[1] * padding.size[2]);
-        most = voxels > most ? voxels : most;
-    }
-    *scores = most * classes;
-    return most * (size_t)lam_network_input_channels(trainer->network);
+    const lam_augmentation *a = &trainer->recipe.augmentation;
+    const lam_model_preprocessing *pre = &trainer->manifest->preprocessing;
+    size_t most = 1;
+    for (size_t i = 0; i < lam_samples_count(trainer->dataset); i++)
+        for (int c = 0; c < (a->crop_count ? a->crop_count : 1); c++) {
+            const int64_t *crop = a->crop_count ? a->crops[c] : pre->crop;
+            lam_frame frame = lam_prepare_frame_cropped(pre, lam_samples_at(trainer->dataset, i)->size, crop);
+            size_t voxels = (size_t)(frame.size[0] * frame.size[1] * frame.size[2]);
+            most = voxels > most ? voxels : most;
+        }
+    return most;
+}
+
+static lam_status make_worker(const lam_trainer *trainer, size_t voxels, struct worker *worker,
+                              lam_error *err)
+{
+    size_t values = voxels * (size_t)trainer->image_channels, boxes = trainer->most_boxes + 1;
+    lam_status status = lam_session_create(trainer->weights, LAM_MODE_TRAIN, NULL, &worker->session, err);
+    if (status)
+        return status;
+    worker->drawn.image = malloc(values * sizeof(float));
+    worker->drawn.scratch = malloc(values * sizeof(float));
+    worker->drawn.map = malloc(values);
+    worker->drawn.boxes = malloc(boxes * sizeof(lam_box));
+    worker->maps = malloc(voxels * (size_t)trainer->recipe.shard);
+    worker->boxes = malloc(boxes * (size_t)trainer->recipe.shard * sizeof(lam_box));
+    worker->loss_scratch =
+        malloc(voxels * (size_t)lam_network_output_channels(trainer->network) * sizeof(float));
+    bool complete = worker->drawn.image && worker->drawn.scratch && worker->drawn.map &&
+                    worker->drawn.boxes && worker->maps && worker->boxes && worker->loss_scratch;
+    return complete ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
 }
 
 static lam_status make_workers(lam_trainer *trainer, lam_error *err)
 {
-    size_t threads = lam_pool_threads(trainer->pool), scores, values = largest_input(trainer, &scores);
+    size_t threads = lam_pool_threads(trainer->pool), voxels = most_voxels(trainer);
+    for (size_t i = 0; i < lam_samples_count(trainer->dataset); i++) {
+        size_t boxes = lam_samples_at(trainer->dataset, i)->truth.box_count;
+        trainer->most_boxes = boxes > trainer->most_boxes ? boxes : trainer->most_boxes;
+    }
     trainer->workers = calloc(threads, sizeof *trainer->workers);
-    for (size_t i = 0; trainer->workers && i < threads; i++) {
-        struct worker *worker = &trainer->workers[i];
-        lam_status status = lam_session_create(trainer->weights, LAM_MODE_TRAIN, NULL, &worker->session, err);
+    if (!trainer->workers)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < threads; i++) {
+        lam_status status = make_worker(trainer, voxels, &trainer->workers[i], err);
         if (status)
             return status;
-        worker->image = malloc(values * sizeof(float));
-        worker->scratch = malloc(values * sizeof(float));
-        worker->map = malloc(values);
-        worker->padded_maps = malloc(values * (size_t)trainer->recipe.shard);
-        worker->probabilities = malloc(scores * sizeof(float));
-        if (!worker->image || !worker->scratch || !worker->map || !worker->padded_maps ||
-            !worker->probabilities)
-            return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     }
-    return trainer->workers ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    return LAM_OK;
 }
 
 static lam_status make_buffers(lam_trainer *trainer, lam_error *err)
@@ -145,9 +172,7 @@ static lam_status make_buffers(lam_trainer *trainer, lam_error *err)
 static lam_status check_samples(const lam_trainer *trainer, lam_error *err)
 {
     const lam_sample *first = lam_samples_at(trainer->dataset, 0);
-    if (lam_network_output_channels(trainer->network) > 256)
-        return lam_fail(err, LAM_E_LIMIT, "networks of more than 256 classes cannot be trained");
-    if (lam_network_input_channels(trainer->network) > 1 &&
+    if (trainer->image_channels > 1 &&
         (trainer->recipe.augmentation.spatial || trainer->recipe.augmentation.blur_probability > 0))
         return lam_fail(err, LAM_E_UNSUPPORTED, "`augmentation`: deforming works on one channel");
     for (size_t i = 1; i < lam_samples_count(trainer->dataset) && trainer->recipe.shard > 1; i++)
@@ -170,11 +195,16 @@ lam_status lam_trainer_create(const lam_manifest *manifest, const lam_recipe *re
     trainer->network = lam_weights_network(weights);
     trainer->dataset = dataset;
     trainer->recipe = *recipe;
-    trainer->recipe.loss.probabilities = lam_network_gives_probabilities(trainer->network);
     trainer->weights = weights;
     trainer->pool = pool;
     trainer->seed = seed;
     trainer->steps_an_epoch = ((int64_t)lam_samples_count(dataset) + recipe->batch - 1) / recipe->batch;
+    if ((status = lam_task_kind_of(manifest, &trainer->kind, err)) ||
+        (status = trainer->kind->criterion_create(manifest, trainer->network, &trainer->criterion, err)))
+        return status;
+    trainer->image_channels = trainer->kind->image_channels
+                                  ? trainer->kind->image_channels(manifest, trainer->network)
+                                  : lam_network_input_channels(trainer->network);
     if ((status = check_samples(trainer, err)) || (status = make_workers(trainer, err)) ||
         (status = make_buffers(trainer, err)))
         return status;
@@ -190,80 +220,95 @@ static lam_random stream(const lam_trainer *trainer, int purpose, int64_t number
     return lam_random_stream(key, (uint64_t)trainer->epoch, (uint64_t)number);
 }
 
-static void pad_map(const lam_padding *padding, const int64_t size[3], const uint8_t *map, uint8_t *out)
+/* The part of the shard's samples that is taken: the manifest's crop or one of the recipe's. */
+static lam_frame shard_frame(const lam_trainer *trainer, uint32_t first)
 {
-    memset(out, 0, (size_t)(padding->size[0] * padding->size[1] * padding->size[2]));
-    for (int64_t z = 0; z < size[0]; z++)
-        for (int64_t y = 0; y < size[1]; y++)
-            memcpy(out +
-                       ((z + padding->before[0]) * padding->size[1] + y + padding->before[1]) *
-                           padding->size[2] +
-                       padding->before[2],
-                   map + (z * size[1] + y) * size[2], (size_t)size[2]);
+    const lam_augmentation *a = &trainer->recipe.augmentation;
+    const lam_model_preprocessing *pre = &trainer->manifest->preprocessing;
+    const int64_t *size = lam_samples_at(trainer->dataset, first)->size;
+    if (a->crop_count == 0)
+        return lam_prepare_frame(pre, size);
+    lam_random random = stream(trainer, STREAM_CROP, first);
+    return lam_prepare_frame_cropped(pre, size, a->crops[lam_random_below(&random, (uint32_t)a->crop_count)]);
 }
 
-/* The label map of sample k of the shard. */
-static uint8_t *shard_map(const struct worker *worker, const lam_padding *padding, int64_t k)
+/* The frame of an image that is just the part that was taken. */
+static lam_frame inner_frame(const lam_frame *frame)
 {
-    return worker->padded_maps + k * padding->size[0] * padding->size[1] * padding->size[2];
+    lam_frame inner = *frame;
+    memset(inner.from, 0, sizeof inner.from);
+    return inner;
 }
 
-/* Draws one sample into its place in the input, and its label map. */
-static void fill_sample(const lam_trainer *trainer, struct worker *worker, uint32_t number,
-                        const lam_padding *padding, float *input, uint8_t *map)
+/* Draws one sample into its place in the input, and what is true of it, in the input's positions. `map` and
+ * `boxes` are memory for it. */
+static lam_truth fill_sample(const lam_trainer *trainer, struct worker *worker, uint32_t number,
+                             const lam_frame *frame, float *input, uint8_t *map, lam_box *boxes)
 {
     const lam_sample *sample = lam_samples_at(trainer->dataset, number);
-    int64_t channels = lam_network_input_channels(trainer->network);
-    int64_t values = sample->size[0] * sample->size[1] * sample->size[2] * channels;
-    int64_t flat[3] = {1, 1, values};
-    bool volume = channels == 1;
-    lam_augment(&trainer->recipe.augmentation, stream(trainer, STREAM_AUGMENT, number),
-                volume ? sample->size : flat, sample->prepared, sample->map, worker->image, worker->map,
-                worker->scratch);
-    lam_prepare_pad(padding, sample->size, channels, worker->image, input);
-    if (sample->map)
-        pad_map(padding, sample->size, worker->map, map);
+    lam_frame inner = inner_frame(frame);
+    lam_truth truth = {.label = sample->truth.label, .box_count = sample->truth.box_count};
+    lam_augment(&trainer->recipe.augmentation, stream(trainer, STREAM_AUGMENT, number), sample,
+                trainer->image_channels, frame, &worker->drawn);
+    if (sample->truth.map) {
+        lam_prepare_pad_map(&inner, inner.taken, worker->drawn.map, map);
+        truth.map = map;
+    }
+    for (size_t i = 0; i < truth.box_count; i++) {
+        boxes[i] = worker->drawn.boxes[i];
+        boxes[i].y += (float)frame->before[1];
+        boxes[i].x += (float)frame->before[2];
+        truth.boxes = boxes;
+    }
+    if (trainer->kind->fill)
+        trainer->kind->fill(trainer->manifest, &inner, &truth, worker->drawn.image, input);
+    else
+        lam_prepare_pad(&inner, inner.taken, trainer->image_channels, worker->drawn.image, input);
+    return truth;
 }
 
 /* Loss of sample k of the shard, and its part of the output's gradient. */
-static double sample_loss(const lam_trainer *trainer, struct worker *worker, uint32_t number, int64_t k,
-                          const uint8_t *map)
+static double sample_loss(const lam_trainer *trainer, struct worker *worker, int64_t k,
+                          const lam_frame *frame, const float *input, const lam_truth *truth)
 {
-    const lam_shape *shape = lam_session_output_shape(worker->session);
-    const lam_sample *sample = lam_samples_at(trainer->dataset, number);
-    int classes = (int)shape->dim[shape->rank - 1];
-    int64_t rows = 1;
-    for (int i = 1; i < shape->rank - 1; i++)
-        rows *= shape->dim[i];
-    size_t at = (size_t)(k * rows * classes);
-    uint8_t label = (uint8_t)sample->label;
+    lam_shape shape = *lam_session_output_shape(worker->session);
+    shape.dim[0] = 1;
+    int64_t at = k * lam_shape_count(&shape);
     double share = 1.0 / (double)trainer->batch_size;
-    return share * lam_loss_evaluate(&trainer->recipe.loss, rows, classes,
-                                     lam_session_output(worker->session) + at, sample->map ? map : &label,
-                                     share, lam_session_output_gradient(worker->session) + at,
-                                     worker->probabilities);
+    lam_loss_case here = {.shape = &shape,
+                          .scores = lam_session_output(worker->session) + at,
+                          .frame = frame,
+                          .input = input,
+                          .truth = truth,
+                          .scale = share,
+                          .gradient = lam_session_output_gradient(worker->session) + at,
+                          .scratch = worker->loss_scratch};
+    return share * trainer->kind->criterion_run(trainer->criterion, &here);
 }
 
 static lam_status run_shard(lam_trainer *trainer, struct worker *worker, int64_t begin, int64_t count,
                             struct shard *shard, lam_error *err)
 {
     const uint32_t *samples = trainer->order + trainer->batch_begin + begin;
-    lam_padding padding = lam_prepare_padding(&trainer->manifest->preprocessing,
-                                              lam_samples_at(trainer->dataset, samples[0])->size);
+    lam_frame frame = shard_frame(trainer, samples[0]);
     int64_t channels = lam_network_input_channels(trainer->network);
-    lam_shape shape = lam_prepare_shape(&padding, lam_network_axes(trainer->network), count, channels);
+    int64_t voxels = frame.size[0] * frame.size[1] * frame.size[2];
+    lam_shape shape = lam_prepare_shape(&frame, lam_network_axes(trainer->network), count, channels);
+    lam_autofree lam_truth *truths = calloc((size_t)count, sizeof *truths);
+    if (!truths)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     lam_status status = lam_bundle_plan(trainer->manifest, worker->session, &shape, err);
     if (status)
         return status;
-    int64_t values = padding.size[0] * padding.size[1] * padding.size[2] * channels;
+    float *input = lam_session_input(worker->session);
     for (int64_t k = 0; k < count; k++)
-        fill_sample(trainer, worker, samples[k], &padding, lam_session_input(worker->session) + k * values,
-                    shard_map(worker, &padding, k));
+        truths[k] = fill_sample(trainer, worker, samples[k], &frame, input + k * voxels * channels,
+                                worker->maps + k * voxels, worker->boxes + k * (int64_t)trainer->most_boxes);
     lam_session_forward(worker->session,
                         lam_random_mix(lam_random_mix(trainer->seed, STREAM_DROPOUT),
                                        lam_random_mix((uint64_t)trainer->step, (uint64_t)begin)));
     for (int64_t k = 0; k < count; k++)
-        shard->loss += sample_loss(trainer, worker, samples[k], k, shard_map(worker, &padding, k));
+        shard->loss += sample_loss(trainer, worker, k, &frame, input + k * voxels * channels, &truths[k]);
     lam_session_backward(worker->session, shard->gradient, false);
     return LAM_OK;
 }

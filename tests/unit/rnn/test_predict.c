@@ -28,16 +28,20 @@ static void test_percentile_is_numpys(void **state)
 static void test_intensities(void **state)
 {
     (void)state;
-    lam_model_preprocessing pre = {
-        .clip_percentile = 100, .z_score = true, .z_score_mask = LAM_INTENSITY_POSITIVE, .scale = 1};
+    lam_model_preprocessing pre = {.pad_multiple = {1, 1, 1},
+                                   .clip_percentile = 100,
+                                   .z_score = true,
+                                   .z_score_mask = LAM_INTENSITY_POSITIVE,
+                                   .scale = 1};
     float in[] = {0, 2, 4, NAN, INFINITY, 6}, scratch[6], out[6];
-    lam_prepare_intensities(&pre, in, 6, scratch, out);
+    const int64_t row[3] = {1, 1, 6}, short_row[3] = {1, 1, 4};
+    lam_prepare_intensities(&pre, row, 1, in, scratch, out);
     /* mean 4, deviation 1.632993 of 2, 4, 6 */
     static const float expected[] = {-2.449488f, -1.224744f, 0, -2.449488f, -2.449488f, 1.224744f};
     for (int i = 0; i < 6; i++)
         assert_float_equal(out[i], expected[i], 1e-5);
     float flat[4] = {0};
-    lam_prepare_intensities(&pre, flat, 4, scratch, out);
+    lam_prepare_intensities(&pre, short_row, 1, flat, scratch, out);
     for (int i = 0; i < 4; i++)
         assert_float_equal(out[i], 0, 0);
 }
@@ -47,7 +51,7 @@ static void test_padding(void **state)
     (void)state;
     lam_model_preprocessing pre = {.pad_multiple = {2, 4, 1}};
     int64_t size[3] = {3, 5, 2};
-    lam_padding padding = lam_prepare_padding(&pre, size);
+    lam_frame padding = lam_prepare_frame(&pre, size);
     assert_int_equal(padding.size[0], 4);
     assert_int_equal(padding.before[0], 0);
     assert_int_equal(padding.size[1], 8);
@@ -63,6 +67,43 @@ static void test_padding(void **state)
                 float expected = z < 3 && y >= 1 && y < 6 ? (float)((z * 5 + y - 1) * 2 + x + 1) : 0;
                 assert_float_equal(out[(z * 8 + y) * 2 + x], expected, 0);
             }
+}
+
+/* The middle is taken, and normalised by its own values. */
+static void test_crop(void **state)
+{
+    (void)state;
+    lam_model_preprocessing pre = {.pad_multiple = {1, 1, 4},
+                                   .crop = {0, 2, 3},
+                                   .z_score = true,
+                                   .z_score_mask = LAM_INTENSITY_ALL,
+                                   .scale = 1};
+    int64_t size[3] = {1, 4, 6};
+    lam_frame frame = lam_prepare_frame(&pre, size);
+    assert_int_equal(frame.from[1], 1);
+    assert_int_equal(frame.from[2], 1);
+    assert_int_equal(frame.taken[0], 1);
+    assert_int_equal(frame.taken[1], 2);
+    assert_int_equal(frame.taken[2], 3);
+    assert_int_equal(frame.size[2], 4);
+    float in[24], scratch[24], out[24], padded[8];
+    uint8_t map[24], padded_map[8];
+    for (int i = 0; i < 24; i++) {
+        in[i] = 1000;
+        map[i] = (uint8_t)i;
+    }
+    for (int y = 1; y < 3; y++)
+        for (int x = 1; x < 4; x++)
+            in[y * 6 + x] = y == 1 ? 1 : 3; /* mean 2, deviation 1 */
+    lam_prepare_intensities(&pre, size, 1, in, scratch, out);
+    assert_float_equal(out[0], 998, 1e-2);
+    lam_prepare_pad(&frame, size, 1, out, padded);
+    lam_prepare_pad_map(&frame, size, map, padded_map);
+    static const float expected[8] = {-1, -1, -1, 0, 1, 1, 1, 0};
+    static const uint8_t expected_map[8] = {7, 8, 9, 0, 13, 14, 15, 0};
+    for (int i = 0; i < 8; i++)
+        assert_float_equal(padded[i], expected[i], 1e-5);
+    assert_memory_equal(padded_map, expected_map, sizeof expected_map);
 }
 
 static void test_components(void **state)
@@ -155,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_percentile_is_numpys),
         cmocka_unit_test(test_intensities),
         cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_crop),
         cmocka_unit_test(test_components),
         cmocka_unit_test(test_predicts_odd_sizes),
         cmocka_unit_test(test_refuses_sizes),

@@ -22,20 +22,20 @@
 
 static void check_loss(const lam_loss *loss)
 {
-    enum { ROWS = 7, CLASSES = 3, COUNT = ROWS * CLASSES };
-    static const uint8_t labels[ROWS] = {0, 1, 2, 1, 0, 0, 2};
+    enum { SLICES = 4, ROWS = 8, CLASSES = 3, COUNT = ROWS * CLASSES };
+    static const uint8_t labels[ROWS] = {0, 1, 2, 1, 0, 0, 2, 1};
     float scores[COUNT], gradient[COUNT], other[COUNT], scratch[COUNT];
     lam_random random = lam_random_stream(9, 0, 0);
     for (int i = 0; i < COUNT; i++)
         scores[i] =
             loss->probabilities ? 0.1f + 0.8f * lam_random_uniform(&random) : 2 * lam_random_normal(&random);
-    lam_loss_evaluate(loss, ROWS, CLASSES, scores, labels, 1, gradient, scratch);
+    lam_loss_evaluate(loss, SLICES, ROWS, CLASSES, scores, labels, 1, gradient, scratch);
     for (int i = 0; i < COUNT; i++) {
         const float step = 1e-3f, start = scores[i];
         scores[i] = start + step;
-        double up = lam_loss_evaluate(loss, ROWS, CLASSES, scores, labels, 1, other, scratch);
+        double up = lam_loss_evaluate(loss, SLICES, ROWS, CLASSES, scores, labels, 1, other, scratch);
         scores[i] = start - step;
-        double down = lam_loss_evaluate(loss, ROWS, CLASSES, scores, labels, 1, other, scratch);
+        double down = lam_loss_evaluate(loss, SLICES, ROWS, CLASSES, scores, labels, 1, other, scratch);
         scores[i] = start;
         double numeric = (up - down) / (2 * (double)step);
         if (!(fabs(numeric - gradient[i]) <= 2e-3 * (0.1 + fabs(numeric))))
@@ -46,9 +46,10 @@ static void check_loss(const lam_loss *loss)
 static void test_loss_gradients(void **state)
 {
     (void)state;
-    for (int kind = LAM_LOSS_CROSS_ENTROPY; kind <= LAM_LOSS_DICE; kind++)
+    for (int kind = LAM_LOSS_CROSS_ENTROPY; kind <= LAM_LOSS_DICE_SLICES; kind++)
         for (int variant = 0; variant < 4; variant++) {
-            lam_loss loss = {.count = 1, .terms = {{.kind = (lam_loss_kind)kind, .weight = 1.5, .gamma = 2}}};
+            lam_loss loss = {
+                .count = 1, .terms = {{.kind = (lam_loss_kind)kind, .weight = 1.5, .gamma = 2, .smooth = 1}}};
             loss.probabilities = variant & 1;
             loss.weighted = variant & 2;
             loss.terms[0].label_smoothing = variant & 2 ? 0.1 : 0;
@@ -64,7 +65,7 @@ static void test_cross_entropy_is_its_definition(void **state)
     lam_loss loss = {.count = 1, .terms = {{.kind = LAM_LOSS_CROSS_ENTROPY, .weight = 1}}};
     float scores[] = {0, 0, 1, 3}, gradient[4], scratch[4];
     static const uint8_t labels[] = {0, 1};
-    double value = lam_loss_evaluate(&loss, 2, 2, scores, labels, 1, gradient, scratch);
+    double value = lam_loss_evaluate(&loss, 1, 2, 2, scores, labels, 1, gradient, scratch);
     assert_float_equal(value, (log(2) + log(1 + exp(-2))) / 2, 1e-6);
     assert_float_equal(gradient[0], -0.25, 1e-6);
 }
@@ -159,8 +160,13 @@ static void test_augmentation(void **state)
         image[i] = (float)i;
         labels[i] = i % 3 == 0;
     }
+    lam_sample sample = {.size = {Z, Y, X}, .prepared = image, .truth = {.map = labels}};
+    const lam_augmented first = {out, labels_out, NULL, scratch},
+                        second = {again, labels_again, NULL, scratch};
+    lam_model_preprocessing pre = {.pad_multiple = {1, 1, 1}};
+    lam_frame frame = lam_prepare_frame(&pre, size);
     lam_augmentation none = {0};
-    lam_augment(&none, lam_random_stream(1, 2, 3), size, image, labels, out, labels_out, scratch);
+    lam_augment(&none, lam_random_stream(1, 2, 3), &sample, 1, &frame, &first);
     assert_memory_equal(out, image, sizeof image);
     assert_memory_equal(labels_out, labels, sizeof labels);
 
@@ -168,7 +174,7 @@ static void test_augmentation(void **state)
     lam_augmentation flip = {.flip = {false, false, true}, .spatial = true};
     int mirrored = 0;
     for (uint64_t n = 0; n < 16; n++) {
-        lam_augment(&flip, lam_random_stream(1, n, 0), size, image, labels, out, labels_out, scratch);
+        lam_augment(&flip, lam_random_stream(1, n, 0), &sample, 1, &frame, &first);
         bool is_mirror = out[0] != image[0];
         mirrored += is_mirror;
         for (int i = 0; i < COUNT; i++)
@@ -176,13 +182,18 @@ static void test_augmentation(void **state)
     }
     assert_in_range(mirrored, 3, 13);
 
-    lam_augmentation all = {.rotate_degrees = 20,
-                            .scale_log = 0.2,
-                            .stretch_log = 0.1,
-                            .shift = 2,
+    lam_augmentation all = {.rotate_degrees = {20, 20, 20},
+                            .scale_log = {0.2, 0.2, 0.2},
+                            .stretch_log = {0.1, 0.1, 0.1},
+                            .shift = {2, 2, 2},
+                            .jitter_probability = 1,
+                            .jitter_voxels = 1,
                             .elastic_probability = 1,
                             .elastic_voxels = 1,
                             .elastic_grid = {3, 4, 5},
+                            .bias_probability = 1,
+                            .bias_log = 0.2,
+                            .bias_grid = {2, 3, 3},
                             .gain_log = 0.2,
                             .offset = 0.2,
                             .gamma_probability = 1,
@@ -191,14 +202,48 @@ static void test_augmentation(void **state)
                             .noise_deviation = 0.1,
                             .blur_probability = 1,
                             .spatial = true};
-    lam_augment(&all, lam_random_stream(1, 2, 3), size, image, labels, out, labels_out, scratch);
-    lam_augment(&all, lam_random_stream(1, 2, 3), size, image, labels, again, labels_again, scratch);
+    lam_augment(&all, lam_random_stream(1, 2, 3), &sample, 1, &frame, &first);
+    lam_augment(&all, lam_random_stream(1, 2, 3), &sample, 1, &frame, &second);
     assert_memory_equal(out, again, sizeof out);
     assert_memory_equal(labels_out, labels_again, sizeof labels_out);
-    lam_augment(&all, lam_random_stream(1, 2, 4), size, image, labels, again, labels_again, scratch);
+    lam_augment(&all, lam_random_stream(1, 2, 4), &sample, 1, &frame, &second);
     assert_memory_not_equal(out, again, sizeof out);
     for (int i = 0; i < COUNT; i++)
         assert_true(isfinite(out[i]));
+}
+
+/* A box goes where its pixels go. */
+static void test_augmentation_moves_boxes(void **state)
+{
+    (void)state;
+    enum { SIDE = 64, COUNT = SIDE * SIDE };
+    static float image[COUNT], out[COUNT], scratch[COUNT];
+    lam_box box = {.x = 35, .y = 23, .width = 10, .height = 6, .label = 2}, moved;
+    for (int i = 0; i < COUNT; i++)
+        image[i] = fabs(i % SIDE + 0.5 - 35) < 5 && fabs(i / SIDE + 0.5 - 23) < 3;
+    lam_sample sample = {
+        .size = {1, SIDE, SIDE}, .prepared = image, .truth = {.boxes = &box, .box_count = 1}};
+    const lam_augmented drawn = {out, NULL, &moved, scratch};
+    lam_model_preprocessing pre = {.pad_multiple = {1, 1, 1}, .crop = {0, 56, 48}};
+    lam_frame frame = lam_prepare_frame(&pre, sample.size);
+    lam_augmentation a = {.rotate_degrees = {30, 0, 0},
+                          .scale_log = {0, 0.2, 0.2},
+                          .shift = {0, 3, 3},
+                          .flip = {false, false, true},
+                          .spatial = true};
+    for (uint64_t n = 0; n < 8; n++) {
+        lam_augment(&a, lam_random_stream(3, n, 0), &sample, 1, &frame, &drawn);
+        double sum = 0, x = 0, y = 0;
+        for (int i = 0; i < 56 * 48; i++) {
+            sum += out[i];
+            x += out[i] * (i % 48 + 0.5);
+            y += out[i] * (floor(i / 48.0) + 0.5);
+        }
+        assert_float_equal(moved.x, x / sum, 0.2);
+        assert_float_equal(moved.y, y / sum, 0.2);
+        assert_int_equal(moved.label, 2);
+        assert_true(moved.width * moved.height > 0.7 * sum && moved.width * moved.height < 1.7 * sum);
+    }
 }
 
 /* ---- schedules ---- */
@@ -388,10 +433,15 @@ static int remove_data(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_loss_gradients), cmocka_unit_test(test_cross_entropy_is_its_definition),
-        cmocka_unit_test(test_metrics),        cmocka_unit_test(test_hd95_is_exhaustive_search),
-        cmocka_unit_test(test_augmentation),   cmocka_unit_test(test_schedules),
-        cmocka_unit_test(test_training),       cmocka_unit_test(test_refuses_unfit_data),
+        cmocka_unit_test(test_loss_gradients),
+        cmocka_unit_test(test_cross_entropy_is_its_definition),
+        cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_hd95_is_exhaustive_search),
+        cmocka_unit_test(test_augmentation),
+        cmocka_unit_test(test_augmentation_moves_boxes),
+        cmocka_unit_test(test_schedules),
+        cmocka_unit_test(test_training),
+        cmocka_unit_test(test_refuses_unfit_data),
     };
     return cmocka_run_group_tests(tests, make_data, remove_data);
 }
