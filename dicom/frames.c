@@ -130,7 +130,9 @@ static lam_status decode_j2k(lam_frames *frames, int64_t index, void *out, char 
                              lam_error *err)
 {
     const lam_layout *l = &frames->layout;
-    const lam_j2k_shape shape = {l->rows, l->columns, l->samples, (int)(l->bits_allocated / 8)};
+    int64_t sign = 0;
+    lam_dataset_integer(frames->header, LAM_TAG_PIXEL_SIGN, 0, &sign);
+    const lam_j2k_shape shape = {l->rows, l->columns, l->samples, (int)(l->bits_allocated / 8), sign == 1};
     LAM_AUTO(lam_buffer_done) lam_buffer stream;
     lam_buffer_init(&stream, LAM_FRAME_MAX_BYTES);
     const char *said = lam_dataset_text(frames->header, LAM_TAG_PHOTOMETRIC, "");

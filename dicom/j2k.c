@@ -115,15 +115,27 @@ static lam_status check_image(const opj_image_t *image, const lam_j2k_shape *sha
     return LAM_OK;
 }
 
+/* As the header says, from the bits that the stream has. */
+static uint32_t bits_of(OPJ_INT32 value, OPJ_UINT32 precision, bool is_signed)
+{
+    uint32_t bits = (uint32_t)value;
+    if (!is_signed || precision < 1 || precision > 31)
+        return bits;
+    uint32_t sign = UINT32_C(1) << (precision - 1), mask = (sign << 1) - 1;
+    return bits & sign ? bits | ~mask : bits & mask;
+}
+
 static void store_samples(const opj_image_t *image, const lam_j2k_shape *shape, unsigned char *out)
 {
     size_t pixels = (size_t)(shape->rows * shape->columns), bytes = (size_t)shape->bytes_allocated;
     for (OPJ_UINT32 c = 0; c < image->numcomps; c++) {
         const OPJ_INT32 *from = image->comps[c].data;
         unsigned char *to = out + c * bytes;
-        for (size_t i = 0; i < pixels; i++, to += bytes * image->numcomps)
+        for (size_t i = 0; i < pixels; i++, to += bytes * image->numcomps) {
+            uint32_t bits = bits_of(from[i], image->comps[c].prec, shape->is_signed);
             for (size_t b = 0; b < bytes; b++)
-                to[b] = (unsigned char)((uint32_t)from[i] >> 8 * b);
+                to[b] = (unsigned char)(bits >> 8 * b);
+        }
     }
 }
 

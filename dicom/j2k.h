@@ -19,6 +19,7 @@ bool lam_j2k_is(const char *transfer_syntax);
 typedef struct lam_j2k_shape {
     int64_t rows, columns, samples;
     int bytes_allocated; /* of a sample: 1, 2 or 4 */
+    bool is_signed;      /* what the header says counts, where the code stream says otherwise */
 } lam_j2k_shape;
 
 /* Decodes one frame into out [rows, columns, samples], little endian, signed values sign-extended. Errors:

@@ -117,6 +117,9 @@ static lam_status open_scene(const lam_ipc_message *message, const lam_jv *wish,
     }
     if (status != LAM_OK)
         return status;
+    if (lam_overlay_is_segmentation(&s->object) && s->has_related) /* one of another grid is shown alone */
+        s->has_related = s->related.layout.rows == s->object.layout.rows &&
+                         s->related.layout.columns == s->object.layout.columns;
     lam_worker_hook(lam_dataset_text(s->object.header, LAM_TAG_PATIENT_ID, NULL), false);
     int64_t frame = lam_jv_integer(lam_jv_get(wish, "frame"), 0);
     s->frame = frame > 0 ? frame - 1 : s->object.layout.frames / 2;
@@ -172,7 +175,7 @@ lam_status lam_work_render(const lam_ipc_message *message, lam_buffer *answer, l
     bool segmentation = lam_overlay_is_segmentation(&s.object);
     bool alone = lam_jv_bool(lam_jv_get(s.wish, "alone"), false);
     const char *source = segmentation ? lam_overlay_source(&s.object, s.frame, &ignored) : NULL;
-    if (source && !s.has_related && !alone) {
+    if (source && message->fd_count == 2 && !alone) {
         lam_json_writer w = lam_json_write_to(answer);
         lam_jw_object(&w, NULL);
         lam_jw_text(&w, "needs", source);
