@@ -83,8 +83,10 @@ $(BUILD)/%.a:
 
 # Kernels for one instruction set say so in their file name; the set is chosen at run time. They are much unrolled: full
 # debug information would take gcc longer than the code.
+ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine)),)
 $(BUILD)/obj/%_avx512.c.o: CFLAGS += -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -O3 -g1
 $(BUILD)/obj/%_avx2.c.o: CFLAGS += -mavx2 -mfma -O3 -g1
+endif
 
 $(BUILD)/obj/%.c.o: %.c
 	@mkdir -p $(@D)
