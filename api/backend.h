@@ -165,6 +165,8 @@ typedef struct lam_backend {
                           lam_error *err); /* array */
     lam_status (*study)(void *context, const char *study_uid, json_t **out, lam_error *err);
     lam_status (*results)(void *context, const char *study_uid, json_t **out, lam_error *err);
+    /* The same as a FHIR R4 Bundle. */
+    lam_status (*results_fhir)(void *context, const char *study_uid, json_t **out, lam_error *err);
     lam_status (*jobs)(void *context, const lam_list_query *query, json_t **out, lam_error *err); /* array */
     lam_status (*job)(void *context, int64_t job, json_t **out, lam_error *err);
     lam_status (*models)(void *context, json_t **out, lam_error *err); /* array */

@@ -96,9 +96,33 @@ void lam_rest_study(lam_request *request)
     reply_object(request, request->backend->study);
 }
 
+static void reply_fhir(lam_request *request)
+{
+    json_t *bundle = NULL;
+    lam_error error = {0};
+    error.status =
+        request->backend->results_fhir(request->backend->context, request->parameters[0], &bundle, &error);
+    if (error.status != LAM_OK) {
+        lam_reply_error(request, &error);
+        return;
+    }
+    char *text = json_dumps(bundle, JSON_COMPACT);
+    json_decref(bundle);
+    if (text)
+        lam_reply_text(request, MHD_HTTP_OK, "application/fhir+json", text, strlen(text));
+    else
+        lam_reply_problem(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory");
+}
+
 void lam_rest_results(lam_request *request)
 {
-    reply_object(request, request->backend->results);
+    const char *format = lam_request_query(request, "format");
+    if (format && strcmp(format, "fhir") == 0)
+        reply_fhir(request);
+    else if (format && strcmp(format, "json") != 0)
+        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "query parameter format must be json or fhir");
+    else
+        reply_object(request, request->backend->results);
 }
 
 void lam_rest_model(lam_request *request)

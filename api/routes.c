@@ -20,6 +20,10 @@ static const lam_query_parameter page_of_jobs[] = {
     {"offset", "integer", "after passing over so many"},
     {0},
 };
+static const lam_query_parameter form_of_results[] = {
+    {"format", "string", "json, or fhir for a FHIR R4 Bundle (application/fhir+json); json when absent"},
+    {0},
+};
 static const lam_query_parameter one_model[] = {
     {"model", "string", "only this model, instead of all that apply"},
     {0},
@@ -112,7 +116,7 @@ const lam_route lam_routes[] = {
     {"GET", "/api/v1/studies/{study}", lam_rest_study,
      "A study, its series and jobs", JSON, "Study", 200, NULL, NULL, 0},
     {"GET", "/api/v1/studies/{study}/results", lam_rest_results,
-     "What the models found in a study", JSON, "Results", 200, NULL, NULL, 0},
+     "What the models found in a study", JSON, "Results", 200, form_of_results, NULL, 0},
     {"POST", "/api/v1/studies/{study}/analyze", lam_rest_analyze,
      "Queues the study's series now, without waiting for quiet", JSON, "Study", 202, one_model, NULL, 0},
     {"GET", "/api/v1/jobs", lam_rest_jobs,

@@ -8,6 +8,7 @@
 #include "core/base/text.h"
 #include "daemon/laminad/catalog.h"
 #include "daemon/laminad/documents.h"
+#include "daemon/laminad/fhir.h"
 #include "daemon/laminad/jobs.h"
 #include "daemon/laminad/metrics.h"
 #include "daemon/laminad/query.h"
@@ -62,6 +63,21 @@ static lam_status results(void *context, const char *study_uid, json_t **out, la
     const lam_daemon *daemon = context;
     WITH_DB(daemon, db);
     return lam_document_results(db, study_uid, out, err);
+}
+
+static lam_status results_fhir(void *context, const char *study_uid, json_t **out, lam_error *err)
+{
+    const lam_daemon *daemon = context;
+    WITH_DB(daemon, db);
+    json_t *study = NULL, *found = NULL;
+    lam_status status = lam_document_study(db, study_uid, &study, err);
+    if (status == LAM_OK)
+        status = lam_document_results(db, study_uid, &found, err);
+    if (status == LAM_OK)
+        status = lam_fhir_bundle(study, found, out, err);
+    json_decref(study);
+    json_decref(found);
+    return status;
 }
 
 static lam_status jobs(void *context, const lam_list_query *query, json_t **out, lam_error *err)
@@ -333,6 +349,7 @@ void lam_backend_init(lam_backend *backend, lam_daemon *daemon)
         .studies = studies,
         .study = study,
         .results = results,
+        .results_fhir = results_fhir,
         .jobs = jobs,
         .job = job,
         .models = models,

@@ -1,0 +1,20 @@
+/* The findings of one RESULT document as a plain list of named values, for messages that know nothing of
+ * segments or boxes: FHIR Observations and HL7 OBX segments. */
+#ifndef LAMINA_DAEMON_FINDINGS_LIST_H
+#define LAMINA_DAEMON_FINDINGS_LIST_H
+
+#include <jansson.h>
+#include <stddef.h>
+
+typedef struct lam_listed_finding {
+    const json_t *code; /* {scheme, value, meaning}; NULL: none */
+    const char *label;
+    double value;
+    const char *unit; /* UCUM; "%" for probabilities */
+} lam_listed_finding;
+
+/* Calls `visit` for each. What a document lacks or has in another shape is passed over. */
+void lam_findings_list(const json_t *result, void (*visit)(void *context, const lam_listed_finding *finding),
+                       void *context);
+
+#endif
