@@ -6,7 +6,9 @@
  *   weight_ih [D, G·H, channels]   weight_hh [D, G·H, H]   bias_ih [D, G·H]   bias_hh [D, G·H]   peephole [D,
  * 3, H] A light cell has no weight_hh and no bias_hh.
  *
- * The input projection of all directions is one product; the cells then read their columns of it. */
+ * Forward, the kernels take the input product along with the step, while the input is in cache. Back, they
+ * give the gradients of all directions' gates side by side, for one product each with the weights and the
+ * input. */
 #include <math.h>
 #include <string.h>
 
@@ -31,10 +33,9 @@ struct sweep_options {
 };
 
 struct sweep_packed {
-    lam_linear input;
+    lam_linear input; /* all directions; its way back */
     lam_cell *cell[MAX_DIRECTIONS];
     int directions;
-    float *bias; /* of the input product, all directions */
 };
 
 /* ---- options ---- */
@@ -213,14 +214,6 @@ static lam_cell_weights direction_weights(const struct sweep_options *options, c
     };
 }
 
-static void collect_bias(const struct sweep_options *options, struct sweep_packed *packed)
-{
-    size_t width = gate_width(options);
-    for (int d = 0; d < options->directions; d++)
-        memcpy(packed->bias + (size_t)d * width, lam_cell_get_input_bias(packed->cell[d]),
-               width * sizeof(float));
-}
-
 static void repack(const lam_layer *layer, const float *const *parameters, void *memory)
 {
     const struct sweep_options *options = layer->options;
@@ -229,8 +222,7 @@ static void repack(const lam_layer *layer, const float *const *parameters, void 
         lam_cell_weights weights = direction_weights(options, parameters, d);
         lam_cell_update(packed->cell[d], &weights);
     }
-    collect_bias(options, packed);
-    lam_linear_update(&packed->input, parameters[options->weight_ih], packed->bias);
+    lam_linear_update(&packed->input, parameters[options->weight_ih], NULL);
 }
 
 static void discard(void *memory)
@@ -239,7 +231,6 @@ static void discard(void *memory)
     lam_linear_done(&packed->input);
     for (int d = 0; d < packed->directions; d++)
         lam_cell_free(packed->cell[d]);
-    free(packed->bias);
     free(packed);
 }
 
@@ -251,19 +242,14 @@ static lam_status pack(const lam_layer *layer, const float *const *parameters, v
     if (!packed)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     lam_status status = LAM_OK;
-    packed->bias = calloc(width, sizeof packed->bias[0]);
-    if (!packed->bias)
-        status = lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     for (int d = 0; d < options->directions && status == LAM_OK; d++) {
         lam_cell_weights weights = direction_weights(options, parameters, d);
         status = lam_cell_create(&options->spec, &weights, &packed->cell[d], err);
         packed->directions += status == LAM_OK;
     }
-    if (status == LAM_OK) {
-        collect_bias(options, packed);
+    if (status == LAM_OK)
         status = lam_linear_init(&packed->input, width, options->spec.input, parameters[options->weight_ih],
-                                 packed->bias, err);
-    }
+                                 NULL, err);
     if (status)
         discard(packed);
     else
@@ -291,7 +277,7 @@ enum state { STATE_LAST, STATE_H, STATE_C, STATE_D_H, STATE_D_C, STATE_MASK, STA
 struct sweep_layout {
     size_t rows, lines, width; /* positions, lines of a direction, columns of the input product */
     size_t trace;              /* saved, a direction */
-    size_t projection;         /* scratch: input product, or its gradient */
+    size_t projection;         /* scratch, backward: gradient of the input products */
     size_t states;             /* scratch: each of a direction's STATES arrays; 0 when none is used */
     size_t kernel;             /* scratch: workspace of the kernels */
 };
@@ -322,11 +308,20 @@ static struct sweep_layout lay_out(const lam_layer *layer, const lam_sweep *swee
                                   .width = (size_t)options->directions * gate_width(options)};
     size_t workspace = lam_sweeps_workspace(sweeps, (size_t)options->directions, pool, backward);
     layout.trace = round_up(layout.rows * lam_cell_trace_width(&options->spec));
-    layout.projection = round_up(layout.rows * layout.width);
+    layout.projection = backward ? round_up(layout.rows * layout.width) : 0;
     bool states = options->last || layer->inputs > 1 || options->dropout > 0;
     layout.states = states ? round_up(layout.lines * options->spec.hidden) : 0;
     layout.kernel = round_up((workspace + sizeof(float) - 1) / sizeof(float));
     return layout;
+}
+
+/* Forward the kernels make the input products themselves. */
+static void aim_input(const struct sweep_options *options, const float *x, lam_sweep sweeps[MAX_DIRECTIONS])
+{
+    for (int d = 0; d < options->directions; d++) {
+        sweeps[d].x = x;
+        sweeps[d].ldx = options->spec.input;
+    }
 }
 
 static void measure(const lam_layer *layer, const void *packed, const lam_shape *const *in,
@@ -334,17 +329,20 @@ static void measure(const lam_layer *layer, const void *packed, const lam_shape 
 {
     const struct sweep_options *options = layer->options;
     lam_sweep sweeps[MAX_DIRECTIONS] = {{0}};
-    static const float given = 0; /* the kernels ask only whether g is given */
+    static const float given = 0; /* the kernels ask only what is given */
     size_t directions = (size_t)options->directions;
-    (void)out, (void)mode;
+    (void)out;
     describe(options, packed, in[0], sweeps);
-    for (size_t d = 0; d < directions; d++) {
-        sweeps[d].g = &given;
-        sweeps[d].mask = options->dropout > 0 ? &given : NULL;
-    }
+    for (size_t d = 0; d < directions && options->dropout > 0; d++)
+        sweeps[d].mask = &given;
+    aim_input(options, &given, sweeps);
     struct sweep_layout fore = lay_out(layer, sweeps, in[0], pool, false);
+    for (size_t d = 0; d < directions; d++) {
+        sweeps[d].x = NULL;
+        sweeps[d].g = &given;
+    }
     struct sweep_layout back = lay_out(layer, sweeps, in[0], pool, true);
-    needs->saved = directions * back.trace * sizeof(float);
+    needs->saved = mode == LAM_MODE_TRAIN ? directions * back.trace * sizeof(float) : 0;
     needs->forward = (fore.projection + directions * STATES * fore.states + fore.kernel) * sizeof(float);
     needs->backward = (back.projection + directions * STATES * back.states + back.kernel) * sizeof(float);
 }
@@ -420,9 +418,8 @@ static void forward(const lam_layer_run *run)
     lam_sweep sweeps[MAX_DIRECTIONS] = {{0}};
     float *projection = run->scratch;
     describe(options, packed, run->in_shape[0], sweeps);
-    for (int d = 0; d < options->directions; d++)
-        sweeps[d].g = projection + (size_t)d * gate_width(options);
-    struct sweep_layout layout = lay_out(run->layer, sweeps, run->in_shape[0], run->pool, run->training);
+    aim_input(options, run->in[0], sweeps);
+    struct sweep_layout layout = lay_out(run->layer, sweeps, run->in_shape[0], run->pool, false);
     for (int d = 0; d < options->directions; d++) {
         sweeps[d].y = options->last ? NULL : run->out + (size_t)d * hidden;
         sweeps[d].ldy = outputs;
@@ -430,8 +427,6 @@ static void forward(const lam_layer_run *run)
         sweeps[d].trace = run->training ? (float *)run->saved + (size_t)d * layout.trace : NULL;
     }
     aim_initial(run, &layout, projection, sweeps);
-    lam_dense_forward(packed->input.forward, layout.rows, (lam_matrix_in){run->in[0], options->spec.input},
-                      false, LAM_DENSE_LINEAR, (lam_matrix){projection, layout.width}, run->pool);
     lam_sweeps_forward(sweeps, (size_t)options->directions, run->pool,
                        workspace_of(options, &layout, projection));
     for (int d = 0; d < options->directions && options->last; d++)
