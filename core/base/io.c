@@ -81,6 +81,28 @@ lam_status lam_io_sync(int fd, lam_error *err)
     return LAM_OK;
 }
 
+lam_status lam_io_replace(int folder, const char *name, lam_io_writer *write, void *context, lam_error *err)
+{
+    char aside[256];
+    if (snprintf(aside, sizeof aside, ".%s.new", name) >= (int)sizeof aside)
+        return lam_fail(err, LAM_E_LIMIT, "the name %.40s… is too long", name);
+    int fd = openat(folder, aside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    if (fd < 0)
+        return lam_fail_errno(err, errno, "%s", aside);
+    lam_status status = write(context, fd, err);
+    if (status == LAM_OK)
+        status = lam_io_sync(fd, err);
+    if (close(fd) != 0 && status == LAM_OK)
+        status = lam_fail_errno(err, errno, "%s", aside);
+    if (status == LAM_OK && renameat(folder, aside, folder, name) != 0)
+        status = lam_fail_errno(err, errno, "%s", name);
+    if (status == LAM_OK && fsync(folder) != 0)
+        status = lam_fail_errno(err, errno, "syncing the folder of %s", name);
+    if (status)
+        unlinkat(folder, aside, 0);
+    return status;
+}
+
 lam_status lam_io_make_directories(const char *path, unsigned mode, lam_error *err)
 {
     char partial[PATH_MAX];

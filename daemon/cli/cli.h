@@ -37,6 +37,10 @@ int lam_cli_echo(int argc, char **argv);
 /* The engine without a daemon. */
 int lam_cli_train(int argc, char **argv);
 int lam_cli_eval(int argc, char **argv);
+int lam_cli_model(int argc, char **argv);
+
+/* Result objects without a daemon. */
+int lam_cli_validate(int argc, char **argv);
 
 /* Talk to the running daemon over REST. */
 int lam_cli_status(int argc, char **argv);

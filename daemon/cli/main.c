@@ -58,16 +58,36 @@ static const lam_cli_command commands[] = {
      "  --epochs N    instead of the recipe's\n"
      "  --seed S      the same seed gives the same bits, whatever the number of threads; default: 1\n"
      "  --threads N   default: all processors\n"
-     "  --init DIR    start from another bundle's weights\n"
+     "  --init DIR    start from another bundle's weights, as far as names and shapes agree\n"
      "  --resume      go on from the last epoch of a run that was stopped\n"
      "  --quiet       no progress\n"
      "  --json        print the metrics as JSON\n",
      lam_cli_train},
-    {"eval", "[--threads N] [--json] --bundle DIR --data FILE...", "score a bundle on a labelled set",
+    {"eval", "[OPTION...] --bundle DIR --data FILE...", "score a bundle on a labelled set",
      "FILE is a safetensors set of images and labels.\n\n"
+     "  --bootstrap N rounds for the 95 % intervals; 0: none; default: 1000\n"
+     "  --card[=NAME] write the bundle's card.md; NAME says what set this is\n"
      "  --threads N   default: all processors\n"
      "  --json        print the metrics as JSON\n",
      lam_cli_eval},
+    {"model", "import FILE --bundle DIR [OPTION...]", "make a bundle of a model that was trained elsewhere",
+     "FILE is an ONNX model, or a PyTorch or Keras state saved as safetensors. DIR/model.json describes what the\n"
+     "model is for; a state needs its network there too, for an ONNX model the network is written and the rest\n"
+     "may be absent (a classifier is assumed, for you to edit).\n\n"
+     "  --framework F onnx, pytorch or keras; default: onnx for *.onnx, else pytorch\n"
+     "  --map FILE    JSON object: layers of ours to the modules of the state they come from, such as\n"
+     "                {\"head\": \"classifier.0\", \"rnn2\": {\"from\": \"lstm\", \"layer\": 1}}\n"
+     "  --layout L    what the dimensions of an ONNX input are, such as NTCHW: N batch, C channels, others axes\n"
+     "  --output NAME the output of an ONNX model that is wanted; default: the first\n"
+     "  --json        print the result as JSON\n",
+     lam_cli_model},
+    {"validate", "[--source DIR] [--json] FILE...",
+     "check result objects against the rules that viewers need",
+     "Knows segmentations, label maps, reports, key objects, presentation states, secondary captures and\n"
+     "parametric maps. Each problem names its attribute and clause; the exit status is 1 where there is one.\n\n"
+     "  --source DIR  the images they were made from: checks identity and geometry against them\n"
+     "  --json        print the problems as JSON\n",
+     lam_cli_validate},
     {"help", "[COMMAND]", "show how a command is used", "", NULL},
 };
 
@@ -127,7 +147,7 @@ static int asks_for_help(int argc, char **argv)
 
 static bool runs_the_engine(const lam_cli_command *command)
 {
-    return command->run == lam_cli_train || command->run == lam_cli_eval;
+    return command->run == lam_cli_train || command->run == lam_cli_eval || command->run == lam_cli_model;
 }
 
 int main(int argc, char **argv)
