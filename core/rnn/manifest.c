@@ -9,7 +9,7 @@
 
 #include "core/rnn/options.h"
 
-enum { SCHEMA_VERSION = 1, MAX_SIDE = 4096, MAX_METRICS = 64 };
+enum { SCHEMA_VERSION = 1, MAX_SIDE = 4096, MAX_METRICS = 64, MAX_SENTENCES = 32 };
 
 struct manifest {
     lam_manifest public; /* first, so that a pointer to it is a pointer to this */
@@ -311,6 +311,34 @@ static lam_status read_outputs(struct manifest *m, lam_error *err)
     return LAM_OK;
 }
 
+static lam_status read_sentences(const lam_jv *object, const char *key, const lam_jv **out, lam_error *err)
+{
+    const lam_jv *list = lam_jv_get(object, key);
+    if (list && (!lam_jv_is(list, LAM_JSON_ARRAY) || lam_jv_count(list) > MAX_SENTENCES))
+        return lam_fail(err, LAM_E_INVALID, "`%s` must be a list of at most %d strings", key, MAX_SENTENCES);
+    for (size_t i = 0; i < lam_jv_count(list); i++)
+        if (!lam_jv_is(lam_jv_at(list, i), LAM_JSON_STRING))
+            return lam_fail(err, LAM_E_INVALID, "`%s[%zu]` must be a string", key, i);
+    *out = list;
+    return LAM_OK;
+}
+
+static lam_status read_card(struct manifest *m, lam_error *err)
+{
+    static const char *const members[] = {"population", "intended",   "not_intended",
+                                          "limits",     "comparison", NULL};
+    lam_model_card *out = &m->public.card;
+    const lam_jv *object;
+    lam_status status;
+    if ((status = open_object(m->public.root, "card", members, &object, err)) ||
+        (status = lam_options_text(object, "population", "", &out->population, err)) ||
+        (status = read_sentences(object, "intended", &out->intended, err)) ||
+        (status = read_sentences(object, "not_intended", &out->not_intended, err)) ||
+        (status = read_sentences(object, "limits", &out->limits, err)))
+        return status;
+    return read_sentences(object, "comparison", &out->comparison, err);
+}
+
 static lam_status read_metrics(struct manifest *m, const lam_jv *object, lam_error *err)
 {
     const lam_jv *metrics = lam_jv_get(object, "metrics");
@@ -356,7 +384,7 @@ static lam_status read_head(lam_manifest *out, lam_error *err)
 {
     static const char *const members[] = {"schema",  "name",     "version",       "title",   "description",
                                           "task",    "selector", "preprocessing", "network", "postprocessing",
-                                          "outputs", "training", "provenance",    NULL};
+                                          "outputs", "training", "provenance",    "card",    NULL};
     static const char *const post_members[] = {"temperature", "average_flips", "members", NULL};
     const lam_jv *post;
     int64_t schema, weight_sets;
@@ -403,7 +431,8 @@ static lam_status parse(struct manifest *m, const char *text, size_t length, lam
         return status;
     m->public.root = lam_json_root(m->document);
     if ((status = read_head(&m->public, err)) || (status = read_selector(m, err)) ||
-        (status = read_preprocessing(m, err)) || (status = read_outputs(m, err)))
+        (status = read_preprocessing(m, err)) || (status = read_outputs(m, err)) ||
+        (status = read_card(m, err)))
         return status;
     return read_provenance(m, err);
 }

@@ -118,6 +118,12 @@ typedef struct lam_model_provenance {
     size_t metric_count;
 } lam_model_provenance;
 
+/* What people should know, for card.md; lists of sentences as JSON arrays of strings, NULL where absent. */
+typedef struct lam_model_card {
+    const char *population;
+    const lam_jv *intended, *not_intended, *limits, *comparison;
+} lam_model_card;
+
 typedef struct lam_manifest {
     const char *name;    /* [a-z0-9_-]{1,64} */
     const char *version; /* [0-9A-Za-z.+-]{1,32} */
@@ -135,6 +141,7 @@ typedef struct lam_manifest {
     const lam_model_class *classes; /* classification, detection, generation */
     size_t class_count;
     const char *unit; /* UCUM unit of the measured volume: "ml" */
+    lam_model_card card;
     lam_model_provenance provenance;
     const lam_jv *network;  /* object */
     const lam_jv *training; /* object, or NULL when the bundle has no recipe */

@@ -1,22 +1,26 @@
 /* `lamina eval`: scores a bundle on a labelled set. */
+#include <errno.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/base/buffer.h"
 #include "core/base/cleanup.h"
 #include "core/base/json.h"
 #include "core/rnn/bundle.h"
-#include "core/rnn/train/evaluate.h"
+#include "core/rnn/train/card.h"
 #include "daemon/cli/cli.h"
 
-enum { MAX_FILES = 256 };
+enum { MAX_FILES = 256, DEFAULT_ROUNDS = 1000 };
 
 struct eval_options {
     const char *bundle;
     const char *data[MAX_FILES];
     size_t data_count;
+    const char *card; /* NULL: none; "" : the set is named after its first file */
     long threads, rounds;
     bool json;
 };
@@ -27,6 +31,8 @@ static int parse_arguments(int argc, char **argv, struct eval_options *out)
         {"bundle", required_argument, NULL, 'b'},
         {"data", required_argument, NULL, 'd'},
         {"threads", required_argument, NULL, 't'},
+        {"bootstrap", required_argument, NULL, 'r'},
+        {"card", optional_argument, NULL, 'c'},
         {"json", no_argument, NULL, 'J'},
         {0},
     };
@@ -50,6 +56,14 @@ static int parse_arguments(int argc, char **argv, struct eval_options *out)
             if (*end || out->threads < 1 || out->threads > 256)
                 return lam_cli_usage(argv[0], "--threads takes a number from 1 to 256");
             break;
+        case 'r':
+            out->rounds = strtol(optarg, &end, 10);
+            if (*end || out->rounds < 0 || out->rounds > 100000)
+                return lam_cli_usage(argv[0], "--bootstrap takes a number from 0 to 100000");
+            break;
+        case 'c':
+            out->card = optarg ? optarg : "";
+            break;
         case 'J':
             out->json = true;
             break;
@@ -60,6 +74,28 @@ static int parse_arguments(int argc, char **argv, struct eval_options *out)
     if (!out->bundle || out->data_count == 0)
         return lam_cli_usage(argv[0], "--bundle and --data are needed");
     return LAM_CLI_OK;
+}
+
+/* Writes card.md into the bundle, aside and then renamed. */
+static lam_status write_card(const struct eval_options *options, const lam_bundle *bundle,
+                             const lam_evaluation *evaluation, const lam_scores *scores, lam_error *err)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer text;
+    char path[4096], aside[4096 + 8];
+    lam_buffer_init(&text, 1 << 20);
+    snprintf(path, sizeof path, "%s/%s", options->bundle, LAM_BUNDLE_CARD);
+    snprintf(aside, sizeof aside, "%s.new", path);
+    lam_status status = lam_card_write(bundle, evaluation, scores,
+                                       *options->card ? options->card : options->data[0], &text, err);
+    if (status)
+        return status;
+    FILE *file = fopen(aside, "w");
+    if (!file)
+        return lam_fail_errno(err, errno, "%s", aside);
+    bool written = fwrite(text.data, 1, text.length, file) == text.length;
+    if (fclose(file) != 0 || !written || rename(aside, path) != 0)
+        return lam_fail_errno(err, errno, "%s", path);
+    return LAM_OK;
 }
 
 static lam_status evaluate(const struct eval_options *options, const lam_bundle *bundle, size_t *cases,
@@ -82,6 +118,8 @@ static lam_status evaluate(const struct eval_options *options, const lam_bundle 
         *cases = lam_evaluation_count(evaluation);
         status = lam_evaluation_scores(evaluation, (int)options->rounds, scores, err);
     }
+    if (status == LAM_OK && options->card)
+        status = write_card(options, bundle, evaluation, scores, err);
     lam_pool_free(pool);
     return status;
 }
@@ -100,6 +138,16 @@ static void print_json(const lam_manifest *manifest, size_t cases, const lam_sco
     for (size_t i = 0; i < scores->count; i++)
         lam_jw_number(&w, scores->items[i].name, scores->items[i].value);
     lam_jw_end(&w);
+    lam_jw_object(&w, "intervals");
+    for (size_t i = 0; i < scores->count; i++) {
+        if (isnan(scores->items[i].low))
+            continue;
+        lam_jw_array(&w, scores->items[i].name);
+        lam_jw_number(&w, NULL, scores->items[i].low);
+        lam_jw_number(&w, NULL, scores->items[i].high);
+        lam_jw_end(&w);
+    }
+    lam_jw_end(&w);
     lam_jw_end(&w);
     puts(lam_buffer_text(&text));
 }
@@ -107,13 +155,18 @@ static void print_json(const lam_manifest *manifest, size_t cases, const lam_sco
 static void print_table(const lam_manifest *manifest, size_t cases, const lam_scores *scores)
 {
     printf("%s %s, %s, %zu cases\n", manifest->name, manifest->version, lam_task_name(manifest->task), cases);
-    for (size_t i = 0; i < scores->count; i++)
-        printf("  %-28s %.4f\n", scores->items[i].name, scores->items[i].value);
+    for (size_t i = 0; i < scores->count; i++) {
+        const lam_score *score = &scores->items[i];
+        printf("  %-28s %.4f", score->name, score->value);
+        if (!isnan(score->low))
+            printf("  [%.4f … %.4f]", score->low, score->high);
+        putchar('\n');
+    }
 }
 
 int lam_cli_eval(int argc, char **argv)
 {
-    struct eval_options options = {0};
+    struct eval_options options = {.rounds = DEFAULT_ROUNDS};
     LAM_AUTO_PTR(lam_bundle) *bundle = NULL;
     lam_autofree lam_scores *scores = calloc(1, sizeof *scores);
     lam_error err = {0};

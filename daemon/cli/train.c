@@ -155,6 +155,8 @@ static void print_line(const lam_fit_progress *p)
 {
     const lam_epoch *e = p->epoch;
     int64_t within = (e->step - 1) % e->steps_an_epoch + 1;
+    if (p->members > 1)
+        fprintf(stderr, "member %d/%d  ", p->member + 1, p->members);
     fprintf(stderr, "epoch %lld/%lld  step %lld/%lld  loss %.4f  %.1f samples/s", (long long)e->epoch,
             (long long)p->epochs, (long long)within, (long long)e->steps_an_epoch, e->loss, e->samples_per_s);
     if (!isnan(p->value))
