@@ -54,6 +54,24 @@ lam_seg_form lam_seg_form_of(const lam_result *result)
     return fits ? form : LAM_SEG_BINARY;
 }
 
+/* Which labels a slice has. Eight voxels that are like the eight before them, as most are, say nothing new.
+ */
+static void find_labels(const uint8_t *slice, size_t count, bool labels[256])
+{
+    uint64_t last = 0, eight = 0;
+    size_t i = 0;
+    for (; i + sizeof eight <= count; i += sizeof eight) {
+        memcpy(&eight, slice + i, sizeof eight);
+        if (eight == last && i > 0)
+            continue;
+        last = eight;
+        for (size_t k = 0; k < sizeof eight; k++)
+            labels[slice[i + k]] = true;
+    }
+    for (; i < count; i++)
+        labels[slice[i]] = true;
+}
+
 /* present[segment × slices + slice], in one pass over the label map and one over each mask. */
 static void find_present(const lam_result *result, lam_seg_form form, bool *present)
 {
@@ -61,8 +79,8 @@ static void find_present(const lam_result *result, lam_seg_form form, bool *pres
     size_t slices = slice_count(result), voxels = slice_voxels(result);
     for (size_t z = 0; z < slices; z++) {
         bool labels[256] = {false};
-        for (size_t i = 0; f->labels && i < voxels; i++)
-            labels[f->labels[z * voxels + i]] = true;
+        if (f->labels)
+            find_labels(f->labels + z * voxels, voxels, labels);
         for (size_t s = 0; s < f->segment_count; s++) {
             const lam_segment *segment = &f->segments[s];
             const uint8_t *own = form == LAM_SEG_PROBABILITY ? segment->probabilities : segment->mask;
