@@ -188,8 +188,8 @@ typedef struct lam_backend {
                             json_t **out, lam_error *err);
     lam_status (*instance_open)(void *context, const char *study_uid, const char *series_uid,
                                 const char *sop_uid, lam_stored_object *out, lam_error *err);
-    /* Appends what was found to answer->out. LAM_E_INVALID names the parameter that is wrong; LAM_E_LIMIT: too
-     * broad, it took too long or gave more than the buffer takes. */
+    /* Appends what was found to answer->out. LAM_E_INVALID names the parameter that is wrong; LAM_E_LIMIT:
+     * too broad, it took too long or gave more than the buffer takes. */
     lam_status (*search)(void *context, const lam_search *search, lam_search_answer *answer, lam_error *err);
     /* Appends the data sets of a place, without bulk data, as JSON objects joined by commas, in stored order,
      * until `out` holds `enough` bytes or all are there (cursor->end). A first call that finds nothing is
@@ -218,6 +218,19 @@ typedef struct lam_backend {
     /* LAM_E_STATE, naming the state, when not legal. Both give the job as `job` does. */
     lam_status (*job_retry)(void *context, int64_t job, json_t **out, lam_error *err);
     lam_status (*job_cancel)(void *context, int64_t job, json_t **out, lam_error *err);
+
+    /* ---- the outbox ---- */
+
+    /* `destination` NULL does not filter. */
+    lam_status (*deliveries)(void *context, const lam_list_query *query, const char *destination,
+                             json_t **out, lam_error *err); /* array */
+    lam_status (*delivery)(void *context, int64_t delivery, json_t **out, lam_error *err);
+    /* LAM_E_STATE, naming the state, unless it has failed. */
+    lam_status (*delivery_retry)(void *context, int64_t delivery, json_t **out, lam_error *err);
+    lam_status (*destinations)(void *context, json_t **out, lam_error *err); /* array */
+    /* Gives the destinations as above. */
+    lam_status (*destination_pause)(void *context, const char *destination, bool paused, json_t **out,
+                                    lam_error *err);
 } lam_backend;
 
 #ifdef __cplusplus

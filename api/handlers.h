@@ -40,6 +40,17 @@ void lam_rest_job(lam_request *request);
 void lam_rest_job_retry(lam_request *request);
 void lam_rest_job_cancel(lam_request *request);
 void lam_rest_picture(lam_request *request);
+/* state, limit and offset of a list; false when one is wrong, which has been answered. */
+bool lam_rest_read_page(lam_request *request, lam_list_query *query);
+
+/* deliveries.c: the outbox */
+void lam_rest_deliveries(lam_request *request);
+void lam_rest_delivery(lam_request *request);
+void lam_rest_delivery_retry(lam_request *request);
+void lam_rest_destinations(lam_request *request);
+void lam_rest_destination_pause(lam_request *request);
+void lam_rest_destination_resume(lam_request *request);
+
 void lam_rest_models(lam_request *request);
 void lam_rest_model(lam_request *request);
 void lam_rest_status(lam_request *request);
@@ -52,6 +63,9 @@ void lam_capabilities(lam_request *request);
 
 /* openapi.c */
 void lam_rest_openapi(lam_request *request);
+
+/* ohif.c */
+void lam_ohif_file(lam_request *request);
 
 /* ui.c */
 void lam_ui_page(lam_request *request);

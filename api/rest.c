@@ -40,18 +40,26 @@ static bool read_integer(lam_request *request, const char *name, int64_t minimum
 
 typedef lam_status (*list_function)(void *context, const lam_list_query *query, json_t **out, lam_error *err);
 
+bool lam_rest_read_page(lam_request *request, lam_list_query *query)
+{
+    *query = (lam_list_query){.state = lam_request_query(request, "state"), .limit = DEFAULT_LIMIT};
+    if (!read_integer(request, "limit", 1, MAX_LIMIT, &query->limit) ||
+        !read_integer(request, "offset", 0, INT64_MAX / 2, &query->offset))
+        return false;
+    if (query->state && strspn(query->state, "abcdefghijklmnopqrstuvwxyz_") != strlen(query->state)) {
+        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "query parameter state is not the name of a state");
+        return false;
+    }
+    return true;
+}
+
 /* {"studies":[…],"limit":100,"offset":0}: an object, so that members can be added without breaking clients.
  */
 static void reply_list(lam_request *request, const char *name, list_function list)
 {
-    lam_list_query query = {.state = lam_request_query(request, "state"), .limit = DEFAULT_LIMIT};
-    if (!read_integer(request, "limit", 1, MAX_LIMIT, &query.limit) ||
-        !read_integer(request, "offset", 0, INT64_MAX / 2, &query.offset))
+    lam_list_query query = {0};
+    if (!lam_rest_read_page(request, &query))
         return;
-    if (query.state && strspn(query.state, "abcdefghijklmnopqrstuvwxyz_") != strlen(query.state)) {
-        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "query parameter state is not the name of a state");
-        return;
-    }
     json_t *members = NULL;
     lam_error error = {0};
     error.status = list(request->backend->context, &query, &members, &error);

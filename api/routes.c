@@ -24,6 +24,13 @@ static const lam_query_parameter form_of_results[] = {
     {"format", "string", "json, or fhir for a FHIR R4 Bundle (application/fhir+json); json when absent"},
     {0},
 };
+static const lam_query_parameter page_of_deliveries[] = {
+    {"state", "string", "only deliveries in this state: queued, sending, sent, delivered, failed, superseded"},
+    {"destination", "string", "only those to this destination"},
+    {"limit", "integer", "at most so many, 1 to 1000; 100 when absent"},
+    {"offset", "integer", "after passing over so many"},
+    {0},
+};
 static const lam_query_parameter one_model[] = {
     {"model", "string", "only this model, instead of all that apply"},
     {0},
@@ -129,6 +136,18 @@ const lam_route lam_routes[] = {
      "Cancels a job; final", JSON, "Job", 202, NULL, NULL, 0},
     {"GET", "/api/v1/jobs/{job}/pictures/{name}", lam_rest_picture,
      "A picture of a job's result, such as montage", "image/png", NULL, 200, NULL, NULL, 0},
+    {"GET", "/api/v1/deliveries", lam_rest_deliveries,
+     "Lists what is on its way to other nodes, the newest first", JSON, "Deliveries", 200, page_of_deliveries, NULL, QUIET},
+    {"GET", "/api/v1/deliveries/{delivery}", lam_rest_delivery,
+     "A delivery with its attempts and last error", JSON, "Delivery", 200, NULL, NULL, 0},
+    {"POST", "/api/v1/deliveries/{delivery}/retry", lam_rest_delivery_retry,
+     "Queues a failed delivery again", JSON, "Delivery", 202, NULL, NULL, 0},
+    {"GET", "/api/v1/destinations", lam_rest_destinations,
+     "Lists the nodes that results are delivered to, with counts", JSON, "Destinations", 200, NULL, NULL, QUIET},
+    {"POST", "/api/v1/destinations/{name}/pause", lam_rest_destination_pause,
+     "Keeps what is for this destination in the queue", JSON, "Destinations", 202, NULL, NULL, 0},
+    {"POST", "/api/v1/destinations/{name}/resume", lam_rest_destination_resume,
+     "Ends a pause", JSON, "Destinations", 202, NULL, NULL, 0},
     {"GET", "/api/v1/models", lam_rest_models,
      "Lists the installed models", JSON, "Models", 200, NULL, NULL, 0},
     {"GET", "/api/v1/models/{name}", lam_rest_model,
@@ -145,6 +164,8 @@ const lam_route lam_routes[] = {
     {"GET", "/metrics", lam_rest_metrics,
      "Metrics in the Prometheus text format", "text/plain", NULL, 200, NULL, NULL, QUIET},
 
+    {"GET", "/ohif", lam_ohif_file, "The viewer OHIF, where it is installed", NULL, NULL, 200, NULL, NULL, OPEN | QUIET | FREE},
+    {"GET", "/ohif/{path}", lam_ohif_file, "A part of it", NULL, NULL, 200, NULL, NULL, OPEN | QUIET | FREE},
     {"GET", "/", lam_ui_page, "The web page", "text/html", NULL, 200, NULL, NULL, OPEN | QUIET | FREE},
     {"GET", "/ui/{name}", lam_ui_file, "A part of the web page", NULL, NULL, 200, NULL, NULL, OPEN | QUIET | FREE},
 };
@@ -177,6 +198,7 @@ static const lam_parameter_kind parameter_kinds[] = {
     {"series", "Series Instance UID", "string", UID_PATTERN, lam_uid_is_valid},
     {"instance", "SOP Instance UID", "string", UID_PATTERN, lam_uid_is_valid},
     {"job", "number of the job", "integer", NULL, is_job},
+    {"delivery", "number of the delivery", "integer", NULL, is_job},
     {"frames", "list of frame numbers, from 1", "string", NULL, is_any},
     {"path", "path of a value: tags and items, by slashes", "string", NULL, is_any},
     {"name", "name", "string", "^[A-Za-z0-9_-][A-Za-z0-9._-]*$", is_name},

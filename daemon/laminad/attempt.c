@@ -62,6 +62,8 @@ static void take_result(lam_scheduler *s, lam_worker_slot *slot, const char *pay
     lam_log(LAM_LOG_INFO, "job_done", "job=%lld model=%s version=%s attempt=%d", (long long)slot->job.id,
             slot->job.model, slot->job.version, slot->job.attempt);
     lam_slot_release(slot, s->store);
+    if (s->published)
+        s->published(s->context);
 }
 
 static void take_failure(lam_scheduler *s, lam_worker_slot *slot, const lam_ipc_message *message)

@@ -181,7 +181,7 @@ static lam_status metrics(void *context, lam_buffer *out, lam_error *err)
     json_object_foreach(counts, state, count) lam_buffer_printf(out, "lamina_jobs{state=\"%s\"} %lld\n",
                                                                 state, (long long)json_integer_value(count));
     json_decref(counts);
-    return out->status;
+    return lam_backend_write_delivery_metrics(db, out, err);
 }
 
 /* ---- objects ---- */
@@ -368,4 +368,5 @@ void lam_backend_init(lam_backend *backend, lam_daemon *daemon)
         .job_retry = job_retry,
         .job_cancel = job_cancel,
     };
+    lam_backend_add_delivery(backend);
 }

@@ -8,6 +8,7 @@
 #include "api/backend.h"
 #include "daemon/laminad/config.h"
 #include "daemon/laminad/db.h"
+#include "daemon/laminad/delivery.h"
 #include "daemon/laminad/intake.h"
 #include "daemon/laminad/models.h"
 #include "daemon/laminad/render_pool.h"
@@ -20,6 +21,7 @@ typedef struct lam_daemon {
     lam_store *store;
     lam_intake *intake;
     lam_scheduler *scheduler;
+    lam_delivery *delivery;
     lam_render_pool *renderers;
     int64_t started_ms;   /* monotonic */
     pthread_mutex_t lock; /* config, models: a reload replaces them */
@@ -33,5 +35,11 @@ const lam_config *lam_daemon_config(lam_daemon *daemon);
 
 /* Fills the table. `daemon` must outlive its use. */
 void lam_backend_init(lam_backend *backend, lam_daemon *daemon);
+
+/* ---- backend_delivery.c ---- */
+
+/* Fills in what is about the outbox. */
+void lam_backend_add_delivery(lam_backend *backend);
+lam_status lam_backend_write_delivery_metrics(lam_db *db, lam_buffer *out, lam_error *err);
 
 #endif

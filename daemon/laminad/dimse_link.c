@@ -3,11 +3,13 @@
 #include <poll.h>
 #include <string.h>
 
+#include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
 #include "daemon/ipc/ipc.h"
 #include "daemon/ipc/messages.h"
+#include "daemon/laminad/commitment.h"
 #include "daemon/laminad/metrics.h"
 
 enum { OPEN_FILES = 4096, REPLY_MS = 5000 };
@@ -110,6 +112,19 @@ void lam_dimse_link_stop(lam_dimse_link *link)
     lam_child_stop(&link->child, NULL);
 }
 
+/* Its buffer holds hundreds of answers; one that is full for long belongs to a process that no longer reads.
+ */
+static lam_status send_patiently(const lam_dimse_link *link, uint32_t type, uint32_t request,
+                                 const char *text, lam_error *err)
+{
+    for (;;) {
+        lam_status status = lam_ipc_send(link->child.socket, type, request, text, NULL, 0, err);
+        struct pollfd poller = {.fd = link->child.socket, .events = POLLOUT};
+        if (status != LAM_E_BUSY || poll(&poller, 1, REPLY_MS) == 0)
+            return status;
+    }
+}
+
 /* ---- what it says ---- */
 
 static lam_status read_store(const lam_ipc_message *message, lam_arrival **out)
@@ -163,6 +178,39 @@ static lam_status log_association(const lam_ipc_message *message)
     return LAM_OK;
 }
 
+/* A sender asks us to commit ourselves. */
+static lam_status answer_commit(lam_dimse_link *link, const lam_ipc_message *message)
+{
+    enum { PROCESSING_FAILURE = 0x0110 };
+    lam_buffer text;
+    lam_error err = {0};
+    lam_buffer_init(&text, LAM_IPC_MAX_PAYLOAD);
+    lam_status status = lam_commitment_answer(link->db, message->payload, message->length,
+                                              lam_clock_steady_ms(), &text, &err);
+    if (status != LAM_OK) {
+        lam_log(LAM_LOG_ERROR, "commitment_fault", "reason=%s", LAM_QUOTE(err.message));
+        lam_buffer_clear(&text);
+        lam_buffer_printf(&text, "{\"status\":%d}", PROCESSING_FAILURE);
+    }
+    status = send_patiently(link, LAM_MESSAGE_COMMIT_REPLY, message->request, lam_buffer_text(&text), NULL);
+    lam_buffer_done(&text);
+    return status;
+}
+
+/* A database that fails costs no association: what was said is asked for, or reported, again. */
+static lam_status note_commitment(lam_dimse_link *link, const lam_ipc_message *message)
+{
+    enum { RETRY_MS = 10 * 1000 };
+    lam_error err = {0};
+    lam_status status = message->type == LAM_MESSAGE_COMMITMENT
+                            ? lam_commitment_settle(link->db, message->payload, message->length, RETRY_MS,
+                                                    lam_clock_steady_ms(), &err)
+                            : lam_commitment_reported(link->db, message->payload, message->length, &err);
+    if (status != LAM_OK)
+        lam_log(LAM_LOG_ERROR, "commitment_fault", "reason=%s", LAM_QUOTE(err.message));
+    return status == LAM_E_CORRUPT ? status : LAM_OK;
+}
+
 static lam_status take_message(lam_dimse_link *link, const lam_ipc_message *message, lam_arrival **arrival)
 {
     switch (message->type) {
@@ -173,6 +221,11 @@ static lam_status take_message(lam_dimse_link *link, const lam_ipc_message *mess
         return read_store(message, arrival);
     case LAM_MESSAGE_ASSOCIATION:
         return log_association(message);
+    case LAM_MESSAGE_COMMIT:
+        return answer_commit(link, message);
+    case LAM_MESSAGE_COMMITMENT:
+    case LAM_MESSAGE_COMMIT_REPORTED:
+        return note_commitment(link, message);
     default:
         return LAM_E_CORRUPT;
     }
@@ -201,20 +254,6 @@ lam_status lam_dimse_link_receive(lam_dimse_link *link, lam_arrival **arrival)
 
 /* ---- what it is told ---- */
 
-/* Its buffer holds hundreds of answers; one that is full for long belongs to a process that no longer reads.
- */
-static lam_status send_patiently(const lam_dimse_link *link, uint32_t request, const char *text,
-                                 lam_error *err)
-{
-    for (;;) {
-        lam_status status =
-            lam_ipc_send(link->child.socket, LAM_MESSAGE_STORE_REPLY, request, text, NULL, 0, err);
-        struct pollfd poller = {.fd = link->child.socket, .events = POLLOUT};
-        if (status != LAM_E_BUSY || poll(&poller, 1, REPLY_MS) == 0)
-            return status;
-    }
-}
-
 void lam_dimse_link_reply(lam_dimse_link *link, const lam_arrival *arrival)
 {
     if (link->child.pid <= 0)
@@ -227,7 +266,8 @@ void lam_dimse_link_reply(lam_dimse_link *link, const lam_arrival *arrival)
     lam_jw_text(&w, "comment", arrival->result.reason);
     lam_jw_end(&w);
     lam_error err = {0};
-    lam_status status = send_patiently(link, arrival->dimse_request, lam_buffer_text(&text), &err);
+    lam_status status =
+        send_patiently(link, LAM_MESSAGE_STORE_REPLY, arrival->dimse_request, lam_buffer_text(&text), &err);
     lam_buffer_done(&text);
     if (status != LAM_OK) /* without its answers its associations would hang */
         ended(link, err.message);

@@ -8,12 +8,14 @@
 #include "daemon/laminad/arrival.h"
 #include "daemon/laminad/child.h"
 #include "daemon/laminad/config.h"
+#include "daemon/laminad/db.h"
 #include "daemon/laminad/store.h"
 
 typedef struct lam_dimse_link {
     lam_child child;
     int listener; /* borrowed */
     lam_store *store;
+    lam_db *db;    /* borrowed, for Storage Commitment; to be set before the start */
     bool draining; /* its end is no accident */
 } lam_dimse_link;
 

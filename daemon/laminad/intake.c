@@ -271,6 +271,7 @@ static lam_status open_parts(lam_intake *intake, lam_error *err)
     if (intake->wake < 0)
         return lam_fail_errno(err, errno, "cannot make an event descriptor");
     intake->db = lam_db_get(intake->options.database, err);
+    intake->dimse.db = intake->db;
     if (!intake->db)
         return LAM_E_IO;
     lam_status status = lam_quarantine_open(intake->options.config->data_dir, &intake->quarantine, err);

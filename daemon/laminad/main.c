@@ -24,7 +24,7 @@
 #include "daemon/laminad/listen.h"
 #include "daemon/laminad/recovery.h"
 
-enum { READY_MS = 10000, GRACE_MS = 20000, PIXELS_MS = 30000, MAX_RELOADS = 1024 };
+enum { READY_MS = 10000, GRACE_MS = 20000, DELIVERY_GRACE_MS = 3000, PIXELS_MS = 30000, MAX_RELOADS = 1024 };
 
 typedef struct laminad {
     lam_daemon daemon;
@@ -107,6 +107,18 @@ static void on_stored(void *context)
     lam_scheduler_notice_objects(d->daemon.scheduler);
 }
 
+static void on_published(void *context)
+{
+    const laminad *d = context;
+    lam_delivery_notice(d->daemon.delivery);
+}
+
+/* Before the scheduler, whose results need the destinations. */
+static lam_status start_delivery(laminad *d, lam_error *err)
+{
+    return lam_delivery_start(config_of(d), d->daemon.database, d->daemon.store, &d->daemon.delivery, err);
+}
+
 static lam_status start_analysis(laminad *d, lam_error *err)
 {
     const lam_config *config = config_of(d);
@@ -118,7 +130,9 @@ static lam_status start_analysis(laminad *d, lam_error *err)
     const lam_scheduler_options options = {.config = config,
                                            .models = d->daemon.models,
                                            .database = d->daemon.database,
-                                           .store = d->daemon.store};
+                                           .store = d->daemon.store,
+                                           .published = on_published,
+                                           .context = d};
     return lam_scheduler_start(&options, &d->daemon.scheduler, err);
 }
 
@@ -164,6 +178,8 @@ static lam_status start_all(laminad *d, lam_error *err)
     if (status == LAM_OK)
         status = open_storage(d, err);
     if (status == LAM_OK)
+        status = start_delivery(d, err);
+    if (status == LAM_OK)
         status = start_analysis(d, err);
     if (status == LAM_OK)
         status = start_intake(d, err);
@@ -181,6 +197,7 @@ static void stop_all(laminad *d)
     lam_render_pool_free(d->daemon.renderers);
     lam_intake_stop(d->daemon.intake, GRACE_MS);
     lam_scheduler_stop(d->daemon.scheduler, GRACE_MS);
+    lam_delivery_stop(d->daemon.delivery, DELIVERY_GRACE_MS);
     lam_models_unref(d->daemon.models);
     lam_store_close(d->daemon.store);
     lam_database_close(d->daemon.database);
@@ -222,6 +239,7 @@ static void reload(laminad *d)
         d->daemon.models = models;
         pthread_mutex_unlock(&d->daemon.lock);
         lam_intake_reload(d->daemon.intake, config);
+        lam_delivery_reload(d->daemon.delivery, config);
         lam_scheduler_reload(d->daemon.scheduler, config, models);
         lam_models_unref(old);
         lam_log(LAM_LOG_INFO, "reloaded", "models=%zu needs_restart=%s", lam_models_count(models),
@@ -273,7 +291,8 @@ static void run(laminad *d)
     for (;;) {
         struct pollfd poller = {.fd = d->signals, .events = POLLIN};
         int got = poll(&poller, 1, period_ms);
-        if (watched && lam_intake_alive(d->daemon.intake) && lam_scheduler_alive(d->daemon.scheduler))
+        if (watched && lam_intake_alive(d->daemon.intake) && lam_scheduler_alive(d->daemon.scheduler) &&
+            lam_delivery_alive(d->daemon.delivery))
             sd_notify(0, "WATCHDOG=1");
         struct signalfd_siginfo signal;
         if (got <= 0 || read(d->signals, &signal, sizeof signal) != (ssize_t)sizeof signal)

@@ -191,6 +191,8 @@ lam_status lam_scheduler_start(const lam_scheduler_options *options, lam_schedul
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     s->database = options->database;
     s->store = options->store;
+    s->published = options->published;
+    s->context = options->context;
     s->config = options->config;
     s->models = lam_models_ref(options->models);
     s->slot_count =

@@ -20,6 +20,8 @@ typedef struct lam_scheduler_options {
     lam_models *models;       /* a reference of its own is taken */
     lam_database *database;
     lam_store *store;
+    void (*published)(void *context); /* after each result; from the scheduler's thread */
+    void *context;
 } lam_scheduler_options;
 
 lam_status lam_scheduler_start(const lam_scheduler_options *options, lam_scheduler **out, lam_error *err);

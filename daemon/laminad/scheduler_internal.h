@@ -25,6 +25,8 @@ struct lam_scheduler {
     int wake; /* eventfd */
     lam_database *database;
     lam_store *store;
+    void (*published)(void *context);
+    void *context;
     lam_db *db;
     char node[128];
     char owner[160]; /* node/pid */

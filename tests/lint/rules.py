@@ -21,7 +21,7 @@ ONLY_IN = {
     r"sqlite3\.h": ["daemon/laminad", "tests"],
     r"microhttpd\.h": ["api", "tests"],
     r"cblas\.h": ["core/rnn", "tests"],
-    r"curl/": ["daemon/cli", "tests"],
+    r"curl/": ["daemon/cli", "daemon/laminad", "tests"],
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]', re.M)
 SOURCE = (".c", ".cc", ".h", ".hh", ".cpp", ".hpp")

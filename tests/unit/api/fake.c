@@ -183,6 +183,34 @@ static lam_status job_cancel(void *context, int64_t number, json_t **out, lam_er
     return lam_fail(err, LAM_E_STATE, "the job is done");
 }
 
+static lam_status deliveries(void *context, const lam_list_query *query, const char *destination,
+                             json_t **out, lam_error *err)
+{
+    (void)context, (void)query, (void)destination, (void)err;
+    *out = json_array();
+    return LAM_OK;
+}
+
+static lam_status delivery(void *context, int64_t number, json_t **out, lam_error *err)
+{
+    (void)context, (void)out;
+    return lam_fail(err, LAM_E_NOT_FOUND, "there is no delivery %lld", (long long)number);
+}
+
+static lam_status destinations(void *context, json_t **out, lam_error *err)
+{
+    (void)context, (void)err;
+    *out = json_array();
+    return LAM_OK;
+}
+
+static lam_status destination_pause(void *context, const char *name, bool paused, json_t **out,
+                                    lam_error *err)
+{
+    (void)context, (void)name, (void)paused, (void)out;
+    return lam_fail(err, LAM_E_NOT_FOUND, "there is no destination of that name");
+}
+
 static lam_status models(void *context, json_t **out, lam_error *err)
 {
     (void)context;
@@ -322,5 +350,10 @@ lam_backend fake_backend(fake *f)
         .analyze = analyze,
         .job_retry = job,
         .job_cancel = job_cancel,
+        .deliveries = deliveries,
+        .delivery = delivery,
+        .delivery_retry = delivery,
+        .destinations = destinations,
+        .destination_pause = destination_pause,
     };
 }

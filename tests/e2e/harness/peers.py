@@ -1,0 +1,129 @@
+"""Nodes that results are delivered to: DCMTK's storescp and dcmqrscp, Orthanc, and lamina-faulty-scp, which fails as it
+is told to."""
+import json
+import os
+import subprocess
+import tempfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pydicom
+
+from . import images
+from .daemon import free_port, wait_until
+
+
+class Process:
+    """A peer that is a program; its output goes to a file."""
+
+    def __init__(self, port=None):
+        self.port = port or free_port()
+        self.folder = tempfile.mkdtemp(prefix="lamina-peer-")
+        self.process = None
+
+    def command(self):
+        raise NotImplementedError
+
+    def start(self):
+        log = open(os.path.join(self.folder, "log"), "ab")
+        self.process = subprocess.Popen([str(c) for c in self.command()], stdin=subprocess.DEVNULL, stdout=log,
+                                        stderr=log, cwd=self.folder, env=dict(os.environ, TCP_NODELAY="1"))
+        return self
+
+    def stop(self):
+        if self.process:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+
+    def __enter__(self):
+        return self.start()
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def log(self):
+        with open(os.path.join(self.folder, "log"), encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+
+class StoreScp(Process):
+    """storescp: what it took lies in .received, a file an object."""
+
+    def __init__(self, *options, port=None, title="PACS"):
+        super().__init__(port)
+        self.options, self.title = options, title
+        self.received = os.path.join(self.folder, "received")
+        os.mkdir(self.received)
+
+    def command(self):
+        return ["storescp", "-v", "-aet", self.title, "-od", self.received, "+uf", *self.options, self.port]
+
+    def uids(self):
+        return sorted(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID
+                      for path in images.files_below(self.received))
+
+    def stores(self):
+        """How many C-STORE requests came."""
+        return self.log().count("Received Store Request")
+
+
+class Hook:
+    """An HTTP server whose answers the test decides: `answers` is a list of statuses, the last of which stays."""
+
+    def __init__(self, *answers):
+        self.answers, self.requests = list(answers) or [200], []
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                outer.requests.append((self.path, dict(self.headers), body))
+                status = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
+                status, answer = status if isinstance(status, tuple) else (status, b"")
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(answer)))
+                self.end_headers()
+                self.wfile.write(answer)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.port = self.server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+
+
+def deliveries(daemon, **query):
+    text = "&".join(f"{k}={v}" for k, v in query.items())
+    return daemon.get("/api/v1/deliveries" + (f"?{text}" if text else "")).json["deliveries"]
+
+
+def wait_for(daemon, state, count, seconds=60):
+    """Waits until `count` deliveries are in this state; gives them."""
+    def there():
+        found = deliveries(daemon, state=state)
+        return len(found) == count and found
+    try:
+        return wait_until(there, seconds, f"{count} deliveries in state {state}")
+    except AssertionError as problem:
+        raise AssertionError(f"{problem}: {json.dumps(deliveries(daemon), indent=1)[:3000]}") from None
+
+
+def never(condition, seconds, what):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        assert not condition(), what
+        time.sleep(0.05)
