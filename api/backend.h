@@ -91,13 +91,6 @@ typedef struct lam_metadata_cursor {
     bool end;
 } lam_metadata_cursor;
 
-/* A change to be told to who listens. */
-typedef struct lam_event {
-    int64_t id;
-    char kind[16]; /* "study", "job", "delivery"; "missed": some before this one are no longer known */
-    json_t *data;  /* what it is now; the caller's */
-} lam_event;
-
 /* ---- pixels ---- */
 
 /* How a picture is to look (PS3.18 section 8.3.5). */
@@ -213,7 +206,7 @@ typedef struct lam_backend {
     lam_status (*analyze)(void *context, const char *study_uid, const char *model, json_t **out,
                           lam_error *err);
     /* Removes what the place names, jobs and results over it, and frees their files. Jobs under way are
-     * cancelled. `who` is for the audit. */
+     * stopped. `who` is for the log. */
     lam_status (*remove)(void *context, const lam_place *place, const char *who, lam_error *err);
     /* LAM_E_STATE, naming the state, when not legal. Both give the job as `job` does. */
     lam_status (*job_retry)(void *context, int64_t job, json_t **out, lam_error *err);

@@ -21,6 +21,9 @@ void lam_qido_studies(lam_request *request);
 void lam_qido_series(lam_request *request);
 void lam_qido_instances(lam_request *request);
 
+/* remove.c */
+void lam_remove_handle(lam_request *request);
+
 /* metadata.c: PS3.18 section 10.4.1.1.2 */
 void lam_metadata_retrieve(lam_request *request);
 

@@ -72,6 +72,8 @@ static json_t *responses(const lam_route *route)
     snprintf(status, sizeof status, "%u", route->success);
     json_t *all = json_pack("{s:{s:s, s:o}, s:o}", status, "description", route->summary, "content",
                             success_content(route), "default", reference("responses", "Problem"));
+    if (route->success == 204)
+        json_object_del(json_object_get(all, status), "content");
     if (route->schema && strcmp(route->schema, "DataSets") == 0 && !strstr(route->path, "metadata"))
         json_object_set_new(all, "204", json_pack("{s:s}", "description", "nothing matches"));
     if (route->body) { /* the response module tells what became of each instance */

@@ -4,6 +4,7 @@
 #ifndef LAMINA_API_SERVER_H
 #define LAMINA_API_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -33,6 +34,7 @@ typedef struct lam_http_options {
     const char
         *cors_origins; /* origins of web pages that may call us, by blanks; "*" for any; NULL for none */
 
+    bool allow_delete;        /* DELETE below /dicom-web */
     unsigned max_connections;
     unsigned max_connections_per_ip;
     unsigned idle_timeout_s;   /* closes a connection that neither sends nor takes a byte for so long, or

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/log.h"
 #include "core/base/text.h"
 #include "daemon/laminad/catalog.h"
 #include "daemon/laminad/documents.h"
@@ -12,6 +13,7 @@
 #include "daemon/laminad/jobs.h"
 #include "daemon/laminad/metrics.h"
 #include "daemon/laminad/query.h"
+#include "daemon/laminad/removal.h"
 #include "daemon/laminad/render.h"
 #include "daemon/laminad/routing.h"
 #include "daemon/laminad/upload.h"
@@ -327,6 +329,23 @@ static lam_status apply_by_hand(lam_daemon *daemon, int64_t id, lam_job_event ev
     return lam_document_job(db, id, out, err);
 }
 
+static lam_status remove_place(void *context, const lam_place *place, const char *who, lam_error *err)
+{
+    lam_daemon *daemon = context;
+    int64_t instances = 0;
+    WITH_DB(daemon, db);
+    lam_status done = lam_removal_run(db, daemon->store, place, lam_clock_steady_ms(), &instances, err);
+    if (done != LAM_OK)
+        return done;
+    lam_log(LAM_LOG_WARNING, "removed", "client=%s level=%s instances=%lld", who,
+            place->sop_uid      ? "instance"
+            : place->series_uid ? "series"
+                                : "study",
+            (long long)instances);
+    lam_scheduler_notice_jobs(daemon->scheduler);
+    return LAM_OK;
+}
+
 static lam_status job_retry(void *context, int64_t id, json_t **out, lam_error *err)
 {
     return apply_by_hand(context, id, LAM_JOB_RETRY, NULL, out, err);
@@ -365,6 +384,7 @@ void lam_backend_init(lam_backend *backend, lam_daemon *daemon)
         .picture_open = picture_open,
         .pixels = pixels,
         .analyze = analyze,
+        .remove = remove_place,
         .job_retry = job_retry,
         .job_cancel = job_cancel,
     };

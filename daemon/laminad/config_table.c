@@ -70,6 +70,8 @@ static const lam_config_key http_keys[] = {
     {"public_url", LAM_TYPE_URL, MAIN(public_url), .example = "https://lamina.example.org",
      .help = "How clients reach the server, where that is not http:// and the address above, as behind a "
              "reverse proxy. It begins the URLs in answers."},
+    {"allow_delete", LAM_TYPE_SWITCH, MAIN(allow_delete), .initial = "no",
+     .help = "Whether clients may remove studies, series and instances with DELETE."},
     {"cors_origins", LAM_TYPE_ORIGINS, MAIN(cors_origins), .example = "https://viewer.example.org",
      .help =
          "Web pages that may call this server from another origin: their origins, separated by blanks, or "

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """QIDO-RS and metadata, case by case, each with the clause of PS3.18 (2024) or PS3.4 that it checks."""
 import gzip
+import os
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
@@ -206,6 +207,24 @@ def test_errors_keep_the_connection(d):
                 "-w", "\n%{num_connects}", headers={"Accept": JSON})
     connects = [line for line in said.body.decode().splitlines() if line.isdigit()]
     assert sum(int(n) for n in connects) == 1, said.body
+
+
+def test_delete(d):
+    study, series, instances = uids[1]
+    path = f"{d.url}/dicom-web/studies/{study}/series/{series}"
+    assert curl(path, "-X", "DELETE").status == 403, "off by default"
+    with Daemon({"http.allow_delete": "yes"}) as other:
+        mine = images.series(slices=3, **STUDIES[1])
+        assert stow(other, [images.to_bytes(ds) for ds in mine]).status == 200
+        place = f"{other.url}/dicom-web/studies/{mine[0].StudyInstanceUID}"
+        one = f"{place}/series/{mine[0].SeriesInstanceUID}/instances/{mine[0].SOPInstanceUID}"
+        assert curl(one, "-X", "DELETE").status == 204
+        assert curl(one, "-X", "DELETE").status == 404
+        assert find(other, "/studies").json[0]["00201208"]["Value"] == [2]
+        assert curl(place, "-X", "DELETE").status == 204
+        assert find(other, "/studies").status == 204 and curl(place, headers={"Accept": "*/*"}).status == 404
+        left = [name for _, _, names in os.walk(os.path.join(other.data, "store")) for name in names]
+        assert not left, left
 
 
 harness.run(globals(), Daemon({"http.cors_origins": "https://viewer.example.org"}))

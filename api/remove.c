@@ -1,0 +1,24 @@
+/* DELETE of a study, a series or an instance. DICOMweb does not define it, but clients know it in this form.
+ * Off unless the configuration allows it. */
+#include "api/handlers.h"
+#include "api/reply.h"
+
+static const char *uid_or_null(const lam_request *request, size_t parameter)
+{
+    return request->parameters[parameter][0] ? request->parameters[parameter] : NULL;
+}
+
+void lam_remove_handle(lam_request *request)
+{
+    if (!request->options->allow_delete) {
+        lam_reply_problem(request, MHD_HTTP_FORBIDDEN,
+                          "nothing is deleted here; [http] allow_delete = yes would change that");
+        return;
+    }
+    const lam_place place = {uid_or_null(request, 0), uid_or_null(request, 1), uid_or_null(request, 2)};
+    lam_error error = {0};
+    if (request->backend->remove(request->backend->context, &place, request->client, &error) == LAM_OK)
+        lam_reply_empty(request, MHD_HTTP_NO_CONTENT);
+    else
+        lam_reply_error(request, &error);
+}
