@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/pattern.h"
 #include "core/rnn/options.h"
 
 enum { SCHEMA_VERSION = 1, MAX_SIDE = 4096, MAX_METRICS = 64, MAX_SENTENCES = 32 };
@@ -134,13 +135,11 @@ static lam_status read_match(const lam_jv *value, lam_model_match *match, lam_er
         (status = lam_options_bool(value, "ignore_case", false, &match->ignore_case, err)))
         return status;
     regex_t regex;
-    int code = strlen(match->pattern) > 256
-                   ? REG_ESPACE
-                   : regcomp(&regex, match->pattern,
-                             REG_EXTENDED | REG_NOSUB | (match->ignore_case ? REG_ICASE : 0));
-    if (code)
-        return lam_fail(err, LAM_E_INVALID,
-                        "`pattern` is not an extended regular expression of at most 256 characters");
+    int flags = REG_NOSUB | (match->ignore_case ? REG_ICASE : 0);
+    if ((status = lam_pattern_compile(match->pattern, flags, &regex, err))) {
+        lam_error_prefix(err, "`pattern`");
+        return status;
+    }
     regfree(&regex);
     return LAM_OK;
 }

@@ -42,10 +42,11 @@ static inline size_t sweep_time(const lam_sweep *sweep, size_t step)
     return sweep->reverse ? sweep->lines.steps - 1 - step : step;
 }
 
-/* Hands out parts of a workspace, each on its own cache lines. */
-static inline void *sweep_take(char **at, size_t bytes)
+/* Hands out parts of a workspace, each on its own cache lines. An address is a number here, so that a
+ * workspace can be measured before there is one. */
+static inline void *sweep_take(uintptr_t *at, size_t bytes)
 {
-    void *part = *at;
+    void *part = (void *)*at;
     *at += lam_round_up(bytes, 64);
     return part;
 }

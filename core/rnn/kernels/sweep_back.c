@@ -59,7 +59,7 @@ typedef struct back_block {
 
 static size_t back_layout(back_block *b, const lam_sweep *sweep, size_t lines, void *scratch)
 {
-    char *at = scratch;
+    uintptr_t at = (uintptr_t)scratch;
     const lam_cell *cell = sweep->cell;
     size_t states = lines * cell->padded * sizeof(float);
     b->sweep = sweep;
@@ -70,7 +70,7 @@ static size_t back_layout(back_block *b, const lam_sweep *sweep, size_t lines, v
     float **arrays[] = {&b->dh, &b->dc, &b->c0, &b->drh, &b->kept_h, &b->kept_c};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         *arrays[i] = sweep_take(&at, states);
-    return (size_t)(at - (char *)scratch);
+    return at - (uintptr_t)scratch;
 }
 
 static void load_lines(const back_block *b, const float *from, float *state)

@@ -80,7 +80,7 @@ static size_t pairs_of(size_t n)
 static size_t block_layout(block *b, const lam_sweep *sweep, size_t lines, void *scratch)
 {
     const lam_cell *cell = sweep->cell;
-    char *at = scratch;
+    uintptr_t at = (uintptr_t)scratch;
     size_t states = lines * cell->padded * sizeof(float);
     b->sweep = sweep;
     b->lines = lines;
@@ -99,7 +99,7 @@ static size_t block_layout(block *b, const lam_sweep *sweep, size_t lines, void 
     for (int i = 0; i < 2; i++)
         b->pairs_h[i] =
             sweep_take(&at, cell->forms->bf16 ? lines * pairs_of(cell->padded) * sizeof(float) : 0);
-    return (size_t)(at - (char *)scratch);
+    return at - (uintptr_t)scratch;
 }
 
 static void load_state(const block *b, const float *from, float *state)

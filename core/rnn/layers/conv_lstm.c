@@ -152,10 +152,11 @@ static int64_t round_up(int64_t floats)
     return (floats + 15) / 16 * 16;
 }
 
-static float *take(float **at, int64_t floats)
+/* The next part of a scratch that may not be there yet. */
+static float *take(float *scratch, int64_t *used, int64_t floats)
 {
-    float *part = *at;
-    *at += round_up(floats);
+    float *part = scratch ? scratch + *used : NULL;
+    *used += round_up(floats);
     return part;
 }
 
@@ -179,22 +180,22 @@ static struct walk measure_walk(const struct conv_lstm_options *options, const l
 /* Divides the scratch; returns its floats. With NULL only measures. */
 static int64_t lay_out(struct walk *w, float *scratch, bool training, bool backward, size_t threads)
 {
-    float *at = scratch;
-    w->frame = take(&at, w->rows * w->grid.channels);
-    w->columns = take(&at, (int64_t)(backward ? 1 : threads) * w->tile * w->width);
+    int64_t used = 0;
+    w->frame = take(scratch, &used, w->rows * w->grid.channels);
+    w->columns = take(scratch, &used, (int64_t)(backward ? 1 : threads) * w->tile * w->width);
     if (backward) {
-        w->d_frame = take(&at, w->rows * w->grid.channels);
-        w->d_columns = take(&at, w->tile * w->width);
-        w->d_matrix = take(&at, 4 * w->units * w->width);
-        w->dz = take(&at, w->rows * 4 * w->units);
-        w->d_h = take(&at, w->rows * w->units);
-        w->d_c = take(&at, w->rows * w->units);
+        w->d_frame = take(scratch, &used, w->rows * w->grid.channels);
+        w->d_columns = take(scratch, &used, w->tile * w->width);
+        w->d_matrix = take(scratch, &used, 4 * w->units * w->width);
+        w->dz = take(scratch, &used, w->rows * 4 * w->units);
+        w->d_h = take(scratch, &used, w->rows * w->units);
+        w->d_c = take(scratch, &used, w->rows * w->units);
     } else {
-        w->h = take(&at, w->rows * w->units);
-        w->c = take(&at, w->rows * w->units);
-        w->kept = training ? NULL : take(&at, w->rows * 5 * w->units);
+        w->h = take(scratch, &used, w->rows * w->units);
+        w->c = take(scratch, &used, w->rows * w->units);
+        w->kept = training ? NULL : take(scratch, &used, w->rows * 5 * w->units);
     }
-    return at - scratch;
+    return used;
 }
 
 static void measure(const lam_layer *layer, const void *packed, const lam_shape *const *in,
@@ -203,12 +204,11 @@ static void measure(const lam_layer *layer, const void *packed, const lam_shape 
     const struct conv_lstm_options *options = layer->options;
     struct walk w = measure_walk(options, in[0], NULL, 0);
     bool training = mode == LAM_MODE_TRAIN;
-    static float origin[1]; /* only differences are taken */
     (void)packed, (void)out;
     needs->saved =
         (size_t)(options->steps.directions * round_up(w.at.steps * w.rows * 5 * w.units)) * sizeof(float);
-    needs->forward = (size_t)lay_out(&w, origin, training, false, lam_pool_threads(pool)) * sizeof(float);
-    needs->backward = (size_t)lay_out(&w, origin, training, true, 1) * sizeof(float);
+    needs->forward = (size_t)lay_out(&w, NULL, training, false, lam_pool_threads(pool)) * sizeof(float);
+    needs->backward = (size_t)lay_out(&w, NULL, training, true, 1) * sizeof(float);
 }
 
 static struct walk begin(const lam_layer_run *run, int direction, bool backward)

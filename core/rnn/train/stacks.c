@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/pattern.h"
 #include "core/rnn/options.h"
 #include "core/rnn/train/samples_internal.h"
 
@@ -36,8 +37,10 @@ static lam_status read_pattern(const lam_jv *stacks, regex_t *regex, int64_t *ph
         (status = lam_jv_need_text(stacks, "pattern", &pattern, err)) ||
         (status = lam_options_integer(stacks, "phases", 1, 1, MAX_PHASES, phases, err)))
         return status;
-    if (strlen(pattern) > 256 || regcomp(regex, pattern, REG_EXTENDED) != 0)
-        return lam_fail(err, LAM_E_INVALID, "`pattern` is not an extended regular expression");
+    if ((status = lam_pattern_compile(pattern, 0, regex, err))) {
+        lam_error_prefix(err, "`pattern`");
+        return status;
+    }
     if (regex->re_nsub >= 2)
         return LAM_OK;
     regfree(regex);
