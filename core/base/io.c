@@ -103,6 +103,11 @@ lam_status lam_io_replace(int folder, const char *name, lam_io_writer *write, vo
     return status;
 }
 
+void lam_io_start_writing(int fd)
+{
+    sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE); /* only a hint: a failure shows when it is synced */
+}
+
 lam_status lam_io_make_directories(const char *path, unsigned mode, lam_error *err)
 {
     char partial[PATH_MAX];

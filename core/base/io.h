@@ -31,6 +31,10 @@ lam_status lam_io_sync(int fd, lam_error *err);
 typedef lam_status lam_io_writer(void *context, int fd, lam_error *err);
 lam_status lam_io_replace(int folder, const char *name, lam_io_writer *write, void *context, lam_error *err);
 
+/* Lets the kernel begin to write what `fd` has in memory, and waits for nothing: lam_io_sync, which must
+ * follow, is quicker then. */
+void lam_io_start_writing(int fd);
+
 /* mkdir -p with `mode` for each level made. */
 lam_status lam_io_make_directories(const char *path, unsigned mode, lam_error *err);
 

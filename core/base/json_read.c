@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/base/text.h"
 
 struct lam_json_value {
     lam_json_kind kind;
@@ -115,28 +116,6 @@ static char *put_utf8(char *out, unsigned code)
     return out;
 }
 
-/* Length of the well-formed UTF-8 sequence at `at` (Unicode table 3-7), or 0. */
-static size_t utf8_length(const unsigned char *at, const unsigned char *end)
-{
-    size_t left = (size_t)(end - at);
-    unsigned char c = at[0];
-    if (c < 0x80)
-        return 1;
-    if (c >= 0xc2 && c <= 0xdf)
-        return left >= 2 && (at[1] & 0xc0) == 0x80 ? 2 : 0;
-    if (c >= 0xe0 && c <= 0xef) {
-        unsigned char low = c == 0xe0 ? 0xa0 : 0x80, high = c == 0xed ? 0x9f : 0xbf;
-        return left >= 3 && at[1] >= low && at[1] <= high && (at[2] & 0xc0) == 0x80 ? 3 : 0;
-    }
-    if (c >= 0xf0 && c <= 0xf4) {
-        unsigned char low = c == 0xf0 ? 0x90 : 0x80, high = c == 0xf4 ? 0x8f : 0xbf;
-        return left >= 4 && at[1] >= low && at[1] <= high && (at[2] & 0xc0) == 0x80 && (at[3] & 0xc0) == 0x80
-                   ? 4
-                   : 0;
-    }
-    return 0;
-}
-
 static lam_status parse_escape(parser *p, char **out)
 {
     static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
@@ -183,7 +162,7 @@ static lam_status parse_string(parser *p, const char **text)
                 return status;
             continue;
         }
-        size_t length = utf8_length((unsigned char *)p->at, (unsigned char *)p->end);
+        size_t length = lam_text_utf8_length(p->at, p->end);
         if (!length)
             return fail_at(p, LAM_E_INVALID, "string is not UTF-8");
         memmove(out, p->at, length);

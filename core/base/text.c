@@ -19,3 +19,27 @@ size_t lam_text_copy(char *to, size_t size, const char *from)
     to[length] = '\0';
     return length;
 }
+
+size_t lam_text_utf8_length(const char *begin, const char *end)
+{
+    const unsigned char *at = (const unsigned char *)begin;
+    size_t left = (size_t)(end - begin);
+    if (!left)
+        return 0;
+    unsigned char c = at[0];
+    if (c < 0x80)
+        return 1;
+    if (c >= 0xc2 && c <= 0xdf)
+        return left >= 2 && (at[1] & 0xc0) == 0x80 ? 2 : 0;
+    if (c >= 0xe0 && c <= 0xef) {
+        unsigned char low = c == 0xe0 ? 0xa0 : 0x80, high = c == 0xed ? 0x9f : 0xbf;
+        return left >= 3 && at[1] >= low && at[1] <= high && (at[2] & 0xc0) == 0x80 ? 3 : 0;
+    }
+    if (c >= 0xf0 && c <= 0xf4) {
+        unsigned char low = c == 0xf0 ? 0x90 : 0x80, high = c == 0xf4 ? 0x8f : 0xbf;
+        return left >= 4 && at[1] >= low && at[1] <= high && (at[2] & 0xc0) == 0x80 && (at[3] & 0xc0) == 0x80
+                   ? 4
+                   : 0;
+    }
+    return 0;
+}

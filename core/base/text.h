@@ -13,6 +13,10 @@ extern "C" {
  * change the meaning, check first. */
 size_t lam_text_copy(char *to, size_t size, const char *from);
 
+/* Length of the well-formed UTF-8 sequence that begins at `at` (Unicode table 3-7), 0 when there is none
+ * before `end`. */
+size_t lam_text_utf8_length(const char *at, const char *end);
+
 #ifdef __cplusplus
 }
 #endif

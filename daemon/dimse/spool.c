@@ -12,12 +12,15 @@
 
 #include "core/base/io.h"
 
+/* So many bytes at a time are sent on their way to the disk while the next ones still come. */
+enum { START_BYTES = 1024 * 1024 };
+
 void lam_scp_spool_init(lam_scp_spool *spool, int directory)
 {
     spool->directory = directory;
     spool->fd = -1;
     spool->name[0] = '\0';
-    spool->written = 0;
+    spool->written = spool->started = 0;
     spool->buffered = 0;
 }
 
@@ -41,7 +44,7 @@ lam_status lam_scp_spool_begin(lam_scp_spool *spool, lam_error *err)
     spool->fd = openat(spool->directory, spool->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (spool->fd < 0)
         return lam_fail_errno(err, errno, "cannot create a file in the spool");
-    spool->written = 0;
+    spool->written = spool->started = 0;
     spool->buffered = 0;
     return LAM_OK;
 }
@@ -71,6 +74,10 @@ static lam_status flush_with(lam_scp_spool *spool, const void *bytes, size_t len
 lam_status lam_scp_spool_append(lam_scp_spool *spool, const void *bytes, size_t length, lam_error *err)
 {
     spool->written += length;
+    if (spool->written - spool->started >= START_BYTES) {
+        lam_io_start_writing(spool->fd);
+        spool->started = spool->written;
+    }
     if (length > sizeof spool->buffer - spool->buffered)
         return flush_with(spool, bytes, length, err);
     memcpy(spool->buffer + spool->buffered, bytes, length);

@@ -16,6 +16,7 @@ typedef struct lam_scp_spool {
     int fd;                        /* -1: no file */
     char name[LAM_SCP_SPOOL_NAME]; /* of the file begun last */
     uint64_t written;              /* bytes given to it */
+    uint64_t started;              /* of these, on their way to the disk */
     size_t buffered;
     uint8_t buffer[LAM_SCP_SPOOL_BUFFER];
 } lam_scp_spool;

@@ -107,10 +107,7 @@ static lam_status add_series(lam_db *db, const lam_header *header, int64_t study
 
 static lam_status add_metadata(lam_db *db, int64_t instance, const lam_header *header, lam_error *err)
 {
-    if (json_object_get(header->attributes, "00080005")) /* the text here is UTF-8 whatever the object's is */
-        json_object_set_new(header->attributes, "00080005",
-                            json_pack("{s:s,s:[s]}", "vr", "CS", "Value", "ISO_IR 192"));
-    lam_autofree char *text = json_dumps(header->attributes, JSON_COMPACT);
+    lam_autofree char *text = lam_header_metadata(header);
     if (!text)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for the metadata of an instance");
     return lam_db_run(db, err, "INSERT INTO metadata (instance_id, attributes) VALUES (?, ?)", "it", instance,

@@ -1,10 +1,13 @@
 #include "daemon/laminad/header.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "core/base/json_scan.h"
 #include "core/base/text.h"
 #include "core/base/uid.h"
+#include "daemon/laminad/attribute.h"
 
 /* PS3.6: what a condition may reasonably ask of a series. */
 static const struct {
@@ -128,21 +131,120 @@ lam_status lam_header_from_json(json_t *indexed, lam_header *out, lam_error *err
     return status;
 }
 
+/* ---- an answer, of which most is only kept ---- */
+
+enum { TAG = 8, LONGEST_USED = 4096 };
+
+static bool is_keyword_tag(const char *tag)
+{
+    for (size_t i = 0; i < LAM_COUNT(keywords); i++)
+        if (memcmp(keywords[i].tag, tag, TAG) == 0)
+            return true;
+    return false;
+}
+
+/* What equipment notes about how an image was made is most of a header, and only read again from the
+ * metadata. */
+static bool is_used(lam_json_span tag, lam_json_span value)
+{
+    char text[TAG + 1] = "", *end = text;
+    if (tag.length != TAG || value.length > LONGEST_USED)
+        return false;
+    memcpy(text, tag.bytes, TAG);
+    uint32_t number = (uint32_t)strtoul(text, &end, 16);
+    return *end == '\0' && (lam_attribute_of_tag(number) || is_keyword_tag(text));
+}
+
+/* Into the object `user`. */
+static lam_status add_member(json_t *object, lam_json_span key, lam_json_span value, lam_error *err)
+{
+    if (json_object_getn(object, key.bytes, key.length))
+        return lam_fail(err, LAM_E_INVALID, "JSON: a member comes twice");
+    json_t *parsed = json_loadb(value.bytes, value.length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+    if (!parsed || json_object_setn_new(object, key.bytes, key.length, parsed) < 0)
+        return lam_fail(err, LAM_E_INVALID, "JSON: a member is not as it must be");
+    return LAM_OK;
+}
+
+static bool is_key(lam_json_span key, const char *name)
+{
+    return key.length == strlen(name) && memcmp(key.bytes, name, key.length) == 0;
+}
+
+typedef struct attributes {
+    json_t *used;
+    lam_json_span character_set; /* the value; NULL: there is none */
+} attributes;
+
+static lam_status visit_attribute(void *user, lam_json_span tag, lam_json_span value, lam_error *err)
+{
+    attributes *self = user;
+    if (is_key(tag, "00080005"))
+        self->character_set = value;
+    return is_used(tag, value) ? add_member(self->used, tag, value, err) : LAM_OK;
+}
+
+/* The attributes as text, in which the character set is that of the text and not that of the object. */
+static char *keep_text(lam_json_span all, lam_json_span character_set)
+{
+    if (!character_set.bytes)
+        return strndup(all.bytes, all.length);
+    const char *after = character_set.bytes + character_set.length;
+    char *text = NULL;
+    if (asprintf(&text, "%.*s{\"vr\":\"CS\",\"Value\":[\"ISO_IR 192\"]}%.*s",
+                 (int)(character_set.bytes - all.bytes), all.bytes, (int)(all.bytes + all.length - after),
+                 after) < 0)
+        return NULL;
+    return text;
+}
+
+static lam_status visit_member(void *user, lam_json_span key, lam_json_span value, lam_error *err)
+{
+    lam_header *header = user;
+    if (!is_key(key, "attributes") || *value.bytes != '{')
+        return add_member(header->root, key, value, err);
+    attributes self = {.used = json_object()};
+    if (header->text || json_object_set_new(header->root, "attributes", self.used) < 0)
+        return lam_fail(err, LAM_E_INVALID, "JSON: a member comes twice");
+    lam_status status = lam_json_scan(value, visit_attribute, &self, err);
+    if (status != LAM_OK)
+        return status;
+    header->text = keep_text(value, self.character_set);
+    return header->text ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a header");
+}
+
 lam_status lam_header_parse(const char *payload, lam_header *out, lam_error *err)
 {
-    json_error_t where; /* its text quotes the header, which names the patient (promise 9) */
-    json_t *root = json_loads(payload, JSON_REJECT_DUPLICATES, &where);
-    if (!root)
-        return lam_fail(err, LAM_E_CORRUPT, "the worker's answer is not JSON, at byte %d", where.position);
-    lam_status status = lam_header_from_json(root, out, err);
-    json_decref(root);
+    LAM_AUTO(lam_header_done) lam_header parts = {.root = json_object()};
+    lam_error why = {0};
+    lam_status status = lam_json_scan((lam_json_span){payload, strlen(payload)}, visit_member, &parts, &why);
+    if (status != LAM_OK) /* only where and what: the text names the patient (promise 9) */
+        return lam_fail(err, status == LAM_E_NO_MEMORY ? status : LAM_E_CORRUPT,
+                        "the worker's answer cannot be used: %s", why.message);
+    status = lam_header_from_json(parts.root, out, err);
+    if (status == LAM_OK)
+        out->text = LAM_TAKE_PTR(parts.text);
     return status;
+}
+
+char *lam_header_metadata(const lam_header *header)
+{
+    if (header->text)
+        return strdup(header->text);
+    json_t *attributes = json_copy(header->attributes);
+    if (json_object_get(attributes, "00080005"))
+        json_object_set_new(attributes, "00080005",
+                            json_pack("{s:s,s:[s]}", "vr", "CS", "Value", "ISO_IR 192"));
+    char *text = json_dumps(attributes, JSON_COMPACT);
+    json_decref(attributes);
+    return text;
 }
 
 void lam_header_done(lam_header *header)
 {
     if (!header)
         return;
+    free(header->text);
     json_decref(header->root);
     *header = (lam_header){0};
 }

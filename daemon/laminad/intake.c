@@ -22,6 +22,7 @@ enum {
     UNDER_WAY = 256, /* open files at most; the rest waits without */
     MESSAGES = 256,  /* of lamina-dimse in one turn */
     IDLE_MS = 60000,
+    NOTICE_MS = 200, /* between two notices that objects were stored: the first comes at once */
 };
 
 struct lam_intake {
@@ -49,6 +50,8 @@ struct lam_intake {
     size_t under_way;     /* admitted and not yet answered */
     size_t from_dimse;    /* taken from lamina-dimse and not yet answered */
     bool draining;
+    bool notice_due;
+    int64_t noticed_ms;
 };
 
 static void wake_up(const lam_intake *intake)
@@ -115,8 +118,20 @@ static void commit_indexed(lam_intake *intake)
     }
     if (added) {
         lam_metrics_add(LAM_COUNT_COMMITS, 1);
-        intake->options.stored(intake->options.context);
+        intake->notice_due = true;
     }
+}
+
+/* Who waits for series to become complete looks at the database each time, which under load would cost more
+ * than the objects. */
+static void give_notice(lam_intake *intake)
+{
+    int64_t now = lam_clock_monotonic_ms();
+    if (!intake->notice_due || now - intake->noticed_ms < NOTICE_MS)
+        return;
+    intake->notice_due = false;
+    intake->noticed_ms = now;
+    intake->options.stored(intake->options.context);
 }
 
 /* ---- arrivals ---- */
@@ -203,6 +218,8 @@ static void wait_for_events(lam_intake *intake)
         timeout_ms = lam_child_wait_ms(&intake->dimse.child);
     }
     count += lam_indexer_poll(intake->indexer, polls + count, &timeout_ms);
+    if (intake->notice_due && timeout_ms > NOTICE_MS)
+        timeout_ms = NOTICE_MS;
     if (intake->indexed.first)
         timeout_ms = 0;
     poll(polls, count, (int)timeout_ms);
@@ -228,6 +245,8 @@ static void refuse_the_rest(lam_intake *intake)
     }
     while (intake->indexed.first)
         commit_indexed(intake);
+    intake->noticed_ms = 0;
+    give_notice(intake);
 }
 
 static void *intake_main(void *argument)
@@ -239,6 +258,7 @@ static void *intake_main(void *argument)
         admit_waiting(intake);
         lam_indexer_turn(intake->indexer);
         commit_indexed(intake);
+        give_notice(intake);
         intake->ready = intake->dimse.child.ready;
         if (intake->abandon || is_drained(intake))
             break;

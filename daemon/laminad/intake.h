@@ -18,7 +18,7 @@ typedef struct lam_intake_options {
     lam_database *database;
     lam_store *store;
     int dicom_socket;              /* listening; borrowed */
-    void (*stored)(void *context); /* after each commit that added objects; from the intake's thread */
+    void (*stored)(void *context); /* soon after commits that added objects; from the intake's thread */
     void *context;
 } lam_intake_options;
 

@@ -130,7 +130,7 @@ static void promise_1_stores_what_it_acknowledges(void **state)
     assert_int_equal(fixture_count_files(f, "spool"), 0);
     assert_int_equal(fixture_count_files(f, "quarantine"), 2);
     end(intake, 5000);
-    assert_int_equal(commits, 2);
+    assert_in_range(commits, 1, 2); /* notices within a moment are one */
     assert_int_equal(fixture_restart(f), 0);
 }
 
