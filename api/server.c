@@ -303,7 +303,8 @@ static lam_status copy_options(lam_http_server *server, const lam_http_options *
 {
     server->options = *options;
     const char **texts[] = {&server->options.address, &server->options.public_url,
-                            &server->options.token_file, &server->options.cors_origins};
+                            &server->options.token_file, &server->options.cors_origins,
+                            &server->options.ohif_dir};
     lam_status status = LAM_OK;
     for (size_t i = 0; i < LAM_COUNT(texts); i++) {
         lam_status copied = copy_text(texts[i], err);
@@ -325,6 +326,7 @@ static void free_server(lam_http_server *server)
     free((void *)server->options.public_url);
     free((void *)server->options.token_file);
     free((void *)server->options.cors_origins);
+    free((void *)server->options.ohif_dir);
     free(server);
 }
 

@@ -33,6 +33,7 @@ typedef struct lam_http_options {
     const char *token_file; /* one token a line, at least 16 characters; # starts a comment */
     const char
         *cors_origins; /* origins of web pages that may call us, by blanks; "*" for any; NULL for none */
+    const char *ohif_dir; /* folder with the files of OHIF, served under /ohif; NULL: none */
 
     bool allow_delete;        /* DELETE below /dicom-web */
     unsigned max_connections;

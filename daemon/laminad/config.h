@@ -127,6 +127,7 @@ typedef struct lam_config {
     char public_url[LAM_CONFIG_URL]; /* without a slash at the end; "": made from http_listen */
     int max_connections;
     char token_file[LAM_CONFIG_PATH]; /* absolute, or "" */
+    char ohif_dir[LAM_CONFIG_PATH]; /* "": no viewer */
     bool allow_delete; /* by HTTP */
     char cors_origins[LAM_CONFIG_PATH]; /* by blanks; "*" for any; "" for none */
 

@@ -76,6 +76,9 @@ static const lam_config_key http_keys[] = {
      .help =
          "Web pages that may call this server from another origin: their origins, separated by blanks, or "
          "* for any. Without it only pages from the server itself may."},
+    {"ohif_dir", LAM_TYPE_PATH, MAIN(ohif_dir), .example = "/usr/share/lamina/ohif",
+     .help = "A folder with the files of the viewer OHIF (make ohif), which is then served under /ohif. It "
+             "sends no bearer token: with auth = token a reverse proxy has to add it."},
     {"max_connections", LAM_TYPE_INTEGER, MAIN(max_connections), .minimum = 4, .maximum = 10000,
      .initial = "128", .help = "Connections open at the same time."},
 };

@@ -156,6 +156,7 @@ static lam_status start_http(laminad *d, lam_error *err)
     options.public_url = config->public_url[0] ? config->public_url : NULL;
     options.auth = config->auth == LAM_AUTH_TOKEN ? LAM_HTTP_AUTH_TOKEN : LAM_HTTP_AUTH_NONE;
     options.token_file = config->token_file[0] ? config->token_file : NULL;
+    options.ohif_dir = config->ohif_dir[0] ? config->ohif_dir : NULL;
     options.allow_delete = config->allow_delete;
     options.cors_origins = config->cors_origins[0] ? config->cors_origins : NULL;
     options.max_connections = (unsigned)config->max_connections;

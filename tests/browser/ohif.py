@@ -1,0 +1,103 @@
+#!/usr/bin/python3
+"""OHIF, served by the daemon, opens a real MR study with Lamina's segmentation over it (make ohif first)."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+
+import chromium  # noqa: E402
+import harness  # noqa: E402
+from harness import images  # noqa: E402
+from harness.clients import curl, stow  # noqa: E402
+from harness.daemon import BUILD, Daemon, wait_until  # noqa: E402
+
+import numpy  # noqa: E402
+import PIL.Image  # noqa: E402
+import pydicom  # noqa: E402
+
+OHIF = os.path.join(BUILD, "ohif")
+
+
+def page(d, path):
+    harness.need(chromium.program(), "chromium is not installed")
+    harness.need(os.path.exists(os.path.join(OHIF, "index.html")), "OHIF is not here: make ohif")
+    return chromium.Page(d.url + path)
+
+
+def send_study(d):
+    """A real study, each object by STOW-RS. Gives its UID."""
+    study = None
+    for path in images.files_below(harness.shared("data", "dicom", "mr-study-a")):
+        with open(path, "rb") as file:
+            content = file.read()
+        if stow(d, [content]).status == 200:
+            study = pydicom.dcmread(path, stop_before_pixels=True).StudyInstanceUID
+    return study
+
+
+def analyse(d, study):
+    """Has the model run on all of it, by name; waits for the SEG."""
+    curl(f"{d.url}/api/v1/studies/{study}/analyze?model=hippocampus", "-X", "POST")
+    wait_until(lambda: curl(f"{d.url}/api/v1/studies/{study}").json["state"] in ("done", "failed", "no_model"), 120,
+               "the study to be analysed")
+    return curl(f"{d.url}/api/v1/studies/{study}/results").json["results"]
+
+
+def entry(modality):
+    """The entry of a series without pictures in the list at the left."""
+    return ("[...document.querySelectorAll('[data-cy=study-browser-thumbnail-no-image]')]"
+            f".find((element) => element.innerText.startsWith('{modality}'))")
+
+
+def pause(seconds):
+    return f"new Promise((resolve) => setTimeout(resolve, {1000 * seconds}))"
+
+
+def press(p, label):
+    """Presses the button of that name, if there is one."""
+    p.js(f"[...document.querySelectorAll('button')].find((b) => b.innerText.trim() === '{label}')?.click()")
+
+
+def coloured(path):
+    """Pixels of the image that are not grey: those of the segmentation."""
+    pixels = numpy.asarray(PIL.Image.open(path).convert("RGB")).astype(int)[120:780, 560:1080]
+    return int((pixels.max(axis=2) - pixels.min(axis=2) > 40).sum())
+
+
+def test_files_of_the_viewer(d):
+    harness.need(os.path.exists(os.path.join(OHIF, "index.html")), "OHIF is not here: make ohif")
+    for path, kind in (("/ohif", "text/html"), ("/ohif/viewer", "text/html"), ("/ohif/app-config.js", "text/javascript")):
+        answer = curl(d.url + path)
+        assert answer.status == 200 and answer.headers["content-type"].startswith(kind), (path, answer)
+    for path in ("/ohif/..%2findex.html", "/ohif/%2e%2e/%2e%2e/etc/passwd.txt", "/ohif/no.js", "/ohif/.hidden.js"):
+        assert curl(d.url + path, "--path-as-is").status in (400, 404), path
+
+
+def test_a_study_with_its_segmentation(d):
+    study = send_study(d)
+    results = analyse(d, study)
+    with page(d, "/ohif/app-config.js") as p:
+        p.js("localStorage.setItem('shownTours', '[\"basicViewerTour\"]')")
+        p.send("Page.navigate", url=f"{d.url}/ohif/viewer?StudyInstanceUIDs={study}")
+        p.until("document.querySelectorAll('canvas').length > 0", 60)
+        p.until(f"{entry('SEG')}", 60)
+        p.until("document.querySelectorAll('[data-cy=study-browser-thumbnail] img').length >= 5", 60)
+        p.js(f"{entry('SEG')}.dispatchEvent(new MouseEvent('dblclick', {{bubbles: true}}))")
+        p.until("document.body.innerText.includes('Hippocampus')", 60)
+        p.js(pause(8))
+        press(p, "Yes")
+        press(p, "Confirm")
+        p.js(pause(8))
+        for _ in range(8):  # to where there is more of it
+            p.send("Input.dispatchMouseEvent", type="mouseWheel", x=800, y=450, deltaX=0, deltaY=100)
+            p.js(pause(0.3))
+        p.js(pause(1))
+        p.screenshot(os.path.join(BUILD, "ohif.png"))
+        print("# " + " | ".join(p.text().split("\n"))[:400])
+        assert not p.errors, p.errors
+        assert len(results) == 1
+        assert coloured(os.path.join(BUILD, "ohif.png")) > 500
+
+
+if __name__ == "__main__":
+    harness.run(globals(), Daemon({"http.ohif_dir": OHIF}))
