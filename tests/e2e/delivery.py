@@ -11,28 +11,9 @@ import threading
 import time
 
 import harness
-from harness import images
-from harness.clients import storescu
+from delivery_common import analyse, peer
 from harness.daemon import Daemon, free_port
 from harness.peers import Hook, StoreScp, deliveries, never, wait_for
-
-
-def peer(port, **keys):
-    """Settings of a [peer pacs] to which results are delivered, impatient enough for a test."""
-    settings = {"ae_title": "PACS", "address": f"127.0.0.1:{port}", "deliver": "results", "retry_delay": "100ms",
-                "timeout": "5s", **keys}
-    return {"dicom.accept": "known", "peer tester.ae_title": "TESTER",
-            **{f"peer pacs.{key}": value for key, value in settings.items() if value is not None}}
-
-
-def analyse(d):
-    """Sends a small study and waits for its result; the SOP instance UIDs of the result's objects, sorted."""
-    source = images.series(slices=8)
-    status, said = storescu(d, images.save(source, tempfile.mkdtemp()))
-    assert status == 0, said
-    d.wait_for_study(source[0].StudyInstanceUID)
-    results = d.results(source[0].StudyInstanceUID)
-    return source[0].StudyInstanceUID, sorted(o["sop_uid"] for r in results for o in r["objects"])
 
 
 def test_a_peer_gets_every_object_once():

@@ -1,0 +1,25 @@
+"""What the scripts about delivery share."""
+import tempfile
+
+from harness import images
+from harness.clients import storescu
+
+SEG = "1.2.840.10008.5.1.4.1.1.66.4"
+
+
+def peer(port, **keys):
+    """Settings of a [peer pacs] to which results are delivered, impatient enough for a test."""
+    settings = {"ae_title": "PACS", "address": f"127.0.0.1:{port}", "deliver": "results", "retry_delay": "100ms",
+                "timeout": "5s", **keys}
+    return {"dicom.accept": "known", "peer tester.ae_title": "TESTER",
+            **{f"peer pacs.{key}": value for key, value in settings.items() if value is not None}}
+
+
+def analyse(d):
+    """Sends a small study and waits for its result; the SOP instance UIDs of the result's objects, sorted."""
+    source = images.series(slices=8)
+    status, said = storescu(d, images.save(source, tempfile.mkdtemp()))
+    assert status == 0, said
+    d.wait_for_study(source[0].StudyInstanceUID)
+    results = d.results(source[0].StudyInstanceUID)
+    return source[0].StudyInstanceUID, sorted(o["sop_uid"] for r in results for o in r["objects"])
