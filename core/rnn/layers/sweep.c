@@ -6,16 +6,12 @@
  *   weight_ih [D, G·H, channels]   weight_hh [D, G·H, H]   bias_ih [D, G·H]   bias_hh [D, G·H]   peephole [D,
  * 3, H] A light cell has no weight_hh and no bias_hh.
  *
- * Forward, the kernels take the input product along with the step, while the input is in cache. Back, they
- * give the gradients of all directions' gates side by side, for one product each with the weights and the
- * input. */
+ * The kernels take the input product along with the step, forward and back, while the input is in cache. */
 #include <math.h>
 #include <string.h>
 
 #include "core/rnn/kernels/cell.h"
-#include "core/rnn/kernels/gemm.h"
 #include "core/rnn/layers/kinds.h"
-#include "core/rnn/layers/linear.h"
 #include "core/rnn/layers/steps.h"
 #include "core/rnn/options.h"
 #include "core/rnn/random.h"
@@ -33,7 +29,6 @@ struct sweep_options {
 };
 
 struct sweep_packed {
-    lam_linear input; /* all directions; its way back */
     lam_cell *cell[MAX_DIRECTIONS];
     int directions;
 };
@@ -222,13 +217,11 @@ static void repack(const lam_layer *layer, const float *const *parameters, void 
         lam_cell_weights weights = direction_weights(options, parameters, d);
         lam_cell_update(packed->cell[d], &weights);
     }
-    lam_linear_update(&packed->input, parameters[options->weight_ih], NULL);
 }
 
 static void discard(void *memory)
 {
     struct sweep_packed *packed = memory;
-    lam_linear_done(&packed->input);
     for (int d = 0; d < packed->directions; d++)
         lam_cell_free(packed->cell[d]);
     free(packed);
@@ -237,7 +230,6 @@ static void discard(void *memory)
 static lam_status pack(const lam_layer *layer, const float *const *parameters, void **out, lam_error *err)
 {
     const struct sweep_options *options = layer->options;
-    size_t width = (size_t)options->directions * gate_width(options);
     struct sweep_packed *packed = calloc(1, sizeof *packed);
     if (!packed)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
@@ -247,9 +239,6 @@ static lam_status pack(const lam_layer *layer, const float *const *parameters, v
         status = lam_cell_create(&options->spec, &weights, &packed->cell[d], err);
         packed->directions += status == LAM_OK;
     }
-    if (status == LAM_OK)
-        status = lam_linear_init(&packed->input, width, options->spec.input, parameters[options->weight_ih],
-                                 NULL, err);
     if (status)
         discard(packed);
     else
@@ -275,22 +264,22 @@ enum state { STATE_LAST, STATE_H, STATE_C, STATE_D_H, STATE_D_C, STATE_MASK, STA
 
 /* How the layer's memory is divided; the same for measuring and for running. All counts in floats. */
 struct sweep_layout {
-    size_t rows, lines, width; /* positions, lines of a direction, columns of the input product */
-    size_t trace;              /* saved, a direction */
-    size_t projection;         /* scratch, backward: gradient of the input products */
-    size_t states;             /* scratch: each of a direction's STATES arrays; 0 when none is used */
-    size_t kernel;             /* scratch: workspace of the kernels */
+    size_t rows, lines; /* positions, lines of a direction */
+    size_t trace;       /* saved, a direction */
+    size_t states;      /* scratch: each of a direction's STATES arrays; 0 when none is used */
+    size_t kernel;      /* scratch: workspace of the kernels */
 };
 
 static void describe(const struct sweep_options *options, const struct sweep_packed *packed,
-                     const lam_shape *in, lam_sweep sweeps[MAX_DIRECTIONS])
+                     const lam_shape *in, const float *x, lam_sweep sweeps[MAX_DIRECTIONS])
 {
     for (int d = 0; d < options->directions; d++)
         sweeps[d] = (lam_sweep){
             .cell = packed->cell[d],
             .lines = lines_along(in, options->axis[d]),
             .reverse = options->reverse[d],
-            .ldg = (size_t)options->directions * gate_width(options),
+            .x = x,
+            .ldx = options->spec.input,
         };
 }
 
@@ -304,24 +293,13 @@ static struct sweep_layout lay_out(const lam_layer *layer, const lam_sweep *swee
 {
     const struct sweep_options *options = layer->options;
     struct sweep_layout layout = {.rows = (size_t)lam_shape_rows(in),
-                                  .lines = sweeps[0].lines.outer * sweeps[0].lines.inner,
-                                  .width = (size_t)options->directions * gate_width(options)};
+                                  .lines = sweeps[0].lines.outer * sweeps[0].lines.inner};
     size_t workspace = lam_sweeps_workspace(sweeps, (size_t)options->directions, pool, backward);
     layout.trace = round_up(layout.rows * lam_cell_trace_width(&options->spec));
-    layout.projection = backward ? round_up(layout.rows * layout.width) : 0;
     bool states = options->last || layer->inputs > 1 || options->dropout > 0;
     layout.states = states ? round_up(layout.lines * options->spec.hidden) : 0;
     layout.kernel = round_up((workspace + sizeof(float) - 1) / sizeof(float));
     return layout;
-}
-
-/* Forward the kernels make the input products themselves. */
-static void aim_input(const struct sweep_options *options, const float *x, lam_sweep sweeps[MAX_DIRECTIONS])
-{
-    for (int d = 0; d < options->directions; d++) {
-        sweeps[d].x = x;
-        sweeps[d].ldx = options->spec.input;
-    }
 }
 
 static void measure(const lam_layer *layer, const void *packed, const lam_shape *const *in,
@@ -332,24 +310,19 @@ static void measure(const lam_layer *layer, const void *packed, const lam_shape 
     static const float given = 0; /* the kernels ask only what is given */
     size_t directions = (size_t)options->directions;
     (void)out;
-    describe(options, packed, in[0], sweeps);
+    describe(options, packed, in[0], &given, sweeps);
     for (size_t d = 0; d < directions && options->dropout > 0; d++)
         sweeps[d].mask = &given;
-    aim_input(options, &given, sweeps);
     struct sweep_layout fore = lay_out(layer, sweeps, in[0], pool, false);
-    for (size_t d = 0; d < directions; d++) {
-        sweeps[d].x = NULL;
-        sweeps[d].g = &given;
-    }
     struct sweep_layout back = lay_out(layer, sweeps, in[0], pool, true);
     needs->saved = mode == LAM_MODE_TRAIN ? directions * back.trace * sizeof(float) : 0;
-    needs->forward = (fore.projection + directions * STATES * fore.states + fore.kernel) * sizeof(float);
-    needs->backward = (back.projection + directions * STATES * back.states + back.kernel) * sizeof(float);
+    needs->forward = (directions * STATES * fore.states + fore.kernel) * sizeof(float);
+    needs->backward = (directions * STATES * back.states + back.kernel) * sizeof(float);
 }
 
-static float *state_of(const struct sweep_layout *layout, float *projection, int direction, enum state state)
+static float *state_of(const struct sweep_layout *layout, float *scratch, int direction, enum state state)
 {
-    return projection + layout->projection + ((size_t)direction * STATES + state) * layout->states;
+    return scratch + ((size_t)direction * STATES + state) * layout->states;
 }
 
 /* Dense states from a direction's columns of an array of states, and back, written or added. */
@@ -380,16 +353,16 @@ static void draw_mask(const lam_layer_run *run, size_t count, int direction, flo
 }
 
 /* What forward and backward share: ends of sequences, initial states, masks of dropout. */
-static void aim_initial(const lam_layer_run *run, const struct sweep_layout *layout, float *projection,
+static void aim_initial(const lam_layer_run *run, const struct sweep_layout *layout, float *scratch,
                         lam_sweep sweeps[MAX_DIRECTIONS])
 {
     const struct sweep_options *options = run->layer->options;
     size_t hidden = options->spec.hidden, stride = (size_t)options->directions * hidden;
     for (int d = 0; d < options->directions; d++) {
-        float *h = state_of(layout, projection, d, STATE_H), *c = state_of(layout, projection, d, STATE_C);
+        float *h = state_of(layout, scratch, d, STATE_H), *c = state_of(layout, scratch, d, STATE_C);
         sweeps[d].lengths = run->in_shape[0]->rank == 3 ? run->lengths : NULL;
         if (run->training && options->dropout > 0) {
-            float *mask = state_of(layout, projection, d, STATE_MASK);
+            float *mask = state_of(layout, scratch, d, STATE_MASK);
             draw_mask(run, sweeps[d].lines.outer * sweeps[d].lines.inner * hidden, d, mask);
             sweeps[d].mask = mask;
         }
@@ -405,9 +378,9 @@ static void aim_initial(const lam_layer_run *run, const struct sweep_layout *lay
 }
 
 static float *workspace_of(const struct sweep_options *options, const struct sweep_layout *layout,
-                           float *projection)
+                           float *scratch)
 {
-    return state_of(layout, projection, options->directions, STATE_LAST);
+    return state_of(layout, scratch, options->directions, STATE_LAST);
 }
 
 static void forward(const lam_layer_run *run)
@@ -416,19 +389,18 @@ static void forward(const lam_layer_run *run)
     const struct sweep_packed *packed = run->packed;
     size_t hidden = options->spec.hidden, outputs = (size_t)lam_shape_channels(run->out_shape);
     lam_sweep sweeps[MAX_DIRECTIONS] = {{0}};
-    float *projection = run->scratch;
-    describe(options, packed, run->in_shape[0], sweeps);
-    aim_input(options, run->in[0], sweeps);
+    float *scratch = run->scratch;
+    describe(options, packed, run->in_shape[0], run->in[0], sweeps);
     struct sweep_layout layout = lay_out(run->layer, sweeps, run->in_shape[0], run->pool, false);
     for (int d = 0; d < options->directions; d++) {
         sweeps[d].y = options->last ? NULL : run->out + (size_t)d * hidden;
         sweeps[d].ldy = outputs;
-        sweeps[d].h_last = options->last ? state_of(&layout, projection, d, STATE_LAST) : NULL;
+        sweeps[d].h_last = options->last ? state_of(&layout, scratch, d, STATE_LAST) : NULL;
         sweeps[d].trace = run->training ? (float *)run->saved + (size_t)d * layout.trace : NULL;
     }
-    aim_initial(run, &layout, projection, sweeps);
+    aim_initial(run, &layout, scratch, sweeps);
     lam_sweeps_forward(sweeps, (size_t)options->directions, run->pool,
-                       workspace_of(options, &layout, projection));
+                       workspace_of(options, &layout, scratch));
     for (int d = 0; d < options->directions && options->last; d++)
         give_states(&layout, hidden, sweeps[d].h_last, false, outputs, run->out + (size_t)d * hidden);
 }
@@ -438,37 +410,39 @@ static float *gradient_slice(const lam_layer_run *run, int number, size_t offset
     return number < 0 ? NULL : run->d_parameters[number] + offset;
 }
 
-static void aim_gradients(const lam_layer_run *run, const struct sweep_layout *layout, int d,
-                          float *projection, lam_sweep_grad *grad)
+static void aim_gradients(const lam_layer_run *run, const struct sweep_layout *layout, int d, float *scratch,
+                          lam_sweep_grad *grad)
 {
     const struct sweep_options *options = run->layer->options;
     size_t rows = (size_t)d * gate_width(options), hidden = options->spec.hidden;
     size_t outputs = (size_t)lam_shape_channels(run->out_shape);
-    float *last = state_of(layout, projection, d, STATE_LAST), *column = run->d_out + (size_t)d * hidden;
+    float *last = state_of(layout, scratch, d, STATE_LAST), *column = run->d_out + (size_t)d * hidden;
     if (options->last)
         take_states(layout, hidden, column, outputs, last);
     *grad = (lam_sweep_grad){
         .dy = options->last ? NULL : column,
         .lddy = outputs,
         .dh_last = options->last ? last : NULL,
-        .dg = projection + rows,
-        .lddg = (size_t)options->directions * gate_width(options),
+        .dx = run->d_in[0],
+        .lddx = options->spec.input,
+        .add_dx = run->add[0] || d > 0,
+        .dw_x = gradient_slice(run, options->weight_ih, rows * options->spec.input),
         .dw_h = gradient_slice(run, options->weight_hh, rows * hidden),
         .db_x = gradient_slice(run, options->bias_ih, rows),
         .db_h = gradient_slice(run, options->bias_hh, rows),
         .dpeephole = gradient_slice(run, options->peephole, (size_t)d * 3 * hidden),
-        .dh0 = run->layer->inputs > 1 ? state_of(layout, projection, d, STATE_D_H) : NULL,
-        .dc0 = run->layer->inputs > 2 ? state_of(layout, projection, d, STATE_D_C) : NULL,
+        .dh0 = run->layer->inputs > 1 ? state_of(layout, scratch, d, STATE_D_H) : NULL,
+        .dc0 = run->layer->inputs > 2 ? state_of(layout, scratch, d, STATE_D_C) : NULL,
     };
 }
 
-static void give_initial(const lam_layer_run *run, const struct sweep_layout *layout, float *projection)
+static void give_initial(const lam_layer_run *run, const struct sweep_layout *layout, float *scratch)
 {
     const struct sweep_options *options = run->layer->options;
     size_t hidden = options->spec.hidden, stride = (size_t)options->directions * hidden;
     for (int k = 1; k < run->layer->inputs; k++)
         for (int d = 0; d < options->directions && run->d_in[k]; d++)
-            give_states(layout, hidden, state_of(layout, projection, d, k == 1 ? STATE_D_H : STATE_D_C),
+            give_states(layout, hidden, state_of(layout, scratch, d, k == 1 ? STATE_D_H : STATE_D_C),
                         run->add[k], stride, run->d_in[k] + (size_t)d * hidden);
 }
 
@@ -476,26 +450,19 @@ static void backward(const lam_layer_run *run)
 {
     const struct sweep_options *options = run->layer->options;
     const struct sweep_packed *packed = run->packed;
-    size_t inputs = options->spec.input, directions = (size_t)options->directions;
+    size_t directions = (size_t)options->directions;
     lam_sweep sweeps[MAX_DIRECTIONS] = {{0}};
     lam_sweep_grad grads[MAX_DIRECTIONS];
-    float *projection = run->scratch;
-    describe(options, packed, run->in_shape[0], sweeps);
-    for (size_t d = 0; d < directions; d++)
-        sweeps[d].g = projection; /* not read; says that the caller projects */
+    float *scratch = run->scratch;
+    describe(options, packed, run->in_shape[0], run->in[0], sweeps);
     struct sweep_layout layout = lay_out(run->layer, sweeps, run->in_shape[0], run->pool, true);
     for (size_t d = 0; d < directions; d++) {
         sweeps[d].trace = (float *)run->saved + d * layout.trace;
-        aim_gradients(run, &layout, (int)d, projection, &grads[d]);
+        aim_gradients(run, &layout, (int)d, scratch, &grads[d]);
     }
-    aim_initial(run, &layout, projection, sweeps);
-    lam_sweeps_backward(sweeps, grads, directions, run->pool, workspace_of(options, &layout, projection));
-    lam_matrix_in dg = {projection, layout.width};
-    lam_gemm_tn(layout.width, inputs, layout.rows, dg, (lam_matrix_in){run->in[0], inputs}, true,
-                (lam_matrix){run->d_parameters[options->weight_ih], inputs}, run->pool);
-    if (run->d_in[0])
-        lam_linear_back(&packed->input, layout.rows, projection, run->add[0], run->d_in[0], run->pool);
-    give_initial(run, &layout, projection);
+    aim_initial(run, &layout, scratch, sweeps);
+    lam_sweeps_backward(sweeps, grads, directions, run->pool, workspace_of(options, &layout, scratch));
+    give_initial(run, &layout, scratch);
 }
 
 static const char *const members[] = {"cell",     "units",      "directions",        "return", "reset_before",
