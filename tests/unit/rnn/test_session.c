@@ -1,0 +1,147 @@
+/* What a session plans: memory that does not grow where it need not, and a clear refusal of what does not
+ * fit. */
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "core/base/cleanup.h"
+#include "core/rnn/network.h"
+
+enum { BATCH = 32, CHANNELS = 16, UNITS = 64, SLACK = 256 << 10 };
+
+struct subject {
+    lam_json *json;
+    lam_network *network;
+    lam_weights *weights;
+    lam_session *session;
+};
+
+static void set_up(struct subject *s, const char *options, lam_mode mode)
+{
+    char text[512];
+    lam_error err = {0};
+    snprintf(text, sizeof text,
+             "{\"input\": {\"axes\": [\"t\"], \"channels\": %d}, \"layers\": [{\"name\": \"s\", \"kind\": "
+             "\"sweep\", \"units\": %d, %s}]}",
+             CHANNELS, UNITS, options);
+    assert_ok(lam_json_parse(text, strlen(text), &s->json, &err), err);
+    assert_ok(lam_network_create(lam_json_root(s->json), &s->network, &err), err);
+    assert_ok(lam_weights_create(s->network, 1, &s->weights, &err), err);
+    assert_ok(lam_session_create(s->weights, mode, NULL, &s->session, &err), err);
+}
+
+static void tear_down(struct subject *s)
+{
+    lam_session_free(s->session);
+    lam_weights_free(s->weights);
+    lam_network_free(s->network);
+    lam_json_free(s->json);
+}
+
+static lam_status plan(struct subject *s, int64_t steps, lam_error *err)
+{
+    lam_shape shape = {3, {BATCH, steps, CHANNELS}};
+    return lam_session_plan(s->session, &shape, err);
+}
+
+static size_t planned(const char *options, lam_mode mode, int64_t steps)
+{
+    struct subject s;
+    lam_error err = {0};
+    set_up(&s, options, mode);
+    assert_ok(plan(&s, steps, &err), err);
+    size_t bytes = lam_session_bytes(s.session);
+    tear_down(&s);
+    return bytes;
+}
+
+static const struct {
+    const char *options;
+    size_t kept; /* vectors of units that training keeps of a step */
+} cells[] = {
+    {"\"cell\": \"lstm\", \"return\": \"last\"", 6},
+    {"\"cell\": \"gru\", \"return\": \"last\"", 5},
+    {"\"cell\": \"elman\", \"return\": \"last\"", 2},
+    {"\"cell\": \"light\", \"return\": \"last\"", 3},
+};
+
+/* Beside its input an inference session needs the same for any length of the sequence: one state. */
+static void test_inference_keeps_one_state(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LAM_COUNT(cells); i++)
+        for (int64_t steps = 10; steps <= 10000; steps *= 10) {
+            size_t input = (size_t)steps * BATCH * CHANNELS * sizeof(float);
+            assert_true(planned(cells[i].options, LAM_MODE_INFER, steps) <= input + SLACK);
+        }
+}
+
+/* Training: input, its gradient, and what the cell keeps (rows are padded by up to 16 floats); no gate and no
+ * gradient of a gate a second time. Sums of the weights' gradients do not grow with the sequence. */
+static void test_training_keeps_nothing_twice(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < LAM_COUNT(cells); i++) {
+        size_t step = BATCH * sizeof(float) * (2 * CHANNELS + cells[i].kept * UNITS + 16);
+        size_t grown =
+            planned(cells[i].options, LAM_MODE_TRAIN, 2000) - planned(cells[i].options, LAM_MODE_TRAIN, 1000);
+        assert_true(grown <= 1000 * step + SLACK);
+    }
+}
+
+static void test_too_large_is_refused(void **state)
+{
+    struct subject s;
+    lam_error err = {0};
+    (void)state;
+    set_up(&s, cells[0].options, LAM_MODE_TRAIN);
+    assert_int_equal(plan(&s, (int64_t)1 << 23, &err), LAM_E_LIMIT);
+    assert_non_null(strstr(err.message, "MiB"));
+    assert_int_equal(plan(&s, (int64_t)1 << 40, &err), LAM_E_LIMIT);
+    assert_ok(plan(&s, 3, &err), err);
+    tear_down(&s);
+}
+
+/* As in a worker, whose address space is limited: planning says so, and what fits still runs. */
+static int plan_under_a_limit(void)
+{
+    struct subject s;
+    lam_error err = {0};
+    struct rlimit limit = {(rlim_t)1 << 30, (rlim_t)1 << 30};
+    set_up(&s, cells[0].options, LAM_MODE_TRAIN);
+    if (setrlimit(RLIMIT_AS, &limit) != 0)
+        return 1;
+    if (plan(&s, 30000, &err) != LAM_E_NO_MEMORY || !strstr(err.message, "MiB"))
+        return 2;
+    return plan(&s, 10, &err) == LAM_OK ? 0 : 3;
+}
+
+static void test_limits_of_the_process_are_respected(void **state)
+{
+    (void)state;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    skip(); /* they need the address space themselves */
+#endif
+    pid_t child = fork();
+    if (child == 0)
+        _exit(plan_under_a_limit());
+    int status = 1;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_inference_keeps_one_state),
+        cmocka_unit_test(test_training_keeps_nothing_twice),
+        cmocka_unit_test(test_too_large_is_refused),
+        cmocka_unit_test(test_limits_of_the_process_are_respected),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
