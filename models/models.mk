@@ -1,20 +1,40 @@
 # `make models` trains every model that has a recipe, models/<name>/recipe.json (a model.json without weights), from
-# ../shared/data/<name>/{train,val}.safetensors into build/models/<name>/<version>/, with fixed seeds: the same bits on the
-# same machine. `make models ONLY=hippocampus` trains one; a run that was stopped goes on. Shipping the result is a decision
-# of its own: look at its metrics, write its card.md, move the folder to models/<name>/.
+# ../shared/data into build/models/<name>/<version>/, with fixed seeds: the same bits on the same machine.
+# `make models ONLY=hippocampus` trains one; a run that was stopped goes on. `make baselines` does the same with
+# models/<name>/baseline.json, a plain network that the model has to beat, into build/models/<name>-baseline/. Shipping the
+# result is a decision of its own: look at its metrics, write its card (`lamina eval --card`), move the folder to models/<name>/.
 
 MODEL_DATA    ?= ../shared/data
 MODEL_SEED    ?= 1
 MODEL_THREADS ?= $(shell nproc)
 MODEL_RECIPES  = $(patsubst models/%/recipe.json,%,$(wildcard models/*/recipe.json))
 MODEL_NAMES    = $(if $(ONLY),$(filter $(ONLY),$(MODEL_RECIPES)),$(MODEL_RECIPES))
+MODEL_PLAIN    = $(foreach name,$(MODEL_NAMES),$(if $(wildcard models/$(name)/baseline.json),$(name)))
 
-.PHONY: models $(MODEL_NAMES:%=model-%)
+# The folder of a model's data, where it is not named like the model.
+MODEL_DATA_adrenal        = adrenal3d
+MODEL_DATA_sunnybrook-lv  = sunnybrook
+model_data = $(MODEL_DATA)/$(or $(MODEL_DATA_$(1)),$(1))
+
+# $(1) name, $(2) recipe, $(3) folder. What cross-validates learns from all files; else val.safetensors is held out.
+define train_model
+	@data=$(call model_data,$(1)); [ -e $$data/train.safetensors ] || { echo "no data for $(1) in $$data" >&2; exit 1; }; \
+		version=$$(sed -n 's/^  "version": "\(.*\)",$$/\1/p' $(2)) && folder=$(3)/$$version && mkdir -p $$folder && \
+		begun=$$(ls $$folder | grep -c -e checkpoint -e member); \
+		if [ -e $$folder/weights.safetensors ] && [ $$begun = 0 ]; then echo "$$folder is trained"; exit 0; fi; \
+		[ $$begun != 0 ] || cp $(2) $$folder/model.json || exit 1; \
+		held=; [ ! -e $$data/val.safetensors ] || { grep -q '"cross_validate": true' $(2) && held= || held=--val; } && \
+		$(BUILD)/lamina train --bundle $$folder --data $$data/train.safetensors \
+			$$([ ! -e $$data/val.safetensors ] || echo $$held $$data/val.safetensors) \
+			--seed $(MODEL_SEED) --threads $(MODEL_THREADS) --resume
+endef
+
+.PHONY: models baselines $(MODEL_NAMES:%=model-%) $(MODEL_PLAIN:%=baseline-%)
 models: $(MODEL_NAMES:%=model-%)
+baselines: $(MODEL_PLAIN:%=baseline-%)
 
 $(MODEL_NAMES:%=model-%): model-%: $(BUILD)/lamina
-	@[ -e $(MODEL_DATA)/$*/train.safetensors ] || { echo "no data for $* in $(MODEL_DATA)" >&2; exit 1; }
-	@version=$$(sed -n 's/^  "version": "\(.*\)",$$/\1/p' models/$*/recipe.json) && folder=$(BUILD)/models/$*/$$version && \
-		mkdir -p $$folder && { [ -e $$folder/checkpoint.safetensors ] || cp models/$*/recipe.json $$folder/model.json; } && \
-		$(BUILD)/lamina train --bundle $$folder --data $(MODEL_DATA)/$*/train.safetensors \
-			--val $(MODEL_DATA)/$*/val.safetensors --seed $(MODEL_SEED) --threads $(MODEL_THREADS) --resume
+	$(call train_model,$*,models/$*/recipe.json,$(BUILD)/models/$*)
+
+$(MODEL_PLAIN:%=baseline-%): baseline-%: $(BUILD)/lamina
+	$(call train_model,$*,models/$*/baseline.json,$(BUILD)/models/$*-baseline)

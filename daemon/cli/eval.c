@@ -22,19 +22,16 @@ struct eval_options {
     size_t data_count;
     const char *card; /* NULL: none; "" : the set is named after its first file */
     long threads, rounds;
-    bool json;
+    bool json, out_of_fold;
 };
 
 static int parse_arguments(int argc, char **argv, struct eval_options *out)
 {
     static const struct option known[] = {
-        {"bundle", required_argument, NULL, 'b'},
-        {"data", required_argument, NULL, 'd'},
-        {"threads", required_argument, NULL, 't'},
-        {"bootstrap", required_argument, NULL, 'r'},
-        {"card", optional_argument, NULL, 'c'},
-        {"json", no_argument, NULL, 'J'},
-        {0},
+        {"bundle", required_argument, NULL, 'b'},  {"data", required_argument, NULL, 'd'},
+        {"threads", required_argument, NULL, 't'}, {"bootstrap", required_argument, NULL, 'r'},
+        {"card", optional_argument, NULL, 'c'},    {"out-of-fold", no_argument, NULL, 'o'},
+        {"json", no_argument, NULL, 'J'},          {0},
     };
     int option, last = 0;
     char *end;
@@ -63,6 +60,9 @@ static int parse_arguments(int argc, char **argv, struct eval_options *out)
             break;
         case 'c':
             out->card = optarg ? optarg : "";
+            break;
+        case 'o':
+            out->out_of_fold = true;
             break;
         case 'J':
             out->json = true;
@@ -98,30 +98,56 @@ static lam_status write_card(const struct eval_options *options, const lam_bundl
     return LAM_OK;
 }
 
+/* What an evaluation borrows. */
+struct work {
+    lam_samples *dataset, *parts[LAM_MANIFEST_MAX_MEMBERS];
+    lam_pool *pool;
+    lam_evaluation *evaluation;
+};
+
+static void work_done(struct work *work)
+{
+    lam_evaluation_free(work->evaluation);
+    for (int m = 0; m < LAM_MANIFEST_MAX_MEMBERS; m++)
+        lam_samples_free(work->parts[m]);
+    lam_samples_free(work->dataset);
+    lam_pool_free(work->pool);
+}
+
+/* Each part of the data that a cross-validated ensemble was trained on, by the member that left it out. */
+static lam_status add_parts(struct work *work, const lam_weights *const *members, size_t count,
+                            lam_error *err)
+{
+    lam_status status = LAM_OK;
+    if (count < 2)
+        return lam_fail(err, LAM_E_INVALID, "--out-of-fold is for bundles of several weight sets");
+    for (size_t m = 0; m < count && status == LAM_OK; m++) {
+        status = lam_samples_fold(work->dataset, (int)m, (int)count, false, &work->parts[m], err);
+        if (status == LAM_OK)
+            status = lam_evaluation_add(work->evaluation, &members[m], 1, work->parts[m], work->pool, err);
+    }
+    return status;
+}
+
 static lam_status evaluate(const struct eval_options *options, const lam_bundle *bundle, size_t *cases,
                            lam_scores *scores, lam_error *err)
 {
-    LAM_AUTO_PTR(lam_samples) *dataset = NULL;
-    LAM_AUTO_PTR(lam_evaluation) *evaluation = NULL;
-    lam_pool *pool = NULL;
+    LAM_AUTO(work_done) struct work work = {0};
     size_t count;
     const lam_weights *const *members = lam_bundle_members(bundle, &count);
-    lam_status status = lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle),
-                                         options->data, options->data_count, &dataset, err);
-    if (status == LAM_OK)
-        status = lam_pool_create((size_t)options->threads, &pool, err);
-    if (status == LAM_OK)
-        status = lam_evaluation_create(lam_bundle_manifest(bundle), true, false, &evaluation, err);
-    if (status == LAM_OK)
-        status = lam_evaluation_add(evaluation, members, count, dataset, pool, err);
-    if (status == LAM_OK) {
-        *cases = lam_evaluation_count(evaluation);
-        status = lam_evaluation_scores(evaluation, (int)options->rounds, scores, err);
-    }
-    if (status == LAM_OK && options->card)
-        status = write_card(options, bundle, evaluation, scores, err);
-    lam_pool_free(pool);
-    return status;
+    lam_status status;
+    if ((status = lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle), options->data,
+                                   options->data_count, &work.dataset, err)) ||
+        (status = lam_pool_create((size_t)options->threads, &work.pool, err)) ||
+        (status = lam_evaluation_create(lam_bundle_manifest(bundle), true, false, &work.evaluation, err)))
+        return status;
+    status = options->out_of_fold
+                 ? add_parts(&work, members, count, err)
+                 : lam_evaluation_add(work.evaluation, members, count, work.dataset, work.pool, err);
+    if (status || (status = lam_evaluation_scores(work.evaluation, (int)options->rounds, scores, err)))
+        return status;
+    *cases = lam_evaluation_count(work.evaluation);
+    return options->card ? write_card(options, bundle, work.evaluation, scores, err) : LAM_OK;
 }
 
 static void print_json(const lam_manifest *manifest, size_t cases, const lam_scores *scores)

@@ -4,9 +4,11 @@
 
 #include <fcntl.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/base/io.h"
@@ -396,6 +398,81 @@ static void test_training(void **state)
     assert_float_equal(lam_scores_get(&scores, "dice_mean"), dice, 0);
 }
 
+static bool die_in_epoch_six(void *context, const lam_fit_progress *progress)
+{
+    if (!stop_in_epoch_six(context, progress))
+        kill(getpid(), SIGKILL);
+    return true;
+}
+
+/* A process that is killed in the middle of an epoch loses nothing that the next one cannot make again. */
+static void test_survives_kill(void **state)
+{
+    (void)state;
+    static lam_scores scores;
+    lam_error err = {0};
+    char whole[80], killed[80];
+    make_bundle("whole", whole);
+    make_bundle("killed", killed);
+    assert_ok(train(whole, 1, false, NULL, &scores, &err), err);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(train(killed, 1, false, die_in_epoch_six, &scores, &err) == LAM_OK ? 0 : 1);
+    int how;
+    assert_int_equal(waitpid(child, &how, 0), child);
+    assert_true(WIFSIGNALED(how) && WTERMSIG(how) == SIGKILL);
+    assert_ok(train(killed, 2, true, NULL, &scores, &err), err);
+    assert_same_file(whole, killed, "weights.safetensors");
+    assert_same_file(whole, killed, "curve.csv");
+}
+
+/* Parameters that another bundle has are taken over, frozen ones stay as they were. */
+static void test_fine_tuning(void **state)
+{
+    (void)state;
+    static lam_scores scores;
+    lam_error err = {0};
+    char first[80], second[80], file[96];
+    LAM_AUTO(lam_buffer_done) lam_buffer text;
+    make_bundle("first", first);
+    make_bundle("second", second);
+    assert_ok(train(first, 1, false, NULL, &scores, &err), err);
+    lam_buffer_init(&text, 1 << 16);
+    for (const char *at = model; *at; at++) { /* the stem frozen, the head under another name */
+        bool stem = strncmp(at, "\"name\": \"stem\"", 14) == 0, head = strncmp(at, "\"head\"", 6) == 0;
+        lam_buffer_append_text(&text, stem   ? "\"frozen\": true, \"name\": \"stem\""
+                                      : head ? "\"other\""
+                                             : "");
+        at += stem ? 14 : head ? 6 : 0;
+        lam_buffer_append(&text, at, 1);
+    }
+    snprintf(file, sizeof file, "%s/model.json", second);
+    FILE *out = fopen(file, "w");
+    assert_non_null(out);
+    fwrite(text.data, 1, text.length, out);
+    fclose(out);
+    const char *data[] = {train_set};
+    lam_fit_settings settings = {
+        .bundle = second, .data = data, .data_count = 1, .init = first, .epochs = 2, .seed = 3, .threads = 1};
+    assert_ok(lam_fit(&settings, NULL, NULL, &scores, &err), err);
+    lam_safetensors *before, *after;
+    char path[2][128];
+    snprintf(path[0], sizeof path[0], "%s/weights.safetensors", first);
+    snprintf(path[1], sizeof path[1], "%s/weights.safetensors", second);
+    assert_ok(lam_safetensors_open(path[0], &before, &err), err);
+    assert_ok(lam_safetensors_open(path[1], &after, &err), err);
+    const lam_tensor *a = lam_safetensors_find(before, "stem.weight"),
+                     *b = lam_safetensors_find(after, "stem.weight");
+    assert_memory_equal(a->data, b->data, a->bytes);
+    a = lam_safetensors_find(before, "sweep.weight_hh");
+    b = lam_safetensors_find(after, "sweep.weight_hh");
+    assert_memory_not_equal(a->data, b->data, a->bytes);
+    assert_non_null(lam_safetensors_find(after, "other.weight"));
+    lam_safetensors_free(before);
+    lam_safetensors_free(after);
+}
+
 static void test_refuses_unfit_data(void **state)
 {
     (void)state;
@@ -442,6 +519,8 @@ int main(void)
         cmocka_unit_test(test_schedules),
         cmocka_unit_test(test_training),
         cmocka_unit_test(test_refuses_unfit_data),
+        cmocka_unit_test(test_survives_kill),
+        cmocka_unit_test(test_fine_tuning),
     };
     return cmocka_run_group_tests(tests, make_data, remove_data);
 }
