@@ -231,12 +231,11 @@ char *lam_header_metadata(const lam_header *header)
 {
     if (header->text)
         return strdup(header->text);
-    json_t *attributes = json_copy(header->attributes);
-    if (json_object_get(attributes, "00080005"))
-        json_object_set_new(attributes, "00080005",
-                            json_pack("{s:s,s:[s]}", "vr", "CS", "Value", "ISO_IR 192"));
-    char *text = json_dumps(attributes, JSON_COMPACT);
-    json_decref(attributes);
+    json_t *copy = json_copy(header->attributes);
+    if (json_object_get(copy, "00080005"))
+        json_object_set_new(copy, "00080005", json_pack("{s:s,s:[s]}", "vr", "CS", "Value", "ISO_IR 192"));
+    char *text = json_dumps(copy, JSON_COMPACT);
+    json_decref(copy);
     return text;
 }
 

@@ -240,15 +240,76 @@ static void promise_1_a_failing_database_leaves_no_file(void **state)
     nothing_is_left(f);
 }
 
+/* A variant for each destination's profile; what broke a rule is kept and goes nowhere. */
+static void the_gate_and_the_profiles_decide_what_is_sent(void **state)
+{
+    fixture *f = *state;
+    lam_error err = {LAM_OK, ""};
+    attempt a;
+    queue_job(f);
+    assert_ok(
+        lam_db_run(f->db, &err,
+                   "INSERT INTO destination (name, kind, profile, active) VALUES ('a', 'dimse', 'strict', 1),"
+                   " ('b', 'dicomweb', 'ohif', 1)",
+                   ""),
+        err);
+    begin(f, &a);
+    lam_autofree char *one = fixture_indexed("1.2", "1.2.4", "1.2.4.1", "");
+    lam_autofree char *two = fixture_indexed("1.2", "1.2.5", "1.2.5.1", "");
+    lam_autofree char *three = fixture_indexed("1.2", "1.2.6", "1.2.6.1", "");
+    lam_autofree char *payload = NULL;
+    assert_true(
+        asprintf(&payload,
+                 "{\"task\":\"segmentation\",\"objects\":["
+                 "{\"output\":0,\"type\":\"SEG\",\"profile\":\"strict\",\"problems\":[],\"index\":%s},"
+                 "{\"output\":1,\"type\":\"SR\",\"profile\":\"strict\",\"problems\":[\"no\"],\"index\":%s},"
+                 "{\"output\":2,\"type\":\"SEG\",\"profile\":\"ohif\",\"problems\":[],\"index\":%s}]}",
+                 one, two, three) > 0);
+    assert_ok(publish(f, &a, payload, &err), err);
+    end(f, &a);
+    assert_row(f, "SELECT problems FROM result_object WHERE problems IS NOT NULL", "[\"no\"]");
+    assert_row(f,
+               "SELECT group_concat(d.destination || i.uid, ' ') FROM (SELECT * FROM delivery ORDER BY "
+               "destination) d"
+               " JOIN instance i ON i.id = d.instance_id",
+               "a1.2.4.1 b1.2.6.1");
+}
+
+/* More images, another job: its report takes the place of the first one's. */
+static void a_later_report_names_its_predecessor(void **state)
+{
+    fixture *f = *state;
+    lam_error err = {LAM_OK, ""};
+    attempt a;
+    queue_job(f);
+    begin(f, &a);
+    assert_ok(lam_publish_predecessor(f->db, &a.job, &err), err);
+    assert_string_equal(a.job.replaces_sop, "");
+    lam_autofree char *payload = done_with(0, "1.2", "1.2.4", "1.2.4.1", 1);
+    assert_ok(publish(f, &a, payload, &err), err);
+    end(f, &a);
+    assert_ok(lam_jobs_add(f->db, 1, "m", "1", "w", "another set", 6000, NULL, &err), err);
+    begin(f, &a);
+    assert_ok(lam_publish_predecessor(f->db, &a.job, &err), err);
+    assert_string_equal(a.job.replaces_sop, "1.2.5.1");
+    assert_string_equal(a.job.replaces_series, "1.2.5");
+    end(f, &a);
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_set_up, fixture_tear_down)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(publishes_objects_findings_and_picture),      TEST(promise_5_a_second_run_publishes_nothing_new),
-        TEST(a_cancelled_job_publishes_nothing),           TEST(refuses_a_lying_worker),
-        TEST(refuses_a_series_that_was_received),          TEST(refuses_answers_of_another_shape),
+        TEST(publishes_objects_findings_and_picture),
+        TEST(promise_5_a_second_run_publishes_nothing_new),
+        TEST(a_cancelled_job_publishes_nothing),
+        TEST(refuses_a_lying_worker),
+        TEST(refuses_a_series_that_was_received),
+        TEST(refuses_answers_of_another_shape),
         TEST(promise_1_a_failing_database_leaves_no_file),
+        TEST(the_gate_and_the_profiles_decide_what_is_sent),
+        TEST(a_later_report_names_its_predecessor),
     };
     return cmocka_run_group_tests_name("publish", tests, NULL, NULL);
 }

@@ -34,6 +34,22 @@ static const double sagittal_row[3] = {0, 1, 0}, sagittal_column[3] = {0, 0, -1}
 
 #define NEAR(a, b) assert_true(fabs((a) - (b)) < 1e-9)
 
+/* One slice is as thick as it says. */
+static void test_one_slice(void **state)
+{
+    (void)state;
+    lam_plane planes[COUNT];
+    lam_grid grid;
+    size_t order[1] = {7};
+    make_planes(planes, sagittal_row, sagittal_column);
+    planes[0].thickness_mm = 3;
+    assert_int_equal(lam_grid_from_planes(planes, 1, order, &grid, NULL), LAM_OK);
+    assert_int_equal(order[0], 0);
+    assert_int_equal(grid.size[0], 1);
+    NEAR(grid.spacing_mm[0], 3);
+    NEAR(lam_grid_voxel_ml(&grid), 3 * 1 * 0.5 / 1000);
+}
+
 static void test_a_stack(void **state)
 {
     (void)state;
@@ -74,7 +90,7 @@ static void test_refusals(void **state)
     (void)state;
     lam_plane good[COUNT], bad[COUNT];
     make_planes(good, axial_row, axial_column);
-    refuse(good, 0, "0 images");
+    refuse(good, 0, "no images");
     refuse(good, 1, "1 image, and it does not say how thick");
 #define REFUSE(change, words)                                                                                \
     do {                                                                                                     \
@@ -204,9 +220,9 @@ static void test_resampling(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_stack),           cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_rounded_positions), cmocka_unit_test(test_turns),
-        cmocka_unit_test(test_resampling),
+        cmocka_unit_test(test_a_stack),  cmocka_unit_test(test_one_slice),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(test_rounded_positions),
+        cmocka_unit_test(test_turns),    cmocka_unit_test(test_resampling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
