@@ -14,6 +14,7 @@ LAM_EMBED(lam_ui_app, "api/ui/app.js");
 LAM_EMBED(lam_ui_client, "api/ui/client.js");
 LAM_EMBED(lam_ui_dom, "api/ui/dom.js");
 LAM_EMBED(lam_ui_results, "api/ui/results.js");
+LAM_EMBED(lam_ui_viewer, "api/ui/viewer.js");
 LAM_EMBED(lam_ui_views, "api/ui/views.js");
 
 #define HTML   "text/html; charset=utf-8"
@@ -33,6 +34,7 @@ static const struct {
     {"client.js", SCRIPT, lam_ui_client, lam_ui_client_end},
     {"dom.js", SCRIPT, lam_ui_dom, lam_ui_dom_end},
     {"results.js", SCRIPT, lam_ui_results, lam_ui_results_end},
+    {"viewer.js", SCRIPT, lam_ui_viewer, lam_ui_viewer_end},
     {"views.js", SCRIPT, lam_ui_views, lam_ui_views_end},
 };
 

@@ -3,6 +3,7 @@
 import { getJson, post } from "./client.js";
 import { bytes, dicomDate, duration, h, personName, plural, say, state, table, time } from "./dom.js";
 import { resultCard } from "./results.js";
+import { thumbnail } from "./viewer.js";
 
 const pageSize = 50;
 const studyStates = ["receiving", "queued", "running", "done", "failed", "no_model"];
@@ -88,14 +89,22 @@ function studyList(data, selected, query) {
     pager(data.studies.length, query, "#/studies"));
 }
 
-function seriesTable(series) {
+const seriesTitle = (series) => series.description || (series.number != null ? `Series ${series.number}` : series.series_uid);
+
+/** The segmentation that was made from a series, if any. */
+function segmentationOf(series, results) {
+  const objects = results.filter((result) => result.series_uid === series.series_uid).flatMap((result) => result.objects ?? []);
+  return objects.find((object) => object.type === "SEG")?.sop_uid ?? null;
+}
+
+function seriesTable(study, results) {
   return table("Series", [
-    { title: "Series", cell: (s) => s.description || (s.number != null ? `Series ${s.number}` : h("span", { class: "uid" }, s.series_uid)) },
+    { title: "Series", cell: (s) => [thumbnail(study.study_uid, s.series_uid, s.modality, seriesTitle(s), segmentationOf(s, results)), seriesTitle(s)] },
     { title: "Modality", cell: (s) => s.modality ?? "" },
     { title: "Images", number: true, cell: (s) => String(s.instances ?? "") },
     { title: "State", cell: (s) => state(s.state) },
     { title: "Reason", cell: (s) => s.reason && h("span", { class: s.state === "failed" ? "reason" : "quiet" }, s.reason) },
-  ], series);
+  ], study.series ?? []);
 }
 
 const withoutResults = {
@@ -118,7 +127,7 @@ function studyPage(study, results) {
     h("h2", null, "Results"),
     results.length ? results.map((result) => resultCard(study.study_uid, result))
       : h("p", { class: "quiet" }, withoutResults[study.state] ?? "None yet."),
-    h("h2", null, "Series"), seriesTable(study.series ?? []),
+    h("h2", null, "Series"), seriesTable(study, results),
     study.jobs?.length ? [h("h2", null, "Jobs"), jobTable(study.jobs, false)] : null);
 }
 

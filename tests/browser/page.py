@@ -90,5 +90,21 @@ def test_results_are_shown(d):
         assert not p.errors, p.errors
 
 
+def test_slices_with_the_segmentation(d):
+    ds = send(d, slices=36, PatientName="Viewed^Patient")
+    with page(d, f"#/studies/{ds.StudyInstanceUID}") as p:
+        p.until("document.querySelector('.finding')", 60)
+        p.until("document.querySelector('.thumbnail img')?.naturalWidth > 0")
+        p.js("document.querySelector('.thumbnail').click()")
+        p.until("document.querySelector('.viewer img')?.naturalWidth > 0")
+        with_overlay = p.js("document.querySelector('.viewer img').src")
+        p.screenshot(os.path.join(BUILD, "viewer.png"))
+        p.js("document.querySelector('.viewer [type=checkbox]').click()")
+        p.until(f"document.querySelector('.viewer img').src !== {json.dumps(with_overlay)}")
+        p.js("const s = document.querySelector('.viewer [type=range]'); s.valueAsNumber = 3; s.dispatchEvent(new Event('input'))")
+        p.until("document.querySelector('.viewer output').innerText === '3 of 36'")
+        assert not p.errors, p.errors
+
+
 if __name__ == "__main__":
     harness.run(globals(), Daemon())
