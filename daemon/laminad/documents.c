@@ -203,7 +203,8 @@ static lam_status add_list(lam_db *db, json_t *result, const char *key, const ch
 static lam_status add_objects(lam_db *db, json_t *result, lam_error *err)
 {
     static const char objects[] =
-        "SELECT o.type, i.sop_class_uid, s.uid AS series_uid, i.uid AS sop_uid FROM result_object o"
+        "SELECT o.type, o.profile, o.problems, i.sop_class_uid, s.uid AS series_uid, i.uid AS sop_uid"
+        " FROM result_object o"
         " JOIN instance i ON i.id = o.instance_id JOIN series s ON s.id = i.series_id WHERE o.job_id = ?"
         " ORDER BY o.position";
     static const char pictures[] = "SELECT name, media_type FROM picture WHERE job_id = ? ORDER BY name";

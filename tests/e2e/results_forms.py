@@ -1,0 +1,94 @@
+#!/usr/bin/python3
+"""Results in every form that a site can switch on: kinds of objects, variants for a destination's profile, FHIR; and what
+happens when more images of a series arrive."""
+import io
+import os
+import tempfile
+
+import pydicom
+
+import harness
+from harness.clients import dcentvfy, dciodvfy, pretty, storescu, wado
+from harness.daemon import Daemon, free_port
+from harness.worker import phantom
+
+SETTINGS = {"analysis.secondary_captures": "yes", "analysis.presentation_states": "yes", "analysis.key_objects": "yes",
+            "analysis.parametric_maps": "yes", "peer viewer.ae_title": "VIEWER", "peer viewer.deliver": "results",
+            "peer viewer.address": f"127.0.0.1:{free_port()}", "peer viewer.profile": "ohif"}
+
+
+def study_of(paths):
+    return pydicom.dcmread(paths[0], stop_before_pixels=True).StudyInstanceUID
+
+
+def analysed(d, paths):
+    status, said = storescu(d, paths)
+    assert status == 0, said
+    d.wait_for_study(study_of(paths))
+    return [r for r in d.results(study_of(paths)) if r["state"] == "done"][0]
+
+
+def objects_of(d, study, result):
+    """{(type, profile): (path, data set)}."""
+    found, folder = {}, tempfile.mkdtemp(prefix="lamina-forms-")
+    for item in result["objects"]:
+        body = wado(d, study, item["series_uid"], item["sop_uid"]).body
+        path = os.path.join(folder, item["sop_uid"] + ".dcm")
+        with open(path, "wb") as file:
+            file.write(body)
+        found[item["type"], item["profile"]] = path, pydicom.dcmread(io.BytesIO(body))
+        assert item["problems"] is None, item
+    return found
+
+
+def test_what_is_switched_on_is_made_for_each_profile():
+    with Daemon(SETTINGS) as d:
+        paths = phantom()
+        result = analysed(d, paths)
+        objects = objects_of(d, study_of(paths), result)
+        expected = {(kind, profile) for kind in ("SEG", "SR", "SC", "PR", "KO") for profile in ("strict", "ohif")}
+        assert set(objects) == expected, pretty(result)
+        assert len({ds.SeriesInstanceUID for _, ds in objects.values()}) == len(objects)
+        for kind, (path, _) in objects.items():
+            assert not dciodvfy(path), (kind, dciodvfy(path))
+        ours = [path for path, _ in objects.values()]
+        assert not dcentvfy(paths + ours), dcentvfy(paths + ours)
+        waiting = d.get("/api/v1/deliveries").json["deliveries"]
+        sent = {ds.SOPInstanceUID for (_, profile), (_, ds) in objects.items() if profile == "ohif"}
+        assert {item["sop_uid"] for item in waiting} == sent, pretty(waiting)
+
+
+def test_fhir():
+    with Daemon() as d:
+        paths = phantom()
+        result = analysed(d, paths)
+        url = f"/api/v1/studies/{study_of(paths)}/results"
+        answer = d.get(url + "?format=fhir")
+        assert answer.status == 200 and answer.headers["Content-Type"].startswith("application/fhir+json"), answer
+        bundle = answer.json
+        entries = {e["fullUrl"]: e["resource"] for e in bundle["entry"]}
+        assert bundle["resourceType"] == "Bundle" and bundle["type"] == "collection"
+        report = next(r for r in entries.values() if r["resourceType"] == "DiagnosticReport")
+        study = entries[report["imagingStudy"][0]["reference"]]
+        assert study["identifier"][0]["value"] == "urn:oid:" + study_of(paths)
+        volumes = [entries[r["reference"]]["valueQuantity"]["value"] for r in report["result"]]
+        assert volumes == [segment["volume_ml"] for segment in result["segments"]], volumes
+        assert d.get(url + "?format=xml").status == 400
+        assert d.get("/api/v1/studies/1.2.3/results?format=fhir").status == 404
+
+
+def test_late_images_give_a_report_that_names_the_one_before():
+    with Daemon() as d:
+        whole = phantom("slices=40")
+        places = {p: float(pydicom.dcmread(p, stop_before_pixels=True).ImagePositionPatient[2]) for p in whole}
+        in_order = sorted(whole, key=places.get)
+        first = objects_of(d, study_of(whole), analysed(d, in_order[:36]))["SR", "strict"][1]
+        assert "PredecessorDocumentsSequence" not in first
+        second = objects_of(d, study_of(whole), analysed(d, in_order[36:]))["SR", "strict"][1]
+        assert second.SOPInstanceUID != first.SOPInstanceUID
+        series = second.PredecessorDocumentsSequence[0].ReferencedSeriesSequence[0]
+        assert series.SeriesInstanceUID == first.SeriesInstanceUID
+        assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == first.SOPInstanceUID
+
+
+harness.run(globals())
