@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """OHIF, served by the daemon, opens a real MR study with Lamina's segmentation over it (make ohif first)."""
+import io
 import os
 import sys
 
@@ -73,9 +74,23 @@ def test_files_of_the_viewer(d):
         assert curl(d.url + path, "--path-as-is").status in (400, 404), path
 
 
+def check_rendered_segmentation(d, study, results):
+    """The SEG as a rendered resource is drawn over its image, in colour."""
+    seg = next(o for o in results[0]["objects"] if o["type"] == "SEG")
+    url = f"{d.url}/dicom-web/studies/{study}/series/{seg['series_uid']}/instances/{seg['sop_uid']}/rendered"
+    answer = curl(url + "?viewport=512,512", headers={"Accept": "image/png"})
+    assert answer.status == 200, answer
+    with open(os.path.join(BUILD, "seg.png"), "wb") as file:
+        file.write(answer.body)
+    pixels = numpy.asarray(PIL.Image.open(io.BytesIO(answer.body)).convert("RGB")).astype(int)
+    spread = pixels.max(axis=2) - pixels.min(axis=2)
+    assert (spread > 40).sum() > 200 and ((spread == 0) & (pixels[..., 0] > 8)).sum() > 1000, "no colour, or no image"
+
+
 def test_a_study_with_its_segmentation(d):
     study = send_study(d)
     results = analyse(d, study)
+    check_rendered_segmentation(d, study, results)
     with page(d, "/ohif/app-config.js") as p:
         p.js("localStorage.setItem('shownTours', '[\"basicViewerTour\"]')")
         p.send("Page.navigate", url=f"{d.url}/ohif/viewer?StudyInstanceUIDs={study}")
