@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/base/failpoint.h"
 #include "core/base/io.h"
 
 /* So many bytes at a time are sent on their way to the disk while the next ones still come. */
@@ -41,6 +42,9 @@ lam_status lam_scp_spool_begin(lam_scp_spool *spool, lam_error *err)
     if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
         return lam_fail_errno(err, errno, "cannot get random bytes");
     snprintf(spool->name, sizeof spool->name, "c-%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+    int fault = lam_failpoint_hit(LAM_FAIL_SPOOL_CREATE);
+    if (fault)
+        return lam_fail_errno(err, fault, "cannot create a file in the spool");
     spool->fd = openat(spool->directory, spool->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (spool->fd < 0)
         return lam_fail_errno(err, errno, "cannot create a file in the spool");
@@ -55,6 +59,9 @@ static lam_status flush_with(lam_scp_spool *spool, const void *bytes, size_t len
     struct iovec parts[2] = {{spool->buffer, spool->buffered}, {(void *)(uintptr_t)bytes, length}};
     size_t total = spool->buffered + length;
     ssize_t written;
+    int fault = lam_failpoint_hit(LAM_FAIL_SPOOL_WRITE);
+    if (fault)
+        return lam_fail_errno(err, fault, "cannot write %zu bytes to the spool", total);
     while ((written = writev(spool->fd, parts, 2)) < 0)
         if (errno != EINTR)
             return lam_fail_errno(err, errno, "cannot write %zu bytes to the spool", total);
@@ -88,6 +95,9 @@ lam_status lam_scp_spool_append(lam_scp_spool *spool, const void *bytes, size_t 
 lam_status lam_scp_spool_finish(lam_scp_spool *spool, lam_error *err)
 {
     lam_status status = flush_with(spool, NULL, 0, err);
+    int fault = lam_failpoint_hit(LAM_FAIL_SPOOL_SYNC);
+    if (status == LAM_OK && fault)
+        status = lam_fail_errno(err, fault, "cannot sync");
     if (status == LAM_OK)
         status = lam_io_sync(spool->fd, err);
     if (status != LAM_OK) {

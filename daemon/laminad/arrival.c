@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/io.h"
 #include "core/base/text.h"
 #include "daemon/laminad/catalog.h"
@@ -271,8 +272,10 @@ static lam_status commit_group(lam_arrival *first, const lam_arrival_place *plac
     }
     status = lam_db_commit(place->db, err);
     *doubtful = status != LAM_OK;
-    if (status == LAM_OK)
+    if (status == LAM_OK) {
+        lam_failpoint_hit(LAM_FAIL_COMMIT_AFTER);
         lam_store_settle(place->store);
+    }
     return status;
 }
 

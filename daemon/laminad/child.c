@@ -60,11 +60,17 @@ lam_status lam_child_find(const char *program, char path[4096], lam_error *err)
 
 /* What a child may see of our environment: locale, time zone, and the hooks of the test suite. */
 static const char *const passed_variables[] = {
-    "PATH",         "LANG",
-    "LC_ALL",       "TZ",
-    "DCMDICTPATH",  "LAMINA_TEST_HOOKS",
-    "LAMINA_ISA",   "ASAN_OPTIONS",
-    "TSAN_OPTIONS", "UBSAN_OPTIONS",
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "DCMDICTPATH",
+    "LAMINA_TEST_HOOKS",
+    "LAMINA_FAILPOINTS",
+    "LAMINA_ISA",
+    "ASAN_OPTIONS",
+    "TSAN_OPTIONS",
+    "UBSAN_OPTIONS",
     "LSAN_OPTIONS",
 };
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "daemon/laminad/fold.h"
 #include "daemon/laminad/migrations.h"
 
@@ -265,7 +266,9 @@ void lam_db_put(lam_db *db)
 lam_status lam_db_begin(lam_db *db, lam_error *err)
 {
     pthread_mutex_lock(&db->database->writer);
-    lam_status status = execute(db->handle, "BEGIN IMMEDIATE", err);
+    int fault = lam_failpoint_hit(LAM_FAIL_DB_BEGIN);
+    lam_status status =
+        fault ? fail_sqlite(NULL, fault, err, "cannot begin") : execute(db->handle, "BEGIN IMMEDIATE", err);
     if (status != LAM_OK)
         pthread_mutex_unlock(&db->database->writer);
     return status;
@@ -274,7 +277,10 @@ lam_status lam_db_begin(lam_db *db, lam_error *err)
 lam_status lam_db_commit(lam_db *db, lam_error *err)
 {
     lam_status status = LAM_OK;
-    if (lam_db_in_transaction(db))
+    int fault = lam_failpoint_hit(LAM_FAIL_DB_COMMIT);
+    if (fault)
+        status = fail_sqlite(NULL, fault, err, "cannot commit");
+    else if (lam_db_in_transaction(db))
         status = execute(db->handle, "COMMIT", err);
     else
         status = lam_fail(err, LAM_E_IO, "database: the transaction was given up after an error");
@@ -368,9 +374,9 @@ sqlite3_stmt *lam_db_prepare_composed(lam_db *db, const char *sql, lam_error *er
             return db->composed[i].statement;
         }
     composed_statement fresh = {.sql = strdup(sql)};
-    int code = fresh.sql ? sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT,
-                                              &fresh.statement, NULL)
-                         : SQLITE_NOMEM;
+    int code =
+        fresh.sql ? sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &fresh.statement, NULL)
+                  : SQLITE_NOMEM;
     if (code != SQLITE_OK) {
         free(fresh.sql);
         fail_sqlite(db->handle, code, err, "cannot prepare");
@@ -400,7 +406,8 @@ lam_status lam_db_step(lam_db *db, sqlite3_stmt *statement, bool *row, lam_error
     *row = false;
     if (!statement)
         return err && err->status != LAM_OK ? err->status : LAM_E_IO;
-    int code = sqlite3_step(statement);
+    int fault = lam_failpoint_hit(LAM_FAIL_DB_STEP);
+    int code = fault ? fault : sqlite3_step(statement);
     if (code == SQLITE_ROW) {
         *row = true;
         return LAM_OK;

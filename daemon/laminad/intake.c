@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/base/clock.h"
+#include "core/base/failpoint.h"
 #include "core/base/log.h"
 #include "daemon/laminad/dimse_link.h"
 #include "daemon/laminad/indexer.h"
@@ -87,6 +88,7 @@ static void count_fate(const lam_arrival *arrival)
 
 static void answer(lam_intake *intake, lam_arrival *arrival)
 {
+    lam_failpoint_hit(LAM_FAIL_ANSWER);
     count_fate(arrival);
     if (arrival->upload) {
         lam_upload_answer(arrival->upload, &arrival->result);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/failpoint.h"
 #include "core/base/io.h"
 
 enum { FILES_PER_DIRECTORY = 1024, PATH_TEXT = 32 };
@@ -274,7 +275,9 @@ lam_status lam_spool_open(lam_store *store, const char *name, int *fd, int64_t *
 {
     if (!is_spool_name(name))
         return lam_fail(err, LAM_E_INVALID, "not a name of a file in the spool");
-    return open_plain(store->spool, name, fd, bytes, err);
+    int fault = lam_failpoint_hit(LAM_FAIL_SPOOL_OPEN);
+    return fault ? lam_fail_errno(err, fault, "cannot open %s", name)
+                 : open_plain(store->spool, name, fd, bytes, err);
 }
 
 void lam_spool_remove(lam_store *store, const char *name)
@@ -323,8 +326,9 @@ lam_status lam_store_adopt(lam_store *store, const char *spool_name, int64_t *nu
         return status;
     char path[PATH_TEXT];
     file_path(taken, path);
-    if (renameat(store->spool, spool_name, store->root, path) < 0)
-        return lam_fail_errno(err, errno, "cannot move a file from the spool to the store");
+    int fault = lam_failpoint_hit(LAM_FAIL_STORE_RENAME);
+    if (fault || renameat(store->spool, spool_name, store->root, path) < 0)
+        return lam_fail_errno(err, fault ? fault : errno, "cannot move a file from the spool to the store");
     pthread_mutex_lock(&store->lock);
     mark_dirty(store, taken / FILES_PER_DIRECTORY);
     pthread_mutex_unlock(&store->lock);
@@ -338,8 +342,9 @@ static lam_status sync_directories(const lam_store *store, int64_t first, int64_
         char name[PATH_TEXT];
         directory_name(directory, name);
         lam_autoclose int fd = openat(store->root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fd < 0 || fsync(fd) < 0)
-            return lam_fail_errno(err, errno, "cannot sync a directory of the store");
+        int fault = lam_failpoint_hit(LAM_FAIL_STORE_SYNC);
+        if (fault || fd < 0 || fsync(fd) < 0)
+            return lam_fail_errno(err, fault ? fault : errno, "cannot sync a directory of the store");
     }
     return LAM_OK;
 }
