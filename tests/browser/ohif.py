@@ -91,7 +91,7 @@ def test_a_study_with_its_segmentation(d):
     study = send_study(d)
     results = analyse(d, study)
     check_rendered_segmentation(d, study, results)
-    with page(d, "/ohif/app-config.js") as p:
+    with page(d, "/") as p:
         p.js("localStorage.setItem('shownTours', '[\"basicViewerTour\"]')")
         p.send("Page.navigate", url=f"{d.url}/ohif/viewer?StudyInstanceUIDs={study}")
         p.until("document.querySelectorAll('canvas').length > 0", 60)
