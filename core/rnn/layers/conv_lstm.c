@@ -152,10 +152,11 @@ static int64_t round_up(int64_t floats)
     return (floats + 15) / 16 * 16;
 }
 
-/* The next part of a scratch that may not be there yet. */
-static float *take(float *scratch, int64_t *used, int64_t floats)
+/* The next part of a scratch. An address is a number here, so that a scratch can be measured before there is
+ * one. */
+static float *take(const float *scratch, int64_t *used, int64_t floats)
 {
-    float *part = scratch ? scratch + *used : NULL;
+    float *part = (float *)((uintptr_t)scratch + (size_t)*used * sizeof(float));
     *used += round_up(floats);
     return part;
 }
