@@ -38,6 +38,7 @@ int lam_cli_echo(int argc, char **argv);
 int lam_cli_train(int argc, char **argv);
 int lam_cli_eval(int argc, char **argv);
 int lam_cli_model(int argc, char **argv);
+int lam_cli_predict(int argc, char **argv);
 
 /* Result objects without a daemon. */
 int lam_cli_validate(int argc, char **argv);
@@ -52,6 +53,12 @@ int lam_cli_job(int argc, char **argv);
 int lam_cli_retry(int argc, char **argv);
 int lam_cli_cancel(int argc, char **argv);
 int lam_cli_models(int argc, char **argv);
+int lam_cli_deliveries(int argc, char **argv);
+
+/* Look after a daemon's configuration and data. */
+int lam_cli_doctor(int argc, char **argv);
+int lam_cli_backup(int argc, char **argv);
+int lam_cli_migrate(int argc, char **argv);
 
 #ifdef __cplusplus
 }

@@ -35,6 +35,28 @@ static const lam_cli_command commands[] = {
     {"cancel", "[--json] ID", "cancel a job for good", REMOTE, lam_cli_cancel},
     {"models", "[--json] [NAME]", "list the installed models, or show one with its card", REMOTE,
      lam_cli_models},
+    {"deliveries", "[ACTION] [--state S] [--limit N] [--json]", "show what is on its way to other nodes",
+     "Without an action it lists deliveries.\n\n"
+     "  destinations  list the nodes that results are delivered to\n"
+     "  retry ID      queue a failed delivery again\n"
+     "  pause NAME    keep what is for this destination in the queue\n"
+     "  resume NAME   send it\n" LISTED REMOTE,
+     lam_cli_deliveries},
+    {"doctor", "[--config FILE] [--json]", "check configuration, folders, disk, ports and peers",
+     "Says what to do about each problem; the exit status is 1 where there is one. Changes nothing.\n\n"
+     "  --config FILE default: as laminad\n"
+     "  --json        print the checks as JSON\n",
+     lam_cli_doctor},
+    {"backup", "[--config FILE] [--store DIR] FILE", "copy the database while the daemon runs",
+     "FILE becomes a consistent copy of the database. Files of the store never change, so DIR can be kept\n"
+     "and gets only what it lacks.\n\n"
+     "  --config FILE default: as laminad\n"
+     "  --store DIR   also copy every object and picture that the database names to this folder\n",
+     lam_cli_backup},
+    {"migrate", "[--config FILE]", "bring the database of a stopped daemon to the newest schema",
+     "laminad does the same when it starts. A copy of the database is made first.\n\n"
+     "  --config FILE default: as laminad\n",
+     lam_cli_migrate},
     {"send", "[--aet CALLING] [--jobs N] [--json] HOST:PORT[/AET] PATH...",
      "send files and folders by C-STORE",
      "AET is the AE title of the receiver; default: LAMINA. Files go as they are stored; what is not DICOM "
@@ -67,11 +89,19 @@ static const lam_cli_command commands[] = {
      "FILE is a safetensors set of images and labels.\n\n"
      "  --bootstrap N rounds for the 95 % intervals; 0: none; default: 1000\n"
      "  --card[=NAME] write the bundle's card.md; NAME says what set this is\n"
-     "  --out-of-fold the data is what a cross-validated ensemble was trained on: each case is scored by the\n"
-     "                one member that has not seen it\n"
      "  --threads N   default: all processors\n"
      "  --json        print the metrics as JSON\n",
      lam_cli_eval},
+    {"predict", "--bundle DIR [OPTION...] PATH...", "run one model on DICOM files or a safetensors set",
+     "PATH is a DICOM file, a folder of them, or a set (*.safetensors). Series that the model's selector does not\n"
+     "want are named and left out. The exit status is 1 when something failed or nothing was wanted.\n\n"
+     "  --out DIR     write results.json and, for DICOM, SEG, SR and a picture for each series; for a set of images\n"
+     "                to be segmented predictions.safetensors\n"
+     "  --any         whatever the selector says\n"
+     "  --profile P   of the DICOM objects: strict, ohif or slicer; default: strict\n"
+     "  --threads N   default: all processors\n"
+     "  --json        print results.json\n",
+     lam_cli_predict},
     {"model", "import FILE --bundle DIR [OPTION...]", "make a bundle of a model that was trained elsewhere",
      "FILE is an ONNX model, or a PyTorch or Keras state saved as safetensors. DIR/model.json describes what the\n"
      "model is for; a state needs its network there too, for an ONNX model the network is written and the rest\n"
@@ -149,7 +179,8 @@ static int asks_for_help(int argc, char **argv)
 
 static bool runs_the_engine(const lam_cli_command *command)
 {
-    return command->run == lam_cli_train || command->run == lam_cli_eval || command->run == lam_cli_model;
+    return command->run == lam_cli_train || command->run == lam_cli_eval || command->run == lam_cli_model ||
+           command->run == lam_cli_predict;
 }
 
 int main(int argc, char **argv)

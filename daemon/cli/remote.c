@@ -103,6 +103,11 @@ static const struct {
     [LAM_ARGUMENT_JOB] = {"0123456789", 18, "the number of a job",
                           "which job? Give its number; 'lamina jobs' lists them"},
     [LAM_ARGUMENT_MODEL] = {model_characters, 64, "the name of a model", NULL},
+    [LAM_ARGUMENT_DELIVERY] = {"0123456789", 18, "the number of a delivery",
+                               "which delivery? Give its number; 'lamina deliveries' lists them"},
+    [LAM_ARGUMENT_DESTINATION] =
+        {"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", 40, "the name of a destination",
+         "which destination? Give its name; 'lamina deliveries destinations' lists them"},
 };
 
 static int check_argument(const lam_remote *r, lam_remote_argument kind)

@@ -25,9 +25,11 @@ enum {
 /* What the one argument is; it goes into a URL, so each kind has a grammar. */
 typedef enum lam_remote_argument {
     LAM_ARGUMENT_NONE,
-    LAM_ARGUMENT_STUDY, /* a UID, PS3.5 9.1 */
-    LAM_ARGUMENT_JOB,   /* a number */
-    LAM_ARGUMENT_MODEL  /* a name, may be missing */
+    LAM_ARGUMENT_STUDY,      /* a UID, PS3.5 9.1 */
+    LAM_ARGUMENT_JOB,        /* a number */
+    LAM_ARGUMENT_MODEL,      /* a name, may be missing */
+    LAM_ARGUMENT_DELIVERY,   /* a number */
+    LAM_ARGUMENT_DESTINATION /* the name of a [peer] */
 } lam_remote_argument;
 
 typedef struct lam_remote {

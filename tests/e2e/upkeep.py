@@ -1,0 +1,92 @@
+#!/usr/bin/python3
+"""What operators do: lamina doctor, backup and restore, migrate, deliveries."""
+import json
+import os
+import shutil
+import sqlite3
+import tempfile
+
+import harness
+from delivery_common import analyse, peer
+from harness.clients import ours, wado
+from harness.daemon import Daemon, free_port
+from harness.peers import StoreScp, wait_for
+
+
+def conf(d):
+    return os.path.join(d.directory, "lamina.conf")
+
+
+def checks(d):
+    status, said = ours("lamina", "doctor", "--json", "--config", conf(d))
+    return status, {c["check"]: c for c in json.loads(said)["checks"]}
+
+
+def test_doctor_finds_nothing_where_all_is_well():
+    with StoreScp() as scp, Daemon(peer(scp.port)) as d:
+        status, found = checks(d)
+        assert status == 0, found
+        assert found["peer pacs"]["state"] == "ok" and "C-ECHO" in found["peer pacs"]["found"], found
+        assert found["dicom port"]["state"] == "ok" and found["http port"]["state"] == "ok", found
+
+
+def test_doctor_says_what_is_wrong_and_what_to_do():
+    d = Daemon(peer(free_port()))
+    d.write_config()
+    status, found = checks(d)
+    assert status == 1 and found["peer pacs"]["state"] == "failed" and found["peer pacs"]["advice"], found
+    assert found["dicom port"]["state"] == "warning", found
+    d.settings["dicom.no_such_key"] = "1"
+    d.write_config()
+    status, found = checks(d)
+    assert status == 1 and "no_such_key" in found["configuration"]["found"], found
+
+
+def test_a_backup_of_a_running_daemon_restores_to_the_same():
+    with Daemon() as d:
+        study, uids = analyse(d)
+        folder = tempfile.mkdtemp()
+        copy, store = os.path.join(folder, "lamina.db"), os.path.join(folder, "store")
+        status, said = ours("lamina", "backup", "--config", conf(d), "--store", store, copy)
+        assert status == 0, said
+        status, again = ours("lamina", "backup", "--config", conf(d), "--store", store, copy)
+        assert status == 0 and "0 new files" in again, again
+        before = {uid: wado(d, study, None, None).status for uid in uids}
+        results = d.results(study)
+        d.stop()
+        shutil.rmtree(d.data)
+        os.makedirs(d.data)
+        shutil.move(copy, os.path.join(d.data, "lamina.db"))
+        shutil.move(store, os.path.join(d.data, "store"))
+        d.start()
+        assert d.results(study) == results
+        assert {uid: wado(d, study, None, None).status for uid in uids} == before
+
+
+def test_migrate_needs_a_stopped_daemon():
+    with Daemon() as d:
+        status, said = ours("lamina", "migrate", "--config", conf(d))
+        assert status == 1 and "stop it first" in said, said
+    status, said = ours("lamina", "migrate", "--config", conf(d))
+    assert status == 0 and "has schema" in said, said
+    version = sqlite3.connect(os.path.join(d.data, "lamina.db")).execute("PRAGMA user_version").fetchone()[0]
+    assert f"schema {version}," in said, said
+
+
+def test_the_command_deliveries():
+    with StoreScp() as scp, Daemon(peer(scp.port)) as d:
+        os.environ["LAMINA_URL"] = d.url
+        assert ours("lamina", "deliveries", "pause", "pacs")[0] == 0
+        _, uids = analyse(d)
+        status, said = ours("lamina", "deliveries", "--json", "--state", "queued")
+        assert status == 0 and len(json.loads(said)["deliveries"]) == len(uids), said
+        assert "paused" in ours("lamina", "deliveries", "destinations")[1]
+        assert ours("lamina", "deliveries", "resume", "pacs")[0] == 0
+        done = wait_for(d, "delivered", len(uids))
+        status, said = ours("lamina", "deliveries")
+        assert status == 0 and said.count("delivered") == len(uids), said
+        status, said = ours("lamina", "deliveries", "retry", str(done[0]["delivery"]))
+        assert status == 1 and "is delivered" in said, said
+
+
+harness.run(globals())
