@@ -89,6 +89,8 @@ static const lam_cli_command commands[] = {
      "FILE is a safetensors set of images and labels.\n\n"
      "  --bootstrap N rounds for the 95 % intervals; 0: none; default: 1000\n"
      "  --card[=NAME] write the bundle's card.md; NAME says what set this is\n"
+     "  --out-of-fold the data is what a cross-validated ensemble was trained on: each case is scored by the\n"
+     "                one member that has not seen it\n"
      "  --threads N   default: all processors\n"
      "  --json        print the metrics as JSON\n",
      lam_cli_eval},

@@ -6,10 +6,10 @@
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
 #include "daemon/ipc/messages.h"
+#include "daemon/worker/find.h"
 #include "daemon/worker/hook.h"
 #include "daemon/worker/outputs.h"
 #include "daemon/worker/progress.h"
-#include "daemon/worker/segment.h"
 #include "dicom/series.h"
 
 struct lam_analysis {
@@ -143,37 +143,15 @@ static void tell(void *context, lam_stage stage, size_t done, size_t total)
     lam_ipc_send(to->socket, LAM_MESSAGE_PROGRESS, to->request, lam_buffer_text(&payload), NULL, 0, NULL);
 }
 
-static void write_segments(const lam_segmented *segmented, lam_json_writer *w)
-{
-    lam_jw_array(w, "segments");
-    for (size_t i = 0; i < segmented->segment_count; i++) {
-        const lam_segment *segment = &segmented->segments[i];
-        lam_jw_object(w, NULL);
-        lam_jw_integer(w, "number", segment->number);
-        lam_jw_text(w, "label", segment->label);
-        lam_jw_object(w, "code");
-        lam_jw_text(w, "scheme", segment->type.scheme);
-        lam_jw_text(w, "value", segment->type.value);
-        lam_jw_text(w, "meaning", segment->type.meaning);
-        lam_jw_end(w);
-        lam_jw_integer(w, "voxels", segment->voxels);
-        lam_jw_number(w, "volume_ml", segment->volume_ml);
-        lam_jw_end(w);
-    }
-    lam_jw_end(w);
-}
-
-static lam_status write_done(lam_analysis *a, const lam_segmented *segmented, const lam_jv *outputs,
-                             const int *fds, lam_progress *progress, lam_buffer *out, lam_error *err)
+static lam_status write_done(lam_analysis *a, const lam_found *found, const lam_jv *outputs, const int *fds,
+                             lam_progress *progress, lam_buffer *out, lam_error *err)
 {
     const lam_result result = {.series = a->series,
                                .input_set = a->input_set,
                                .device = a->device,
                                .algorithm = a->algorithm,
-                               .findings = {.labels = segmented->labels,
-                                            .segments = segmented->segments,
-                                            .segment_count = segmented->segment_count},
-                               .voxels = segmented->voxels,
+                               .findings = found->findings,
+                               .voxels = found->voxels,
                                .choices = lam_profile_choose(LAM_PROFILE_STRICT),
                                .predecessor = {a->replaces_series, a->replaces_sop},
                                .made_ms = lam_clock_wall_ms()};
@@ -181,7 +159,7 @@ static lam_status write_done(lam_analysis *a, const lam_segmented *segmented, co
     lam_progress_enter(progress, LAM_STAGE_WRITE);
     lam_jw_object(&w, NULL);
     lam_jw_text(&w, "task", lam_task_name(lam_bundle_manifest(a->bundle)->task));
-    write_segments(segmented, &w);
+    lam_findings_write(&found->findings, a->series, &w);
     lam_status status = lam_outputs_write(&result, outputs, fds, &w, err);
     if (status != LAM_OK)
         return status;
@@ -198,9 +176,6 @@ static lam_status check_inputs(const lam_analysis *a, lam_error *err)
     if ((int64_t)lam_series_objects(a->series) != a->inputs)
         return lam_fail(err, LAM_E_STATE, "%zu of %lld images came", lam_series_objects(a->series),
                         (long long)a->inputs);
-    lam_task task = lam_bundle_manifest(a->bundle)->task;
-    if (task != LAM_TASK_SEGMENTATION)
-        return lam_fail(err, LAM_E_UNSUPPORTED, "models for %s are not run here", lam_task_name(task));
     return LAM_OK;
 }
 
@@ -208,7 +183,7 @@ lam_status lam_analysis_run(lam_analysis *analysis, int socket, lam_ipc_message 
                             lam_error *err)
 {
     LAM_AUTO_PTR(lam_json) *document = NULL;
-    LAM_AUTO(lam_segmented_done) lam_segmented segmented = {.voxels = NULL};
+    LAM_AUTO(lam_found_done) lam_found found = {.voxels = NULL};
     listener to = {socket, run->request};
     lam_progress progress = {.tell = tell, .context = &to};
     lam_status status = check_inputs(analysis, err);
@@ -222,9 +197,8 @@ lam_status lam_analysis_run(lam_analysis *analysis, int socket, lam_ipc_message 
                         run->fd_count);
     status = lam_series_arrange(analysis->series, err);
     if (status == LAM_OK)
-        status = lam_segment_series(analysis->series, analysis->bundle, analysis->predictor, &progress,
-                                    &segmented, err);
+        status = lam_find(analysis->series, analysis->bundle, analysis->predictor, &progress, &found, err);
     if (status == LAM_OK)
-        status = write_done(analysis, &segmented, outputs, run->fds, &progress, result, err);
+        status = write_done(analysis, &found, outputs, run->fds, &progress, result, err);
     return status;
 }

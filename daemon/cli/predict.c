@@ -1,0 +1,199 @@
+/* `lamina predict`: runs one model on DICOM files or on a safetensors set, without a daemon. */
+#include "daemon/cli/predict.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/io.h"
+#include "daemon/cli/cli.h"
+#include "dicom/dataset.h"
+
+struct predict_options {
+    const char *bundle, *out;
+    int threads;
+    bool json, any;
+    lam_profile profile;
+    char **paths; /* NULL-terminated */
+};
+
+static bool parse_option(int option, struct predict_options *out)
+{
+    char *end;
+    switch (option) {
+    case 'b':
+        out->bundle = optarg;
+        return true;
+    case 'o':
+        out->out = optarg;
+        return true;
+    case 'p':
+        return lam_profile_find(optarg, &out->profile);
+    case 't':
+        out->threads = (int)strtol(optarg, &end, 10);
+        return !*end && out->threads >= 1 && out->threads <= 256;
+    case 'a':
+        return out->any = true;
+    case 'J':
+        return out->json = true;
+    default:
+        return false;
+    }
+}
+
+static int parse_arguments(int argc, char **argv, struct predict_options *out)
+{
+    static const struct option known[] = {
+        {"bundle", required_argument, NULL, 'b'},
+        {"out", required_argument, NULL, 'o'},
+        {"profile", required_argument, NULL, 'p'},
+        {"threads", required_argument, NULL, 't'},
+        {"any", no_argument, NULL, 'a'},
+        {"json", no_argument, NULL, 'J'},
+        {0},
+    };
+    int option;
+    optind = 1;
+    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+        if (option == '?')
+            return lam_cli_usage(argv[0], NULL);
+        if (!parse_option(option, out))
+            return lam_cli_usage(argv[0], "'%s' is not a value that option takes", optarg ? optarg : "");
+    }
+    if (!out->bundle || optind == argc)
+        return lam_cli_usage(argv[0], "--bundle and at least one file or folder are needed");
+    out->paths = argv + optind;
+    return LAM_CLI_OK;
+}
+
+static bool is_set(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 12 && strcmp(path + length - 12, ".safetensors") == 0;
+}
+
+static lam_status run(const struct predict_options *options, const lam_prediction_job *job, json_t *results,
+                      lam_error *err)
+{
+    if (!is_set(options->paths[0]))
+        return lam_predict_dicom(job, options->paths, results, err);
+    lam_status status = LAM_OK;
+    for (char **path = options->paths; *path && status == LAM_OK; path++)
+        status = is_set(*path)
+                     ? lam_predict_set(job, *path, results, err)
+                     : lam_fail(err, LAM_E_INVALID, "%s: sets and DICOM files go by themselves", *path);
+    return status;
+}
+
+/* ---- showing ---- */
+
+static void print_findings(const json_t *result)
+{
+    const json_t *item;
+    size_t i;
+    json_array_foreach(json_object_get(result, "segments"), i, item)
+        printf("  %-32s %8.3f ml\n", json_string_value(json_object_get(item, "label")),
+               json_number_value(json_object_get(item, "volume_ml")));
+    json_array_foreach(json_object_get(json_object_get(result, "classification"), "classes"), i, item)
+        printf("  %-32s %8.3f\n", json_string_value(json_object_get(item, "label")),
+               json_number_value(json_object_get(item, "probability")));
+    json_array_foreach(json_object_get(result, "detections"), i, item)
+    {
+        const json_t *box = json_object_get(item, "box");
+        printf("  %-32s %8.3f  at %.1f, %.1f size %.1f × %.1f\n",
+               json_string_value(json_object_get(item, "label")),
+               json_number_value(json_object_get(item, "score")),
+               json_number_value(json_object_get(box, "x")), json_number_value(json_object_get(box, "y")),
+               json_number_value(json_object_get(box, "width")),
+               json_number_value(json_object_get(box, "height")));
+    }
+    json_array_foreach(json_object_get(result, "measurements"), i, item) printf(
+        "  %-32s %8.3f %s\n", json_string_value(json_object_get(item, "label")),
+        json_number_value(json_object_get(item, "value")), json_string_value(json_object_get(item, "unit")));
+}
+
+static void print_table(const json_t *results)
+{
+    const json_t *result;
+    size_t i;
+    json_array_foreach(results, i, result)
+    {
+        const char *name = json_string_value(json_object_get(result, "series_uid"));
+        const char *reason = json_string_value(json_object_get(result, "reason"));
+        printf("%s: %s%s%s\n", name ? name : json_string_value(json_object_get(result, "id")),
+               json_string_value(json_object_get(result, "state")), reason ? ": " : "", reason ? reason : "");
+        print_findings(result);
+    }
+}
+
+/* Done: something was found out, and nothing failed. */
+static int exit_status(const json_t *results)
+{
+    const json_t *result;
+    size_t i, done = 0;
+    json_array_foreach(results, i, result)
+    {
+        const char *state = json_string_value(json_object_get(result, "state"));
+        done += strcmp(state, "done") == 0;
+        if (strcmp(state, "failed") == 0)
+            return LAM_CLI_FAILED;
+    }
+    return done ? LAM_CLI_OK : LAM_CLI_FAILED;
+}
+
+static lam_status write_text(void *context, int fd, lam_error *err)
+{
+    return lam_io_write_all(fd, context, strlen(context), err);
+}
+
+static lam_status show(const struct predict_options *options, json_t *results, lam_error *err)
+{
+    lam_status status = LAM_OK;
+    json_t *document = json_pack("{s:O}", "results", results);
+    lam_autofree char *text = json_dumps(document, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
+    json_decref(document);
+    if (!text)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    if (options->out) {
+        lam_autoclose int folder = open(options->out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        status = folder < 0 ? lam_fail_errno(err, errno, "%s", options->out)
+                            : lam_io_replace(folder, "results.json", write_text, text, err);
+    }
+    if (options->json)
+        puts(text);
+    else
+        print_table(results);
+    return status;
+}
+
+int lam_cli_predict(int argc, char **argv)
+{
+    struct predict_options options = {.threads = 0};
+    LAM_AUTO_PTR(lam_bundle) *bundle = NULL;
+    LAM_AUTO_PTR(lam_predictor) *predictor = NULL;
+    lam_pool *pool = NULL;
+    lam_error err = {0};
+    int status = parse_arguments(argc, argv, &options);
+    if (status)
+        return status;
+    lam_dicom_prepare();
+    json_t *results = json_array();
+    if (lam_bundle_load_path(options.bundle, &bundle, &err) ||
+        (options.out && lam_io_make_directories(options.out, 0755, &err)) ||
+        lam_pool_create((size_t)options.threads, &pool, &err) ||
+        lam_predictor_create(bundle, pool, &predictor, &err)) {
+        status = lam_cli_fail_error(&err);
+    } else {
+        lam_prediction_job job = {bundle, predictor, options.out, options.profile, options.any};
+        status = run(&options, &job, results, &err) || show(&options, results, &err)
+                     ? lam_cli_fail_error(&err)
+                     : exit_status(results);
+    }
+    json_decref(results);
+    lam_predictor_free(LAM_TAKE_PTR(predictor));
+    lam_pool_free(pool);
+    return status;
+}

@@ -1,0 +1,35 @@
+/* What a model finds in an arranged series: pixels, axes and spacing of the network, the network, and its
+ * answer in the terms of the series. A table of tasks. Without messages and without objects, so that the
+ * command line uses it too. */
+#ifndef LAMINA_DAEMON_WORKER_FIND_H
+#define LAMINA_DAEMON_WORKER_FIND_H
+
+#include "core/base/json.h"
+#include "core/base/status.h"
+#include "core/rnn/bundle.h"
+#include "core/rnn/predict.h"
+#include "daemon/worker/progress.h"
+#include "dicom/findings.h"
+#include "dicom/series.h"
+
+/* Owned; findings borrows from it and from the bundle's manifest. */
+typedef struct lam_found {
+    float *voxels;   /* [z, y, x] of the series, modality values */
+    uint8_t *labels; /* segmentation: the same shape */
+    lam_segment *segments;
+    lam_class_score *classes;
+    lam_findings findings;
+} lam_found;
+
+/* Errors of the series (LAM_E_INVALID, LAM_E_UNSUPPORTED, LAM_E_LIMIT: it does not suit the model, with
+ * numbers), of the prediction, and LAM_E_UNSUPPORTED for tasks that find nothing in a series. The pixels of
+ * `series` are used up. */
+lam_status lam_find(lam_series *series, const lam_bundle *bundle, lam_predictor *predictor,
+                    lam_progress *progress, lam_found *out, lam_error *err);
+void lam_found_done(lam_found *found);
+
+/* The members "segments", "classification", "detections" and "measurements" of RESULT, as far as there are
+ * findings of that kind. */
+void lam_findings_write(const lam_findings *findings, const lam_series *series, lam_json_writer *w);
+
+#endif

@@ -1,0 +1,110 @@
+#include "daemon/worker/passage.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/cleanup.h"
+#include "dicom/resample.h"
+
+void lam_passage_done(lam_passage *p)
+{
+    if (p->input != p->turned)
+        free(p->input);
+    free(p->turned);
+}
+
+static size_t voxels_of(const int64_t size[3])
+{
+    return (size_t)(size[0] * size[1] * size[2]);
+}
+
+static lam_status check_slices(const lam_manifest *manifest, const lam_grid *grid, lam_error *err)
+{
+    const lam_model_selector *selector = &manifest->selector;
+    long long slices = grid->size[0];
+    if (slices < selector->minimum_slices)
+        return lam_fail(err, LAM_E_INVALID, "the series has %lld slices; model %s needs at least %d", slices,
+                        manifest->name, selector->minimum_slices);
+    if (selector->maximum_slices && slices > selector->maximum_slices)
+        return lam_fail(err, LAM_E_LIMIT, "the series has %lld slices; model %s takes at most %d", slices,
+                        manifest->name, selector->maximum_slices);
+    return LAM_OK;
+}
+
+static lam_status choose_spacing(lam_passage *p, const char *model, lam_error *err)
+{
+    for (int i = 0; i < 3; i++) {
+        double want = p->wanted->spacing_mm[i];
+        bool fits = !(want > 0) || fabs(p->turned_mm[i] - want) <= p->wanted->spacing_tolerance * want;
+        p->spacing_mm[i] = fits ? p->turned_mm[i] : want;
+        p->resampled |= !fits;
+    }
+    if (p->resampled && !p->wanted->resample)
+        return lam_fail(err, LAM_E_UNSUPPORTED,
+                        "the voxels are %.3f×%.3f×%.3f mm; model %s takes %g×%g×%g mm only (z×y×x)",
+                        p->turned_mm[0], p->turned_mm[1], p->turned_mm[2], model, p->wanted->spacing_mm[0],
+                        p->wanted->spacing_mm[1], p->wanted->spacing_mm[2]);
+    lam_resample_shape(p->turned_size, p->turned_mm, p->spacing_mm, p->size);
+    if (!p->resampled)
+        memcpy(p->size, p->turned_size, sizeof p->size);
+    return LAM_OK;
+}
+
+static lam_status check_size(const lam_passage *p, const char *model, lam_error *err)
+{
+    const int64_t *n = p->size, *least = p->wanted->minimum_size, *most = p->wanted->maximum_size;
+    for (int i = 0; i < 3; i++)
+        if (n[i] < least[i] || (most[i] > 0 && n[i] > most[i]))
+            return lam_fail(err, LAM_E_LIMIT,
+                            "the volume has %lld×%lld×%lld voxels at the model's spacing; model %s takes "
+                            "%lld×%lld×%lld to %lld×%lld×%lld (z×y×x)",
+                            (long long)n[0], (long long)n[1], (long long)n[2], model, (long long)least[0],
+                            (long long)least[1], (long long)least[2], (long long)most[0], (long long)most[1],
+                            (long long)most[2]);
+    return LAM_OK;
+}
+
+lam_status lam_passage_plan(const lam_series *series, const lam_manifest *manifest, lam_passage *p,
+                            lam_error *err)
+{
+    p->grid = lam_series_grid(series);
+    p->wanted = &manifest->preprocessing;
+    lam_status status = check_slices(manifest, p->grid, err);
+    if (status == LAM_OK)
+        status = lam_turn_to(p->grid, p->wanted->orientation, &p->turn, err);
+    if (status != LAM_OK)
+        return status;
+    lam_turn_shape(&p->turn, p->grid, p->turned_size, p->turned_mm);
+    status = choose_spacing(p, manifest->name, err);
+    return status == LAM_OK ? check_size(p, manifest->name, err) : status;
+}
+
+lam_status lam_passage_prepare(lam_passage *p, const float *voxels, lam_error *err)
+{
+    p->turned = p->input = calloc(voxels_of(p->turned_size), sizeof *p->turned);
+    if (!p->turned)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a volume");
+    lam_turn_floats(&p->turn, p->grid->size, voxels, p->turned);
+    if (!p->resampled)
+        return LAM_OK;
+    p->input = calloc(voxels_of(p->size), sizeof *p->input);
+    if (!p->input)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a volume");
+    return lam_resample_floats(p->turned, p->turned_size, p->input, p->size, err);
+}
+
+lam_status lam_passage_map_back(const lam_passage *p, const uint8_t *labels, uint8_t *out, lam_error *err)
+{
+    lam_autofree uint8_t *turned = NULL;
+    if (p->resampled) {
+        turned = calloc(voxels_of(p->turned_size), 1);
+        if (!turned)
+            return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a label map");
+        lam_status status = lam_resample_labels(labels, p->size, turned, p->turned_size, err);
+        if (status != LAM_OK)
+            return status;
+    }
+    lam_turn_labels_back(&p->turn, p->grid->size, turned ? turned : labels, out);
+    return LAM_OK;
+}

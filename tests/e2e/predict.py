@@ -1,0 +1,121 @@
+#!/usr/bin/python3
+"""`lamina predict`: the same findings as the daemon's, without one; and models that were trained elsewhere."""
+import json
+import os
+import subprocess
+import tempfile
+
+import numpy as np
+import pydicom
+
+import harness
+from harness.worker import phantom
+
+LAMINA = os.path.join(harness.BUILD, "lamina")
+MODEL = os.path.join(harness.ROOT, "models/hippocampus/1.0.0")
+
+
+def predict(*arguments, status=0):
+    run = subprocess.run([LAMINA, "predict", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == status, (run.returncode, run.stdout, run.stderr)
+    return run
+
+
+def test_a_series_gives_objects_and_json():
+    out = tempfile.mkdtemp()
+    files = phantom("slices=30", "order=up")
+    run = predict("--bundle", MODEL, "--out", out, "--json", *files)
+    result, = json.loads(run.stdout)["results"]
+    assert json.load(open(os.path.join(out, "results.json"))) == json.loads(run.stdout)
+    assert result["state"] == "done" and result["model"]["name"] == "hippocampus", result
+    series = pydicom.dcmread(files[0]).SeriesInstanceUID
+    assert result["series_uid"] == series
+    kinds = {o["type"]: pydicom.dcmread(os.path.join(out, o["file"])) for o in result["objects"]}
+    assert kinds["SR"].SOPInstanceUID == [o["sop_uid"] for o in result["objects"] if o["type"] == "SR"][0]
+    assert all(not o["problems"] for o in result["objects"]), result["objects"]
+    if "SEG" in kinds:
+        voxels = sum(s["voxels"] for s in result["segments"])
+        assert int(np.count_nonzero(kinds["SEG"].pixel_array)) == voxels
+    assert open(os.path.join(out, result["picture"]), "rb").read(4) == b"\x89PNG"
+
+
+def test_the_same_input_gives_the_same_objects():
+    files, uids = phantom("slices=20"), []
+    for _ in range(2):
+        run = predict("--bundle", MODEL, "--out", tempfile.mkdtemp(), "--json", *files)
+        uids.append([o["sop_uid"] for o in json.loads(run.stdout)["results"][0]["objects"]])
+    assert uids[0] == uids[1] and uids[0], uids
+
+
+def test_what_the_model_does_not_want_is_said():
+    files = phantom("slices=12", "description=Localizer")
+    run = predict("--bundle", MODEL, "--json", *files, status=1)
+    result, = json.loads(run.stdout)["results"]
+    assert result["state"] == "no_model" and "SeriesDescription" in result["reason"], result
+    result, = json.loads(predict("--bundle", MODEL, "--json", "--any", *files).stdout)["results"]
+    assert result["state"] == "done", result
+    result, = json.loads(predict("--bundle", MODEL, "--json", *phantom("slices=3"), status=1).stdout)["results"]
+    assert result["state"] == "failed" and "slices" in result["reason"], result
+
+
+def test_bad_arguments():
+    predict(status=2)
+    predict("--bundle", MODEL, status=2)
+    assert "/nonexistent" in predict("--bundle", "/nonexistent", "x", status=1).stderr
+    assert "nothing.dcm" in predict("--bundle", MODEL, "nothing.dcm", status=1).stderr
+    assert "no DICOM image" in predict("--bundle", MODEL, tempfile.mkdtemp(), status=1).stderr
+
+
+def imported(name, *options):
+    bundle = os.path.join(tempfile.mkdtemp(), name)
+    model = os.path.join(harness.ROOT, "tests/golden/rnn/import", name + ".onnx")
+    subprocess.run([LAMINA, "model", "import", model, "--bundle", bundle, *options], check=True, stdout=subprocess.DEVNULL)
+    return bundle
+
+
+def write_set(path, arrays):
+    header, data = {}, b""
+    for name, array in arrays.items():
+        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [len(data), len(data) + array.nbytes]}
+        data += array.tobytes()
+    text = json.dumps(header).encode()
+    open(path, "wb").write(len(text).to_bytes(8, "little") + text + data)
+
+
+def test_an_onnx_model_classifies_a_set():
+    path = os.path.join(tempfile.mkdtemp(), "set.safetensors")
+    write_set(path, {"images": np.random.default_rng(1).normal(size=(4, 5, 8, 12)).astype(np.float32)})
+    results = json.loads(predict("--bundle", imported("slices"), "--json", path).stdout)["results"]
+    assert len(results) == 4
+    for result in results:
+        assert result["state"] == "done", result
+        assert abs(sum(c["probability"] for c in result["classification"]["classes"]) - 1) < 1e-5, result
+
+
+def test_a_classification_becomes_a_report():
+    out = tempfile.mkdtemp()
+    files = phantom("slices=5", "rows=8", "columns=12")
+    run = predict("--bundle", imported("slices"), "--out", out, "--json", *files)
+    result, = json.loads(run.stdout)["results"]
+    classes = result["classification"]["classes"]
+    assert len(classes) == 3 and abs(sum(c["probability"] for c in classes) - 1) < 1e-5, result
+    assert [o["type"] for o in result["objects"]] == ["SR"], result
+    report = pydicom.dcmread(os.path.join(out, result["objects"][0]["file"]))
+    best = max(classes, key=lambda c: c["probability"])
+    assert best["label"] in str(report), best
+
+
+def test_an_import_says_what_is_wrong():
+    def refused(*arguments):
+        run = subprocess.run([LAMINA, "model", "import", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert run.returncode == 1, run
+        return run.stderr
+
+    bundle = tempfile.mkdtemp()
+    bad = os.path.join(bundle, "bad.onnx")
+    open(bad, "wb").write(b"\x08\x07\x12\x07pytorch")
+    assert "no graph" in refused(bad, "--bundle", bundle)
+    assert "model.json" in refused(os.path.join(harness.ROOT, "tests/golden/rnn/keras.safetensors"), "--bundle", bundle, "--framework", "keras")
+
+
+harness.run(globals())
