@@ -49,12 +49,12 @@ static int parse_arguments(int argc, char **argv, struct eval_options *out)
             out->data[out->data_count++] = optarg;
             break;
         case 't':
-            out->threads = strtol(optarg, &end, 10);
+            out->threads = strtol(optarg ? optarg : "", &end, 10);
             if (*end || out->threads < 1 || out->threads > 256)
                 return lam_cli_usage(argv[0], "--threads takes a number from 1 to 256");
             break;
         case 'r':
-            out->rounds = strtol(optarg, &end, 10);
+            out->rounds = strtol(optarg ? optarg : "", &end, 10);
             if (*end || out->rounds < 0 || out->rounds > 100000)
                 return lam_cli_usage(argv[0], "--bootstrap takes a number from 0 to 100000");
             break;
