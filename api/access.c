@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "api/reply.h"
+#include "api/tls.h"
 #include "core/base/buffer.h"
 #include "core/base/cleanup.h"
 #include "core/base/io.h"
@@ -121,6 +122,15 @@ static bool check_token(const lam_access *access, lam_request *request)
     return false;
 }
 
+static bool check_certificate(lam_request *request)
+{
+    if (lam_http_tls_client_is_known(request->connection))
+        return true;
+    lam_reply_problem(request, MHD_HTTP_FORBIDDEN,
+                      "show a client certificate that one of the authorities in tls_client_ca has signed");
+    return false;
+}
+
 /* "scheme://authority" of a URL: the length of that part. */
 static size_t origin_length(const char *url)
 {
@@ -206,7 +216,11 @@ bool lam_access_check(const lam_access *access, lam_request *request, bool open)
         return false;
     if (!check_origin(access, request))
         return false;
-    return open || access->options->auth != LAM_HTTP_AUTH_TOKEN || check_token(access, request);
+    if (open)
+        return true;
+    if (access->options->auth == LAM_HTTP_AUTH_MTLS)
+        return check_certificate(request);
+    return access->options->auth != LAM_HTTP_AUTH_TOKEN || check_token(access, request);
 }
 
 /* One header, whatever else the answer depends on: some caches read only the first. */

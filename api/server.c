@@ -22,6 +22,7 @@
 #include "api/request.h"
 #include "api/routes.h"
 #include "api/stats.h"
+#include "api/tls.h"
 #include "api/watch.h"
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
@@ -38,6 +39,7 @@ struct lam_http_server {
     lam_http_options options;
     lam_backend backend;
     lam_access *access;
+    lam_http_tls *tls; /* NULL: plain HTTP */
     lam_stats *stats;
     lam_watch *watch;
     struct MHD_Daemon *daemon;
@@ -276,16 +278,18 @@ static size_t unescape(void *context, struct MHD_Connection *connection, char *t
 static lam_status start_daemon(lam_http_server *server, lam_error *err)
 {
     const lam_http_options *options = &server->options;
+    struct MHD_OptionItem tls[LAM_HTTP_TLS_OPTIONS];
+    lam_http_tls_options(server->tls, tls);
     server->daemon = MHD_start_daemon(
         MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC |
-            MHD_USE_ERROR_LOG,
+            MHD_USE_ERROR_LOG | (server->tls ? (unsigned)MHD_USE_TLS : 0),
         0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_library_message, NULL,
         MHD_OPTION_LISTEN_SOCKET, server->listen_fd, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
         MHD_OPTION_CONNECTION_LIMIT, options->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         options->max_connections_per_ip, MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_THREAD_STACK_SIZE,
-        (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     if (!server->daemon)
         return lam_fail_errno(err, errno, "cannot start the HTTP server");
     return LAM_OK;
@@ -304,7 +308,9 @@ static lam_status copy_options(lam_http_server *server, const lam_http_options *
     server->options = *options;
     const char **texts[] = {&server->options.address, &server->options.public_url,
                             &server->options.token_file, &server->options.cors_origins,
-                            &server->options.ohif_dir};
+                            &server->options.ohif_dir,
+                            &server->options.tls_certificate, &server->options.tls_key,
+                            &server->options.tls_client_ca};
     lam_status status = LAM_OK;
     for (size_t i = 0; i < LAM_COUNT(texts); i++) {
         lam_status copied = copy_text(texts[i], err);
@@ -327,6 +333,10 @@ static void free_server(lam_http_server *server)
     free((void *)server->options.token_file);
     free((void *)server->options.cors_origins);
     free((void *)server->options.ohif_dir);
+    free((void *)server->options.tls_certificate);
+    free((void *)server->options.tls_key);
+    free((void *)server->options.tls_client_ca);
+    lam_http_tls_free(server->tls);
     free(server);
 }
 
@@ -348,9 +358,8 @@ static lam_status start(lam_http_server *server, const lam_http_options *options
         status = lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     if (status == LAM_OK)
         status = check_url(options->public_url, err);
-    if (status == LAM_OK && options->auth == LAM_HTTP_AUTH_MTLS)
-        status = lam_fail(err, LAM_E_UNSUPPORTED,
-                          "auth = mtls is not in this version; use auth = token, or a proxy that ends TLS");
+    if (status == LAM_OK)
+        status = lam_http_tls_create(&server->options, &server->tls, err);
     if (status == LAM_OK)
         status = lam_access_create(&server->options, &server->access, err);
     if (status == LAM_OK)

@@ -18,7 +18,7 @@ extern "C" {
 typedef enum lam_http_auth {
     LAM_HTTP_AUTH_NONE,  /* loopback only (promise 10) */
     LAM_HTTP_AUTH_TOKEN, /* Authorization: Bearer, one of the tokens in token_file */
-    LAM_HTTP_AUTH_MTLS   /* not in this version: create refuses it and says so */
+    LAM_HTTP_AUTH_MTLS   /* a certificate that one of tls_client_ca signed */
 } lam_http_auth;
 
 /* Strings are copied by create. Start from lam_http_options_default. */
@@ -33,6 +33,8 @@ typedef struct lam_http_options {
     const char *token_file; /* one token a line, at least 16 characters; # starts a comment */
     const char
         *cors_origins; /* origins of web pages that may call us, by blanks; "*" for any; NULL for none */
+    /* PEM files; NULL: plain HTTP */
+    const char *tls_certificate, *tls_key, *tls_client_ca;
     const char *ohif_dir; /* folder with the files of OHIF, served under /ohif; NULL: none */
 
     bool allow_delete;        /* DELETE below /dicom-web */
@@ -52,7 +54,7 @@ typedef struct lam_http_server lam_http_server;
 
 /* Binds, listens and starts answering. `backend` is borrowed and must live until free has returned.
  * LAM_E_INVALID for a wrong option, LAM_E_DENIED for an address beyond loopback without authentication,
- * LAM_E_EXISTS when the address is in use, LAM_E_UNSUPPORTED for mtls; the message says what to change.
+ * LAM_E_EXISTS when the address is in use; the message says what to change.
  * Thread-safe. */
 lam_status lam_http_server_create(const lam_http_options *options, const lam_backend *backend,
                                   lam_http_server **out, lam_error *err);

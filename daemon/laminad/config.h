@@ -50,7 +50,8 @@ typedef enum lam_config_accept {
 
 typedef enum lam_config_auth {
     LAM_AUTH_NONE, /* loopback only */
-    LAM_AUTH_TOKEN
+    LAM_AUTH_TOKEN,
+    LAM_AUTH_MTLS
 } lam_config_auth;
 
 /* What happens to an object whose SOP Instance UID is stored already with other bytes. */
@@ -69,6 +70,14 @@ typedef enum lam_config_kind {
     LAM_PEER_MLLP,     /* HL7 v2 to `address` */
     LAM_PEER_WEBHOOK   /* signed JSON to `url` */
 } lam_config_kind;
+
+/* The form of segmentation objects. */
+typedef enum lam_config_segmentation {
+    LAM_SEGMENTATION_PROFILE, /* as the reader's profile has it */
+    LAM_SEGMENTATION_BINARY,
+    LAM_SEGMENTATION_OCCUPANCY,
+    LAM_SEGMENTATION_LABELMAP
+} lam_config_segmentation;
 
 /* [peer NAME]: another DICOM node. */
 typedef struct lam_config_peer {
@@ -126,7 +135,8 @@ typedef struct lam_config {
     lam_config_auth auth;
     char public_url[LAM_CONFIG_URL]; /* without a slash at the end; "": made from http_listen */
     int max_connections;
-    char token_file[LAM_CONFIG_PATH]; /* absolute, or "" */
+    char token_file[LAM_CONFIG_PATH]; /* absolute, or "", as are: */
+    char http_certificate[LAM_CONFIG_PATH], http_key[LAM_CONFIG_PATH], http_client_ca[LAM_CONFIG_PATH];
     char ohif_dir[LAM_CONFIG_PATH]; /* "": no viewer */
     bool allow_delete; /* by HTTP */
     char cors_origins[LAM_CONFIG_PATH]; /* by blanks; "*" for any; "" for none */
@@ -144,6 +154,8 @@ typedef struct lam_config {
     int64_t retry_delay_ms; /* before the second attempt */
     /* kinds of result objects beside segmentation and report */
     bool secondary_captures, presentation_states, key_objects, parametric_maps;
+    lam_config_segmentation segmentation;
+    bool compress_segmentations;
     int64_t worker_memory_bytes;
 
     lam_config_peer *peers;

@@ -56,7 +56,15 @@ static void check_http(const lam_config *c, findings *f)
                   c->http_listen.host);
     if (c->auth == LAM_AUTH_TOKEN && !c->token_file[0])
         add_error(f, "http.auth = token needs http.token_file");
-    else if (c->auth == LAM_AUTH_TOKEN && access(c->token_file, R_OK) != 0)
+    if ((c->http_certificate[0] == '\0') != (c->http_key[0] == '\0'))
+        add_error(f, "http.tls_certificate and http.tls_key go together");
+    if (c->auth == LAM_AUTH_MTLS && (!c->http_certificate[0] || !c->http_client_ca[0]))
+        add_error(f, "http.auth = mtls needs http.tls_certificate, http.tls_key and http.tls_client_ca");
+    if (c->auth == LAM_AUTH_TOKEN && !c->http_certificate[0] && !lam_config_is_loopback(c->http_listen.host))
+        add_warning(
+            f, "http.auth = token beyond loopback without http.tls_certificate: anyone on the way can read "
+               "tokens and patient data");
+    if (c->auth == LAM_AUTH_TOKEN && c->token_file[0] && access(c->token_file, R_OK) != 0)
         add_error(f, "cannot read http.token_file = %s: %s", c->token_file, strerror(errno));
 }
 

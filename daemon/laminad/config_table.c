@@ -60,10 +60,19 @@ static const lam_config_key http_keys[] = {
     {"listen", LAM_TYPE_ADDRESS, MAIN(http_listen), .maximum = 65535, .initial = "127.0.0.1:8080",
      .help = "Address and port for DICOMweb, the JSON interface and the web page. Beyond loopback the daemon "
              "starts only with authentication."},
-    {"auth", LAM_TYPE_WORD, MAIN(auth), .words = {"none", "token"}, .initial = "none",
-     .help = "How clients prove who they are. none: not at all, on a loopback address only. token: a bearer "
-             "token of token_file. The connection itself is not encrypted: across a network, put a reverse "
-             "proxy with TLS in front."},
+    {"auth", LAM_TYPE_WORD, MAIN(auth), .words = {"none", "token", "mtls"}, .initial = "none",
+     .help =
+         "How clients prove who they are. none: not at all, on a loopback address only. token: a bearer "
+         "token of token_file; across a network set tls_certificate too, or put a reverse proxy with TLS in "
+         "front. mtls: a certificate signed by one of tls_client_ca."},
+    {"tls_certificate", LAM_TYPE_PATH, MAIN(http_certificate), .example = "/etc/lamina/tls/lamina.pem",
+     .help =
+         "The server's certificate (PEM, followed by what lies between it and its authority). With it the "
+         "server speaks HTTPS (TLS 1.2 and 1.3) and nothing else."},
+    {"tls_key", LAM_TYPE_PATH, MAIN(http_key), .example = "/etc/lamina/tls/lamina.key",
+     .help = "The key of tls_certificate (PEM, no password). It must not be accessible to everyone."},
+    {"tls_client_ca", LAM_TYPE_PATH, MAIN(http_client_ca), .example = "/etc/lamina/tls/clients.pem",
+     .help = "Certificates (PEM) of the authorities whose clients are let in with auth = mtls."},
     {"token_file", LAM_TYPE_PATH, MAIN(token_file), .example = "/etc/lamina/token",
      .help = "A file with one bearer token of at least 16 characters a line; a line that begins with # is a "
              "comment. It must not be accessible to everyone."},
@@ -120,14 +129,25 @@ static const lam_config_key analysis_keys[] = {
      .initial = "4G", .live = true,
      .help = "Most memory (address space) of one worker process. Applies to workers started afterwards."},
     {"secondary_captures", LAM_TYPE_SWITCH, MAIN(secondary_captures), .initial = "no", .live = true,
-     .help = "Whether each result also gets a Secondary Capture: the picture of the findings as an RGB image, "
-             "for viewers that show neither segmentations nor reports."},
+     .help =
+         "Whether each result also gets a Secondary Capture: the picture of the findings as an RGB image, "
+         "for viewers that show neither segmentations nor reports."},
     {"presentation_states", LAM_TYPE_SWITCH, MAIN(presentation_states), .initial = "no", .live = true,
      .help = "Whether each result also gets a Grayscale Softcopy Presentation State with the outlines."},
     {"key_objects", LAM_TYPE_SWITCH, MAIN(key_objects), .initial = "no", .live = true,
      .help = "Whether each result also gets a Key Object Selection of the images that matter."},
     {"parametric_maps", LAM_TYPE_SWITCH, MAIN(parametric_maps), .initial = "no", .live = true,
      .help = "Whether a result with a heat map also gets a Parametric Map."},
+    {"segmentation", LAM_TYPE_WORD, MAIN(segmentation),
+     .words = {"profile", "binary", "occupancy", "labelmap"}, .initial = "profile", .live = true,
+     .help =
+         "The form of segmentation objects. profile: what each reader's profile asks for. binary: one bit a "
+         "voxel. occupancy: FRACTIONAL, 0 or 1 in a byte. labelmap: Label Map Segmentation (DICOM Supplement "
+         "243), which few viewers know yet."},
+    {"compress_segmentations", LAM_TYPE_SWITCH, MAIN(compress_segmentations), .initial = "no", .live = true,
+     .help =
+         "Whether segmentations with a byte a voxel are stored run-length coded (RLE Lossless). One bit a "
+         "voxel cannot be."},
 };
 
 static const lam_config_key peer_keys[] = {

@@ -154,7 +154,13 @@ static lam_status start_http(laminad *d, lam_error *err)
     options.address = config->http_listen.host;
     options.listen_fd = d->http_socket;
     options.public_url = config->public_url[0] ? config->public_url : NULL;
-    options.auth = config->auth == LAM_AUTH_TOKEN ? LAM_HTTP_AUTH_TOKEN : LAM_HTTP_AUTH_NONE;
+    static const lam_http_auth auths[] = {[LAM_AUTH_NONE] = LAM_HTTP_AUTH_NONE,
+                                          [LAM_AUTH_TOKEN] = LAM_HTTP_AUTH_TOKEN,
+                                          [LAM_AUTH_MTLS] = LAM_HTTP_AUTH_MTLS};
+    options.auth = auths[config->auth];
+    options.tls_certificate = config->http_certificate[0] ? config->http_certificate : NULL;
+    options.tls_key = config->http_key[0] ? config->http_key : NULL;
+    options.tls_client_ca = config->http_client_ca[0] ? config->http_client_ca : NULL;
     options.token_file = config->token_file[0] ? config->token_file : NULL;
     options.ohif_dir = config->ohif_dir[0] ? config->ohif_dir : NULL;
     options.allow_delete = config->allow_delete;
@@ -269,7 +275,7 @@ static void announce(const laminad *d)
     unsigned http_port = lam_http_server_port(d->http);
     char url[LAM_CONFIG_HOST + 32];
     bool bracket = strchr(config->http_listen.host, ':') != NULL;
-    snprintf(url, sizeof url, "http://%s%s%s:%u", bracket ? "[" : "", config->http_listen.host,
+    snprintf(url, sizeof url, "%s://%s%s%s:%u", config->http_certificate[0] ? "https" : "http", bracket ? "[" : "", config->http_listen.host,
              bracket ? "]" : "", http_port);
     printf("Lamina %s\n  AE title   %s\n  DICOM      %s port %d\n  DICOMweb   %s/dicom-web\n  REST       "
            "%s/api/v1\n"

@@ -508,7 +508,7 @@ static void bad_options_are_refused(void **state)
     refuses(&options, LAM_E_INVALID);
     options.public_url = NULL;
     options.auth = LAM_HTTP_AUTH_MTLS;
-    refuses(&options, LAM_E_UNSUPPORTED);
+    refuses(&options, LAM_E_INVALID);
     options.auth = LAM_HTTP_AUTH_TOKEN;
     refuses(&options, LAM_E_INVALID);
     options.token_file = "/nonexistent/tokens";

@@ -198,7 +198,7 @@ static void names_file_line_and_mistake(void **state)
         {"[dicom]\nidle_timeout = 99999999999999999d\n", "idle_timeout must be a duration"},
         {"[storage]\nmax_object = 10GB\n", "max_object must be a size (bytes, or K, M, G, T) from 1M to 1T"},
         {"[http]\npublic_url = lamina.example\n", "public_url must be an http:// or https:// URL"},
-        {"[http]\nauth = mtls\n", "auth must be none or token, not 'mtls'\n"},
+        {"[http]\nauth = mtls\n", "http.auth = mtls needs http.tls_certificate"},
         {"[lamina]\n  workers = 2\n  log_level = info\n",
          "error: :3: an indented line goes on with the key before"},
         {"[rule r]\nmodel = m\nwhen = Modality = MR\n  or Modality = CT\n",
