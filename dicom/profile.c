@@ -21,6 +21,28 @@ bool lam_profile_find(const char *name, lam_profile *out)
     return false;
 }
 
+static const char *const forms[] = {
+    [LAM_SEG_BINARY] = "binary",
+    [LAM_SEG_OCCUPANCY] = "occupancy",
+    [LAM_SEG_PROBABILITY] = "probability",
+    [LAM_SEG_LABELMAP] = "labelmap",
+};
+
+const char *lam_seg_form_name(lam_seg_form form)
+{
+    return forms[form];
+}
+
+bool lam_seg_form_find(const char *name, lam_seg_form *out)
+{
+    for (size_t i = 0; name && i < LAM_COUNT(forms); i++)
+        if (strcmp(forms[i], name) == 0) {
+            *out = (lam_seg_form)i;
+            return true;
+        }
+    return false;
+}
+
 /* One row a choice: the value of each profile, and why they differ. The values are words, so that what is
  * documented is what is read. */
 static const lam_profile_row rows[] = {
@@ -75,19 +97,11 @@ static bool is_yes(lam_profile profile, const char *choice)
 
 lam_profile_choices lam_profile_choose(lam_profile profile)
 {
-    static const char *const forms[] = {
-        [LAM_SEG_BINARY] = "binary",
-        [LAM_SEG_OCCUPANCY] = "occupancy",
-        [LAM_SEG_PROBABILITY] = "probability",
-        [LAM_SEG_LABELMAP] = "labelmap",
-    };
     lam_profile_choices choices = {
         .empty_frames = is_yes(profile, "empty_frames"),
         .empty_segments = is_yes(profile, "empty_segments"),
         .region_contours = is_yes(profile, "region_contours"),
     };
-    for (size_t i = 0; i < LAM_COUNT(forms); i++)
-        if (strcmp(forms[i], value_of(profile, "seg_form")) == 0)
-            choices.seg_form = (lam_seg_form)i;
+    lam_seg_form_find(value_of(profile, "seg_form"), &choices.seg_form);
     return choices;
 }

@@ -29,6 +29,10 @@ typedef enum lam_seg_form {
     LAM_SEG_LABELMAP,    /* Label Map Segmentation (Sup 243), a frame a slice */
 } lam_seg_form;
 
+/* "binary", "occupancy", "probability", "labelmap"; never NULL. */
+const char *lam_seg_form_name(lam_seg_form form);
+bool lam_seg_form_find(const char *name, lam_seg_form *out);
+
 /* The choices of a profile; what each decides is written at its row. */
 typedef struct lam_profile_choices {
     lam_seg_form seg_form;

@@ -19,10 +19,13 @@ void lam_result_uid(const lam_result *result, const char *role, char uid[LAM_UID
         result->algorithm.weights_sha256,
         role,
         lam_profile_name(result->profile),
+        lam_seg_form_name(result->choices.seg_form),
     };
+    lam_profile_choices usual = lam_profile_choose(result->profile);
     bool object = role[0] >= 'A' && role[0] <= 'Z';
-    bool own = object && result->profile != LAM_PROFILE_STRICT;
-    lam_uid_derive(texts, LAM_COUNT(texts) - !own, uid);
+    bool other_form = object && result->choices.seg_form != usual.seg_form;
+    bool other_profile = other_form || (object && result->profile != LAM_PROFILE_STRICT);
+    lam_uid_derive(texts, LAM_COUNT(texts) - !other_profile - !other_form, uid);
 }
 
 void lam_result_tracking_uid(const lam_result *result, const char *what, int number, char uid[LAM_UID_TEXT])

@@ -45,8 +45,8 @@ typedef struct lam_result {
 } lam_result;
 
 /* The UID of a part of the result, by its role ("SEG", "SEG series", "segment 1"): a function of source
- * series, input set, model and profile (promise 5). What is found keeps its UID in every profile: roles that
- * begin with a small letter do not depend on it. */
+ * series, input set, model, profile and form of segmentation (promise 5). What is found keeps its UID in
+ * every profile: roles that begin with a small letter do not depend on it. */
 void lam_result_uid(const lam_result *result, const char *role, char uid[LAM_UID_TEXT]);
 /* The UID that tracks a finding ("segment", "detection", "answer") and its number, the same in every object
  * and profile. */

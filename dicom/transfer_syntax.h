@@ -10,6 +10,7 @@ extern "C" {
 
 #define LAM_TS_IMPLICIT_LITTLE "1.2.840.10008.1.2"
 #define LAM_TS_EXPLICIT_LITTLE "1.2.840.10008.1.2.1"
+#define LAM_TS_RLE             "1.2.840.10008.1.2.5"
 #define LAM_TS_DEFLATED        "1.2.840.10008.1.2.1.99"
 #define LAM_TS_EXPLICIT_BIG    "1.2.840.10008.1.2.2"
 

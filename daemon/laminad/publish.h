@@ -12,7 +12,7 @@
 
 /* A file of the spool that the worker was given to write. */
 typedef struct lam_output {
-    const char *kind; /* "SEG", "SR", "montage"; constant */
+    const char *kind; /* as daemon/worker/outputs.h names it; borrowed */
     char name[LAM_SPOOL_NAME];
     int fd; /* -1: none */
 } lam_output;

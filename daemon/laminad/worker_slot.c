@@ -1,6 +1,7 @@
 #include "daemon/laminad/worker_slot.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -13,21 +14,17 @@
 
 enum { FILES_PER_MESSAGE = 16 }; /* few, so that descriptors in flight stay bounded */
 
-/* Every output there is: kinds of objects in each profile, and the picture. */
-#define OBJECT(kind)                                                                                         \
-    {                                                                                                        \
-        kind, kind "@ohif", kind "@slicer"                                                                   \
-    }
+/* Every kind of object there is. */
 static const struct {
-    const char *names[LAM_PROFILE_COUNT];
+    const char *name;
     size_t switched_by; /* offset of a bool in lam_config; 0: always wanted */
-} output_kinds[] = {
-    {OBJECT("SEG"), 0},
-    {OBJECT("SR"), 0},
-    {OBJECT("SC"), offsetof(lam_config, secondary_captures)},
-    {OBJECT("PR"), offsetof(lam_config, presentation_states)},
-    {OBJECT("KO"), offsetof(lam_config, key_objects)},
-    {OBJECT("PM"), offsetof(lam_config, parametric_maps)},
+} kinds[] = {
+    {"SEG", 0},
+    {"SR", 0},
+    {"SC", offsetof(lam_config, secondary_captures)},
+    {"PR", offsetof(lam_config, presentation_states)},
+    {"KO", offsetof(lam_config, key_objects)},
+    {"PM", offsetof(lam_config, parametric_maps)},
 };
 
 static bool is_profile_used(const lam_config *config, int profile)
@@ -38,18 +35,26 @@ static bool is_profile_used(const lam_config *config, int profile)
     return used;
 }
 
-/* The names of the outputs that this job is asked for; returns how many. */
-static size_t choose_outputs(const lam_config *config, lam_output outputs[LAM_SLOT_OUTPUTS])
+static void add_output(lam_worker_slot *slot, const lam_config *config, const char *kind, int profile)
 {
-    size_t count = 0;
+    static const char *const forms[] = {"", "+binary", "+occupancy", "+labelmap"};
+    char *name = slot->output_names[slot->output_count];
+    snprintf(name, LAM_SLOT_OUTPUT_NAME, "%s@%s%s%s", kind, lam_profile_name((lam_profile)profile),
+             forms[config->segmentation], config->compress_segmentations ? "+rle" : "");
+    slot->outputs[slot->output_count++].kind = name;
+}
+
+/* The names of the outputs that this job is asked for. */
+static void choose_outputs(lam_worker_slot *slot, const lam_config *config)
+{
+    slot->output_count = 0;
     for (int profile = 0; profile < LAM_PROFILE_COUNT; profile++)
-        for (size_t i = 0; i < LAM_COUNT(output_kinds) && is_profile_used(config, profile); i++) {
-            size_t at = output_kinds[i].switched_by;
+        for (size_t i = 0; i < LAM_COUNT(kinds) && is_profile_used(config, profile); i++) {
+            size_t at = kinds[i].switched_by;
             if (at == 0 || *(const bool *)((const char *)config + at))
-                outputs[count++].kind = output_kinds[i].names[profile];
+                add_output(slot, config, kinds[i].name, profile);
         }
-    outputs[count++].kind = "montage";
-    return count;
+    slot->outputs[slot->output_count++].kind = "montage";
 }
 
 void lam_slot_init(lam_worker_slot *slot)
@@ -140,7 +145,7 @@ lam_status lam_slot_begin(lam_worker_slot *slot, const lam_job *job, const lam_m
     slot->input_count = input_count;
     slot->inputs_sent = 0;
     lam_status status = LAM_OK;
-    slot->output_count = choose_outputs(config, slot->outputs);
+    choose_outputs(slot, config);
     for (size_t i = 0; status == LAM_OK && i < slot->output_count; i++)
         status = lam_spool_create(store, slot->outputs[i].name, &slot->outputs[i].fd, err);
     if (status == LAM_OK)

@@ -14,7 +14,7 @@
 #include "daemon/laminad/publish.h"
 #include "daemon/laminad/store.h"
 
-enum { LAM_SLOT_OUTPUTS = 19, LAM_SLOT_STAGE = 32 };
+enum { LAM_SLOT_OUTPUTS = 19, LAM_SLOT_OUTPUT_NAME = 48, LAM_SLOT_STAGE = 32 };
 
 typedef enum lam_slot_state {
     LAM_SLOT_IDLE,
@@ -30,6 +30,7 @@ typedef struct lam_worker_slot {
     size_t input_count, inputs_sent;
     lam_output outputs[LAM_SLOT_OUTPUTS];
     size_t output_count; /* wanted of the job */
+    char output_names[LAM_SLOT_OUTPUTS][LAM_SLOT_OUTPUT_NAME];
     bool blocked;        /* its socket took no more */
     int64_t deadline_ms; /* monotonic: killed then */
     int64_t renew_ms;    /* monotonic: when the lease is renewed */

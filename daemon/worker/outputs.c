@@ -32,18 +32,44 @@ static const struct output {
     {"montage", NULL},
 };
 
-/* "SEG" is in the strict profile, "SEG@ohif" in that of OHIF. */
-static lam_status parse_name(const char *name, const struct output **output, lam_profile *profile,
-                             lam_error *err)
+/* What a name asks for: KIND[@PROFILE[+FORM][+rle]]. */
+typedef struct request {
+    const struct output *output;
+    lam_profile profile;
+    lam_profile_choices choices;
+    bool rle;
+} request;
+
+static lam_status parse_options(char *options, request *out)
 {
-    size_t length = strcspn(name, "@");
-    *output = NULL;
-    *profile = LAM_PROFILE_STRICT;
+    char *rest = NULL;
+    char *word = strtok_r(options, "+", &rest);
+    if (!lam_profile_find(word, &out->profile))
+        return LAM_E_UNSUPPORTED;
+    out->choices = lam_profile_choose(out->profile);
+    while ((word = strtok_r(NULL, "+", &rest))) {
+        bool rle = strcmp(word, "rle") == 0;
+        if (!rle && !lam_seg_form_find(word, &out->choices.seg_form))
+            return LAM_E_UNSUPPORTED;
+        out->rle |= rle;
+    }
+    return LAM_OK;
+}
+
+static lam_status parse_name(const char *name, request *out, lam_error *err)
+{
+    char text[64];
+    request r = {.choices = lam_profile_choose(LAM_PROFILE_STRICT)};
+    snprintf(text, sizeof text, "%s", name);
+    char *options = strchr(text, '@');
+    if (options)
+        *options++ = '\0';
     for (size_t i = 0; i < LAM_COUNT(outputs); i++)
-        if (strlen(outputs[i].name) == length && strncmp(outputs[i].name, name, length) == 0)
-            *output = &outputs[i];
-    if (!*output || (name[length] && !lam_profile_find(name + length + 1, profile)))
-        return lam_fail(err, LAM_E_UNSUPPORTED, "there is no output \"%.32s\"", name);
+        if (strcmp(outputs[i].name, text) == 0)
+            r.output = &outputs[i];
+    if (!r.output || (options && parse_options(options, &r) != LAM_OK))
+        return lam_fail(err, LAM_E_UNSUPPORTED, "there is no output \"%.48s\"", name);
+    *out = r;
     return LAM_OK;
 }
 
@@ -76,37 +102,52 @@ static lam_status write_problems(const lam_result *result, lam_dataset *object, 
 
 /* ---- writing ---- */
 
-static lam_status write_file(lam_dataset *object, int fd, lam_buffer *index, lam_error *err)
+/* Bits are not run-length coded (PS3.5 annex G works on bytes), nor is anything that is not a segmentation.
+ */
+static const char *syntax_of(lam_dataset *object, bool rle)
 {
-    lam_status status = lam_dataset_write(object, fd, LAM_TS_EXPLICIT_LITTLE, err);
-    return status == LAM_OK ? lam_index_file(fd, index, err) : status;
+    int64_t bits = 0;
+    bool bytes = lam_dataset_integer(object, LAM_TAG_BITS_ALLOCATED, 0, &bits) && bits == 8;
+    return rle && bytes && lam_dataset_has(object, LAM_TAG_SEGMENTATION_TYPE) ? LAM_TS_RLE
+                                                                              : LAM_TS_EXPLICIT_LITTLE;
 }
 
-static lam_status write_object(const lam_result *result, const struct output *output, size_t number, int fd,
-                               lam_json_writer *w, lam_error *err)
+/* The members of one object; what was appended to `w` is of no use after a failure. */
+static lam_status describe(const lam_result *result, const request *r, lam_dataset *object, size_t number,
+                           int fd, lam_json_writer *w, lam_error *err)
 {
-    LAM_AUTO_PTR(lam_dataset) *object = NULL;
     LAM_AUTO(lam_buffer_done) lam_buffer index;
     lam_buffer_init(&index, LAM_INDEX_MAX_BYTES);
-    lam_status status = output->create(result, &object, err);
-    if (status == LAM_E_STATE)
-        return LAM_OK; /* nothing was found that this kind of object holds */
-    if (status == LAM_OK)
-        status = write_file(object, fd, &index, err);
-    if (status != LAM_OK) {
-        lam_error_prefix(err, "result object %s", output->name);
-        return status;
-    }
     lam_jw_object(w, NULL);
     lam_jw_integer(w, "output", (int64_t)number);
-    lam_jw_text(w, "type", output->name);
-    lam_jw_text(w, "profile", lam_profile_name(result->profile));
+    lam_jw_text(w, "type", r->output->name);
+    lam_jw_text(w, "profile", lam_profile_name(r->profile));
     lam_jw_text(w, "sop_class_uid", lam_dataset_text(object, LAM_TAG_SOP_CLASS, ""));
     lam_jw_text(w, "series_uid", lam_dataset_text(object, LAM_TAG_SERIES, ""));
     lam_jw_text(w, "sop_uid", lam_dataset_text(object, LAM_TAG_SOP_INSTANCE, ""));
-    status = write_problems(result, object, w, err);
+    lam_status status = write_problems(result, object, w, err);
+    if (status == LAM_OK)
+        status = lam_dataset_write(object, fd, syntax_of(object, r->rle), err);
+    if (status == LAM_OK)
+        status = lam_index_file(fd, &index, err);
+    if (status != LAM_OK)
+        return status;
     lam_jw_raw(w, "index", lam_buffer_text(&index));
     lam_jw_end(w);
+    return LAM_OK;
+}
+
+static lam_status write_object(const lam_result *result, const request *r, size_t number, int fd,
+                               lam_json_writer *w, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_dataset) *object = NULL;
+    lam_status status = r->output->create(result, &object, err);
+    if (status == LAM_E_STATE)
+        return LAM_OK; /* nothing was found that this kind of object holds */
+    if (status == LAM_OK)
+        status = describe(result, r, object, number, fd, w, err);
+    if (status != LAM_OK)
+        lam_error_prefix(err, "result object %s", r->output->name);
     return status;
 }
 
@@ -131,14 +172,15 @@ static lam_status write_picture(const lam_result *result, const struct output *o
 static lam_status write_output(const lam_result *result, const char *name, size_t number, int fd,
                                bool pictures, lam_json_writer *w, lam_error *err)
 {
-    const struct output *output = NULL;
+    request r = {.output = NULL};
     lam_result variant = *result;
-    lam_status status = parse_name(name, &output, &variant.profile, err);
-    if (status != LAM_OK || !output->create != pictures)
+    lam_status status = parse_name(name, &r, err);
+    if (status != LAM_OK || !r.output->create != pictures)
         return status;
-    variant.choices = lam_profile_choose(variant.profile);
-    return pictures ? write_picture(&variant, output, number, fd, w, err)
-                    : write_object(&variant, output, number, fd, w, err);
+    variant.profile = r.profile;
+    variant.choices = r.choices;
+    return pictures ? write_picture(&variant, r.output, number, fd, w, err)
+                    : write_object(&variant, &r, number, fd, w, err);
 }
 
 lam_status lam_outputs_write(const lam_result *result, const lam_jv *names, const int *fds,

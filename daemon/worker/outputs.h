@@ -1,5 +1,7 @@
 /* The files of a finished job, by the names of messages.h: "SEG", "SR", "SC", "PR", "KO", "PM", "montage",
- * and with "@" and the name of a profile behind it the variant for that profile. */
+ * and behind "@" the profile that the variant is for, a form of segmentation other than the profile's, and
+ * whether segmentations of bytes are run-length coded: "SEG@ohif", "SEG@strict+labelmap+rle". All objects of
+ * a variant are asked for alike, as they refer to each other. */
 #ifndef LAMINA_DAEMON_WORKER_OUTPUTS_H
 #define LAMINA_DAEMON_WORKER_OUTPUTS_H
 

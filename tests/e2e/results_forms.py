@@ -58,6 +58,21 @@ def test_what_is_switched_on_is_made_for_each_profile():
         assert {item["sop_uid"] for item in waiting} == sent, pretty(waiting)
 
 
+def test_label_maps_and_run_lengths():
+    with Daemon({"analysis.segmentation": "labelmap", "analysis.compress_segmentations": "yes"}) as d:
+        paths = phantom()
+        result = analysed(d, paths)
+        objects = objects_of(d, study_of(paths), result)
+        seg, sr = objects["SEG", "strict"][1], objects["SR", "strict"][1]
+        assert seg.SOPClassUID == "1.2.840.10008.5.1.4.1.1.66.7" and seg.SegmentationType == "LABELMAP"
+        assert seg.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.5", seg.file_meta
+        counted = [int((seg.pixel_array == number).sum()) for number in (1, 2)]
+        assert counted == [segment["voxels"] for segment in result["segments"]], counted
+        named = {r.ReferencedSOPClassUID for s in sr.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+                 for r in s.ReferencedSOPSequence}
+        assert seg.SOPClassUID in named, named
+
+
 def test_fhir():
     with Daemon() as d:
         paths = phantom()
