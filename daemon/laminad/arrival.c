@@ -178,11 +178,21 @@ static lam_status meet_stored(lam_arrival *arrival, const lam_catalog_instance *
     return lam_catalog_remove(place->db, stored, err);
 }
 
+/* The quiet time of the peer that sent it, 0 when it has none of its own. */
+static int64_t quiet_time(const lam_arrival *arrival, const lam_config *config)
+{
+    for (size_t i = 0; !arrival->upload && i < config->peer_count; i++)
+        if (strcmp(config->peers[i].ae_title, arrival->sender) == 0)
+            return config->peers[i].stable_after_ms;
+    return 0;
+}
+
 static lam_status enter(lam_arrival *arrival, const lam_arrival_place *place, lam_error *err)
 {
     lam_catalog_instance stored;
     lam_arrival_fate fate = LAM_ARRIVAL_ADDED;
-    lam_catalog_file file = {.bytes = arrival->bytes, .sender = arrival->sender};
+    lam_catalog_file file = {
+        .bytes = arrival->bytes, .sender = arrival->sender, .quiet_ms = quiet_time(arrival, place->config)};
     lam_status status = lam_catalog_find_instance(place->db, &arrival->header, &stored, err);
     if (status == LAM_OK) {
         status = meet_stored(arrival, &stored, place, &fate, err);

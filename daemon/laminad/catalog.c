@@ -127,24 +127,32 @@ static lam_status add_pixels(lam_db *db, int64_t instance, const lam_header *hea
 }
 
 /* A received object opens its series again; a result does not touch the state of what it came from. */
-static lam_status touch_series(lam_db *db, int64_t series, int64_t study, bool is_result, int64_t now_ms,
+static lam_status touch_series(lam_db *db, int64_t series, const lam_catalog_file *file, int64_t now_ms,
                                lam_error *err)
 {
-    lam_status status =
-        lam_db_run(db, err,
-                   "UPDATE series SET instances = instances + 1, received_ms = ?2,"
-                   " state = CASE WHEN ?3 OR state = 'result' THEN state ELSE 'receiving' END,"
-                   " reason = CASE WHEN ?3 THEN reason ELSE NULL END WHERE id = ?1",
-                   "iii", series, now_ms, (int64_t)is_result);
-    if (status == LAM_OK)
-        status = lam_db_run(db, err, "UPDATE study SET instance_count = instance_count + 1 WHERE id = ?", "i",
-                            study);
-    if (status == LAM_OK && !is_result)
-        status = lam_db_run(db, err,
-                            "UPDATE study SET updated_ms = ?2, state = 'receiving' WHERE id = ?1 AND EXISTS"
-                            " (SELECT 1 FROM series WHERE id = ?3 AND state = 'receiving')",
-                            "iii", study, now_ms, series);
-    return status;
+    return lam_db_run(db, err,
+                      "UPDATE series SET instances = instances + 1, received_ms = ?2,"
+                      " state = CASE WHEN ?3 OR state = 'result' THEN state ELSE 'receiving' END,"
+                      " reason = CASE WHEN ?3 THEN reason ELSE NULL END,"
+                      " quiet_ms = CASE WHEN ?3 THEN quiet_ms ELSE ?4 END WHERE id = ?1",
+                      "iiio", series, now_ms, (int64_t)file->is_result,
+                      file->quiet_ms ? &file->quiet_ms : NULL);
+}
+
+static lam_status touch_study(lam_db *db, int64_t study, int64_t series, const lam_header *header,
+                              bool is_result, int64_t now_ms, lam_error *err)
+{
+    int64_t announced;
+    if (is_result)
+        return lam_db_run(db, err, "UPDATE study SET instance_count = instance_count + 1 WHERE id = ?", "i",
+                          study);
+    return lam_db_run(
+        db, err,
+        "UPDATE study SET instance_count = instance_count + 1, announced = coalesce(?4, announced),"
+        " updated_ms = iif(s.state = 'receiving', ?2, updated_ms),"
+        " state = iif(s.state = 'receiving', 'receiving', study.state)"
+        " FROM (SELECT state FROM series WHERE id = ?3) AS s WHERE study.id = ?1",
+        "iiio", study, now_ms, series, integer_of(header->attributes, "00201208", &announced));
 }
 
 lam_status lam_catalog_add(lam_db *db, const lam_header *header, const lam_catalog_file *file, int64_t now_ms,
@@ -173,7 +181,9 @@ lam_status lam_catalog_add(lam_db *db, const lam_header *header, const lam_catal
     if (status == LAM_OK)
         status = add_pixels(db, id, header, err);
     if (status == LAM_OK)
-        status = touch_series(db, series, study, file->is_result, now_ms, err);
+        status = touch_series(db, series, file, now_ms, err);
+    if (status == LAM_OK)
+        status = touch_study(db, study, series, header, file->is_result, now_ms, err);
     if (status == LAM_OK)
         *instance = id;
     return status;

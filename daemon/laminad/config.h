@@ -86,6 +86,7 @@ typedef struct lam_config_peer {
     lam_config_address address; /* where it listens, and the host its associations come from; without it
                                    nothing can be sent to the peer */
     bool accept;                /* may open associations */
+    int64_t stable_after_ms;    /* 0: as [analysis] says */
     lam_config_deliver deliver;
     lam_profile profile;
 
@@ -127,6 +128,7 @@ typedef struct lam_config {
     int max_associations;
     int max_associations_per_peer;
     int max_pdu;                    /* bytes */
+    bool private_classes;           /* SOP classes outside the standard are stored too */
     int64_t association_timeout_ms; /* ARTIM (PS3.8 9.1.4) and waiting for an answer */
     int64_t idle_timeout_ms;        /* between two requests of an association */
 

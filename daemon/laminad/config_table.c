@@ -48,6 +48,9 @@ static const lam_config_key dicom_keys[] = {
      .help = "The same for one calling application entity, so that one peer cannot take all of them."},
     {"max_pdu", LAM_TYPE_SIZE, MAIN(max_pdu), .minimum = 4 * KIB, .maximum = 128 * KIB, .initial = "128K",
      .live = true, .help = "Longest protocol data unit received."},
+    {"private_classes", LAM_TYPE_SWITCH, MAIN(private_classes), .initial = "no", .live = true,
+     .help = "Whether objects of SOP classes are stored that are not in the DICOM standard, as manufacturers "
+             "define them for their own equipment."},
     {"association_timeout", LAM_TYPE_DURATION, MAIN(association_timeout_ms), .minimum = SECOND,
      .maximum = HOUR, .initial = "30s", .live = true,
      .help = "How long a peer may take to request an association after connecting (the ARTIM timer), and to "
@@ -167,6 +170,10 @@ static const lam_config_key peer_keys[] = {
      .help = "Root of the peer's DICOMweb services, or where a webhook is sent to."},
     {"accept", LAM_TYPE_SWITCH, PEER(accept), .initial = "yes", .live = true,
      .help = "Whether the peer may open associations to this node."},
+    {"stable_after", LAM_TYPE_DURATION, PEER(stable_after_ms), .minimum = 0, .maximum = 24 * HOUR,
+     .initial = "0s", .live = true,
+     .help = "A series that this peer sends counts as complete after so long without a new instance. 0s: as "
+             "[analysis] stable_after says."},
     {"deliver", LAM_TYPE_WORD, PEER(deliver), .words = {"none", "results"}, .initial = "none", .live = true,
      .help =
          "What is sent to the peer without being asked. results: the result of every job, as soon as it is "

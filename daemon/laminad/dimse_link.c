@@ -64,6 +64,7 @@ static lam_status send_configuration(lam_dimse_link *link, const lam_config *c, 
     lam_jw_integer(&w, "idle_timeout_ms", c->idle_timeout_ms);
     lam_jw_integer(&w, "max_object_bytes", c->max_object_bytes);
     lam_jw_integer(&w, "reserve_bytes", c->reserve_bytes);
+    lam_jw_bool(&w, "private_classes", c->private_classes);
     lam_jw_end(&w);
     const int fds[2] = {link->listener, lam_store_spool_fd(link->store)};
     lam_status status = text.status;

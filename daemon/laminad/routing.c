@@ -164,17 +164,21 @@ static lam_status settle_one(lam_db *db, int64_t series, const lam_models *model
     return status;
 }
 
-/* A time of receipt in the future is a clock that was set back: it counts as now, so that nothing waits for
- * it. */
+/* A series is complete when it was quiet for as long as its sender's peer section or the configuration says,
+ * or at once when its study has exactly as many instances as was announced. A time of receipt in the future
+ * is a clock that was set back: it counts as now, so that nothing waits for it. */
 static lam_status settle_next(lam_db *db, const lam_models *models, const lam_config *config, int64_t now_ms,
                               bool *found, lam_error *err)
 {
     int64_t series = 0;
     lam_status status =
         lam_db_get_integer(db, &series, err,
-                           "SELECT id FROM series WHERE state = 'receiving' AND (received_ms <= ?1"
-                           " OR received_ms > ?2 + 1000) ORDER BY received_ms LIMIT 1",
-                           "ii", now_ms - config->stable_after_ms, now_ms);
+                           "SELECT id FROM series WHERE state = 'receiving'"
+                           " AND (received_ms <= ?2 - coalesce(quiet_ms, ?1) OR received_ms > ?2 + 1000"
+                           " OR EXISTS (SELECT 1 FROM study t WHERE t.id = series.study_id AND announced ="
+                           "  (SELECT sum(instances) FROM series o WHERE o.study_id = t.id"
+                           "   AND o.state <> 'result'))) ORDER BY received_ms LIMIT 1",
+                           "ii", config->stable_after_ms, now_ms);
     *found = status == LAM_OK;
     if (status == LAM_E_NOT_FOUND)
         return LAM_OK;
@@ -197,14 +201,15 @@ lam_status lam_routing_settle_due(lam_db *db, const lam_models *models, const la
         return status;
     int64_t first = 0;
     status = lam_db_get_integer(db, &first, err,
-                                "SELECT min(received_ms) FROM series WHERE state = 'receiving'", "");
+                                "SELECT min(received_ms + coalesce(quiet_ms, ?)) FROM series"
+                                " WHERE state = 'receiving'",
+                                "i", config->stable_after_ms);
     if (status == LAM_E_NOT_FOUND) {
         *wait_ms = -1;
         return LAM_OK;
     }
-    int64_t due = first + config->stable_after_ms;
     if (status == LAM_OK)
-        *wait_ms = due > now_ms ? due - now_ms : 0;
+        *wait_ms = first > now_ms ? first - now_ms : 0;
     return status;
 }
 

@@ -38,6 +38,30 @@ static void waits_until_a_series_is_quiet(void **state)
     assert_row(f, "SELECT model || version || state FROM job", "alpha1.0.0queued");
 }
 
+/* What is announced is believed only when it comes out exactly. */
+static void an_announced_number_of_instances_ends_the_wait(void **state)
+{
+    fixture *f = *state;
+    const char *more = SERIES("MR", "x") ",\"00201208\":{\"vr\":\"IS\",\"Value\":[2]}";
+    fixture_receive(f, "1.2", "1.2.3", "1.2.3.1", more, 5000);
+    settle(f, 5100, 900);
+    fixture_receive(f, "1.2", "1.2.4", "1.2.4.1", more, 5200);
+    settle(f, 5300, -1);
+    assert_int_equal(fixture_integer(f, "SELECT count(*) FROM series WHERE state = 'receiving'"), 0);
+    fixture_receive(f, "1.2", "1.2.4", "1.2.4.2", more, 5400);
+    settle(f, 5500, 900);
+}
+
+static void a_peer_may_have_a_quiet_time_of_its_own(void **state)
+{
+    fixture *f = *state;
+    lam_error err = {LAM_OK, ""};
+    fixture_receive(f, "1.2", "1.2.3", "1.2.3.1", SERIES("MR", "x"), 5000);
+    assert_ok(lam_db_run(f->db, &err, "UPDATE series SET quiet_ms = 3000", ""), err);
+    settle(f, 6500, 1500);
+    settle(f, 8000, -1);
+}
+
 static void a_clock_set_back_keeps_no_series_waiting(void **state)
 {
     fixture *f = *state;
@@ -260,6 +284,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(waits_until_a_series_is_quiet),
+        TEST(an_announced_number_of_instances_ends_the_wait),
+        TEST(a_peer_may_have_a_quiet_time_of_its_own),
         TEST(a_clock_set_back_keeps_no_series_waiting),
         TEST(many_series_are_settled_in_turns),
         TEST(promise_4_says_why_no_model_fits),
