@@ -140,6 +140,21 @@ void lam_session_run(lam_session *session);
 
 /* Training. `key` seeds what is random in this pass (dropout): the same key, the same bits. */
 void lam_session_forward(lam_session *session, uint64_t key);
+/* How a training session behaves: as in training (the default), as in inference while everything is kept that
+ * lam_session_backward needs (gradients that explain an answer), or as in inference but for dropout (answers
+ * that vary with the key: Gal, Ghahramani, ICML 2016). Valid from the next forward on. */
+typedef enum lam_behaviour {
+    LAM_BEHAVE_TRAINING,
+    LAM_BEHAVE_INFERENCE,
+    LAM_BEHAVE_DROPOUT
+} lam_behaviour;
+void lam_session_behave(lam_session *session, lam_behaviour behaviour);
+
+/* For each position that the layer `name` of kind attention_pool weighs, how much (they sum to 1 over the
+ * pooled axes): shape [batch, axes…] of its input. NULL when there is no such layer. Of a training session,
+ * after forward; borrowed until the next one. */
+const float *lam_session_attention(const lam_session *session, const char *name, lam_shape *shape);
+
 /* Gradient of the loss with respect to the output: filled by the caller before lam_session_backward. */
 float *lam_session_output_gradient(lam_session *session);
 /* Adds the gradient with respect to every parameter to `gradient` (layout of the flat parameter buffer).

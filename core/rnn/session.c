@@ -44,6 +44,7 @@ struct lam_session {
     bool planned;
     const uint32_t *lengths;
     uint64_t key;
+    lam_behaviour behaviour;
 };
 
 static size_t item_count(const lam_network *network)
@@ -304,6 +305,8 @@ static lam_layer_run describe(const lam_session *session, int index)
         .pool = session->pool,
         .lengths = session->lengths,
         .training = session->mode == LAM_MODE_TRAIN,
+        .dropout = session->mode == LAM_MODE_TRAIN && session->behaviour != LAM_BEHAVE_INFERENCE,
+        .batch_statistics = session->mode == LAM_MODE_TRAIN && session->behaviour == LAM_BEHAVE_TRAINING,
         .key = lam_random_mix(session->key, (uint64_t)index),
     };
     for (int k = 0; k < layer->inputs; k++) {
@@ -341,6 +344,27 @@ void lam_session_forward(lam_session *session, uint64_t key)
     assert(session->mode == LAM_MODE_TRAIN);
     session->key = key;
     run_forward(session);
+}
+
+void lam_session_behave(lam_session *session, lam_behaviour behaviour)
+{
+    assert(session->mode == LAM_MODE_TRAIN);
+    session->behaviour = behaviour;
+}
+
+const float *lam_session_attention(const lam_session *session, const char *name, lam_shape *shape)
+{
+    const lam_network *network = session->network;
+    assert(session->planned && session->mode == LAM_MODE_TRAIN);
+    for (int i = 0; i < network->layer_count; i++) {
+        const lam_layer *layer = &network->layers[i];
+        if (strcmp(layer->name, name) != 0 || layer->kind != lam_layer_find_kind("attention_pool"))
+            continue;
+        *shape = session->values[layer->from[0]].shape;
+        shape->rank--;
+        return session->places[i].saved; /* the weights come first */
+    }
+    return NULL;
 }
 
 float *lam_session_output_gradient(lam_session *session)

@@ -37,7 +37,7 @@ static void apply(const lam_layer_run *run, const float *in, float *out)
 
 static void forward(const lam_layer_run *run)
 {
-    if (run->training)
+    if (run->dropout)
         apply(run, run->in[0], run->out);
     else
         memcpy(run->out, run->in[0], (size_t)lam_shape_count(run->out_shape) * sizeof(float));
@@ -45,8 +45,10 @@ static void forward(const lam_layer_run *run)
 
 static void backward(const lam_layer_run *run)
 {
-    if (run->d_in[0])
+    if (run->d_in[0] && run->dropout)
         apply(run, run->d_out, run->d_in[0]);
+    else if (run->d_in[0])
+        memcpy(run->d_in[0], run->d_out, (size_t)lam_shape_count(run->out_shape) * sizeof(float));
 }
 
 static const char *const members[] = {"rate", "whole_channels", NULL};

@@ -82,7 +82,7 @@ static void forward(const lam_layer_run *run)
         const float *x = run->in[0] + g * rows * channels;
         float *y = run->out + g * rows * channels, *mean = moments + g * 2 * channels,
               *inverse = mean + channels;
-        if (options->batch && !run->training)
+        if (options->batch && !run->batch_statistics)
             for (int64_t c = 0; c < channels; c++) {
                 mean[c] = run->parameters[RUNNING_MEAN][c];
                 inverse[c] =
@@ -126,18 +126,20 @@ static void backward(const lam_layer_run *run)
                 sum[c] += dy[r * channels + c];
                 product[c] += dy[r * channels + c] * (x[r * channels + c] - mean[c]) * inverse[c];
             }
+        /* the moments of the values themselves move with them; running statistics do not */
+        double moving = options->batch && !run->batch_statistics ? 0 : 1 / (double)rows;
         for (int64_t r = 0; r < rows && run->d_in[0]; r++)
             for (int64_t c = 0; c < channels; c++) {
                 double normal = (x[r * channels + c] - mean[c]) * inverse[c];
                 run->d_in[0][at + r * channels + c] =
                     (float)(run->parameters[WEIGHT][c] * inverse[c] *
-                            (dy[r * channels + c] - (sum[c] + normal * product[c]) / (double)rows));
+                            (dy[r * channels + c] - (sum[c] + normal * product[c]) * moving));
             }
         for (int64_t c = 0; c < channels; c++) {
             run->d_parameters[WEIGHT][c] += (float)product[c];
             run->d_parameters[BIAS][c] += (float)sum[c];
         }
-        if (options->batch)
+        if (options->batch && run->batch_statistics)
             move_statistics(run, mean, inverse, rows);
     }
 }

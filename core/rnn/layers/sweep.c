@@ -361,7 +361,7 @@ static void aim_initial(const lam_layer_run *run, const struct sweep_layout *lay
     for (int d = 0; d < options->directions; d++) {
         float *h = state_of(layout, scratch, d, STATE_H), *c = state_of(layout, scratch, d, STATE_C);
         sweeps[d].lengths = run->in_shape[0]->rank == 3 ? run->lengths : NULL;
-        if (run->training && options->dropout > 0) {
+        if (run->dropout && options->dropout > 0) {
             float *mask = state_of(layout, scratch, d, STATE_MASK);
             draw_mask(run, sweeps[d].lines.outer * sweeps[d].lines.inner * hidden, d, mask);
             sweeps[d].mask = mask;
