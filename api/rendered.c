@@ -18,8 +18,8 @@ enum { MAX_VIEWPORT = 8192, THUMBNAIL = 160, DEFAULT_QUALITY = 90, MAX_TRIES = 8
 
 /* ---- the query (PS3.18 section 8.3.5) ---- */
 
-/* `most` numbers at the most, by commas, an empty one NaN; the number of them, 0 for anything else. *rest is
- * where the first stands that is no number. */
+/* `most` numbers at the most, by commas, an empty one NaN; the number of them. *rest is what follows the
+ * last. */
 static size_t read_numbers(const char *text, double *out, size_t most, const char **rest)
 {
     size_t count = 0;
@@ -38,7 +38,7 @@ static size_t read_numbers(const char *text, double *out, size_t most, const cha
             return count;
         *rest = ++at;
     }
-    return *at == '\0' ? count : 0;
+    return count;
 }
 
 static bool read_viewport(const char *text, bool thumbnail, lam_picture_request *p)

@@ -166,6 +166,16 @@ static lam_status results(void *context, const char *study_uid, json_t **out, la
     return status;
 }
 
+static lam_status results_fhir(void *context, const char *study_uid, json_t **out, lam_error *err)
+{
+    lam_status status = study(context, study_uid, out, err);
+    if (status == LAM_OK) {
+        json_decref(*out);
+        *out = json_pack("{s:s, s:s}", "resourceType", "Bundle", "type", "collection");
+    }
+    return status;
+}
+
 static lam_status job(void *context, int64_t number, json_t **out, lam_error *err)
 {
     (void)context;
@@ -337,6 +347,7 @@ lam_backend fake_backend(fake *f)
         .studies = studies,
         .study = study,
         .results = results,
+        .results_fhir = results_fhir,
         .jobs = jobs,
         .job = job,
         .models = models,
@@ -346,6 +357,11 @@ lam_backend fake_backend(fake *f)
         .metrics = metrics,
         .instances = instances,
         .instance_open = instance_open,
+        .search = fake_search,
+        .metadata = fake_metadata,
+        .metadata_version = fake_metadata_version,
+        .remove = fake_remove,
+        .pixels = fake_pixels,
         .picture_open = picture_open,
         .analyze = analyze,
         .job_retry = job,

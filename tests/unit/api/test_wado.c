@@ -191,8 +191,10 @@ static void what_may_be_asked_for(void **state)
         {INSTANCE, "image/png", 406},
         {"/dicom-web/studies/1.1", "application/dicom", 406}, /* several cannot be a single part */
         {"/dicom-web/studies/1.1", "multipart/related; type=\"application/dicom\"; transfer-syntax=*", 200},
+        {"/dicom-web/studies/1.1", /* what is stored otherwise is transcoded */
+         "multipart/related; type=\"application/dicom\"; transfer-syntax=" FAKE_SYNTAX, 200},
         {"/dicom-web/studies/1.1",
-         "multipart/related; type=\"application/dicom\"; transfer-syntax=" FAKE_SYNTAX, 406},
+         "multipart/related; type=\"application/dicom\"; transfer-syntax=" FAKE_JPEG, 406},
         {"/dicom-web/studies/1.1/series/2.2",
          "multipart/related; type=\"application/dicom\"; transfer-syntax=" FAKE_JPEG, 200},
         {"/dicom-web/studies/1.2", "*/*", 404},
