@@ -1,0 +1,103 @@
+#!/usr/bin/python3
+"""Real files of many makers and transfer syntaxes, some of them broken, sent by storescu and by STOW-RS: each is stored
+byte for byte (promise 3) or refused with a status that is honest, and none ends a process."""
+import os
+
+import pydicom
+
+import harness
+from harness import images
+from harness.clients import PROPOSE, pretty, run, stow
+from harness.daemon import Daemon
+
+REFUSALS = {0xA700, 0xA900, 0xC000, 0x0110, 0x0111, 0x0117, 0x0122}
+UIDS = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
+# Many of the files share their UIDs.
+SETTINGS = {"analysis.stable_after": "1h", "storage.duplicates": "replace"}
+
+
+def files():
+    return [f for f in images.files_below(harness.shared("data", "dicom", "fixtures")) if not f.endswith((".md", ".txt"))]
+
+
+def is_part_10(content):
+    return content[128:132] == b"DICM"
+
+
+def data_set(content):
+    """What follows the file meta information (PS3.10 section 7.1)."""
+    return content[144 + int.from_bytes(content[140:144], "little"):]
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def retrieve(d, study, series, instance):
+    answer = d.get(f"/dicom-web/studies/{study}/series/{series}/instances/{instance}",
+                   Accept="application/dicom; transfer-syntax=*")
+    assert answer.status == 200, f"stored and not given back: {answer}"
+    return answer.body
+
+
+def pids(d):
+    return set(d.children("lamina-dimse")), len(d.children("lamina-worker"))
+
+
+def test_promise_3_by_stow(d):
+    dimse, workers = pids(d)
+    stored = refused = 0
+    for path in files():
+        content = read(path)
+        answer = stow(d, [content])
+        assert answer.status in (200, 202, 409), f"{path}: {answer}"
+        if answer.status == 409:
+            reasons = {item["00081197"]["Value"][0] for key in ("00081198", "0008119A")
+                       for item in answer.json.get(key, {}).get("Value", [])}
+            assert reasons and reasons <= REFUSALS, f"{path}: {pretty(answer.json)}"
+            refused += 1
+            continue
+        url = answer.json["00081199"]["Value"][0]["00081190"]["Value"][0].split("/")
+        got = retrieve(d, url[-5], url[-3], url[-1])
+        assert got == content or data_set(got) == data_set(content), f"{path} is not what was sent"
+        stored += 1
+    assert stored > 100, stored
+    assert pids(d) == (dimse, workers), "a process ended"
+    assert "indexer_ended" not in d.log() and "dimse_ended" not in d.log()
+    print(f"# by STOW-RS: {stored} stored, {refused} refused")
+
+
+def test_promise_3_by_storescu():
+    """A daemon of its own, so that nothing is a duplicate of what STOW-RS sent."""
+    stored = refused = unsent = 0
+    with Daemon({**SETTINGS, "dicom.private_classes": "yes"}) as d:
+        before = pids(d)
+        for path in files():
+            content = read(path)
+            if not is_part_10(content):
+                continue
+            try:
+                meta = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=UIDS)
+                syntax = str(meta.file_meta.TransferSyntaxUID)
+            except Exception:  # what pydicom cannot read, storescu need not send
+                unsent += 1
+                continue
+            _, said = run("storescu", "-v", "-aec", "LAMINA", PROPOSE.get(syntax, "-x="), "127.0.0.1", d.dicom_port, path)
+            if "Received Store Response (Success)" in said:
+                got = retrieve(d, meta.StudyInstanceUID, meta.SeriesInstanceUID, meta.SOPInstanceUID)
+                # storescu writes lengths in its own way and pads odd ones
+                sent = pydicom.dcmread(path, force=True).get("PixelData") or b""
+                came = pydicom.dcmread(pydicom.filebase.DicomBytesIO(got)).get("PixelData") or b""
+                assert sent.rstrip(b"\0") == came.rstrip(b"\0"), f"{path} came with other pixels: {len(sent)}, {len(came)}"
+                stored += 1
+            elif "Received Store Response" in said:
+                refused += 1
+            else:
+                unsent += 1
+        assert stored > 100, stored
+        assert pids(d) == before, "a process ended"
+    print(f"# by storescu: {stored} stored, {refused} refused, {unsent} that storescu would not send")
+
+
+harness.run(globals(), Daemon(SETTINGS))
