@@ -14,7 +14,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
 {
     static const char *const methods[] = {"GET", "HEAD", "POST", "DELETE", "OPTIONS", "BREW"};
     static const lam_offer offers[] = {{.type = "application/dicom+json"},
-                                       {.type = "multipart/related", .part = "application/dicom"},
+                                       {.type = "multipart/related", .part_type = "application/dicom"},
                                        {.type = "image/png"}};
     lam_autofree char *text = strndup((const char *)bytes, length);
     char parameters[LAM_PATH_PARAMETERS][LAM_PARAMETER_TEXT];
