@@ -127,6 +127,7 @@ static int check_files(struct validation *v, char **paths, int count, bool as_js
         lam_jw_end(&w);
         puts(lam_buffer_text(&text));
     }
+    v->json = NULL;
     return good ? LAM_CLI_OK : LAM_CLI_FAILED;
 }
 

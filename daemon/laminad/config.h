@@ -71,6 +71,11 @@ typedef enum lam_config_kind {
     LAM_PEER_WEBHOOK   /* signed JSON to `url` */
 } lam_config_kind;
 
+/* Kinds of result objects beside segmentation and report. */
+typedef struct lam_config_objects {
+    bool secondary_captures, presentation_states, key_objects, parametric_maps;
+} lam_config_objects;
+
 /* The form of segmentation objects. */
 typedef enum lam_config_segmentation {
     LAM_SEGMENTATION_PROFILE, /* as the reader's profile has it */
@@ -89,6 +94,7 @@ typedef struct lam_config_peer {
     int64_t stable_after_ms;    /* 0: as [analysis] says */
     lam_config_deliver deliver;
     lam_profile profile;
+    lam_config_objects objects; /* made in its profile and sent to it */
 
     lam_config_kind kind;
     char url[LAM_CONFIG_URL];          /* without a slash at the end, or "" */
@@ -154,8 +160,7 @@ typedef struct lam_config {
     int max_attempts;
     int64_t job_timeout_ms;
     int64_t retry_delay_ms; /* before the second attempt */
-    /* kinds of result objects beside segmentation and report */
-    bool secondary_captures, presentation_states, key_objects, parametric_maps;
+    lam_config_objects objects; /* made for the study itself, in the strict profile */
     lam_config_segmentation segmentation;
     bool compress_segmentations;
     int64_t worker_memory_bytes;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/text.h"
+#include "daemon/laminad/worker_slot.h"
 
 /* ---- states ---- */
 
@@ -101,6 +102,7 @@ lam_status lam_outbox_enter(lam_db *db, int64_t job, int64_t now_ms, lam_error *
             " JOIN series s ON s.id = j.series_id AND s.input_set = j.input_set"
             " JOIN destination d ON d.active AND d.kind IN ('dimse', 'dicomweb')"
             " JOIN result_object o ON o.job_id = j.id AND o.profile = d.profile AND o.problems IS NULL"
+            " AND instr(' ' || d.objects || ' ', ' ' || o.type || ' ') > 0"
             " WHERE j.id = ?1 ORDER BY d.name, o.position",
             "ii", job, now_ms);
     if (status == LAM_OK)
@@ -130,15 +132,18 @@ static lam_status write_destinations(lam_db *db, const lam_config *config, lam_e
                                         [LAM_PEER_DICOMWEB] = "dicomweb",
                                         [LAM_PEER_MLLP] = "mllp",
                                         [LAM_PEER_WEBHOOK] = "webhook"};
+    char objects[LAM_SLOT_KINDS];
     lam_status status = lam_db_run(db, err, "UPDATE destination SET active = 0", "");
     for (size_t i = 0; status == LAM_OK && i < config->peer_count; i++) {
         const lam_config_peer *peer = &config->peers[i];
         if (peer->deliver == LAM_DELIVER_NONE)
             continue;
-        status = lam_db_run(db, err,
-                            "INSERT INTO destination (name, kind, profile, active) VALUES (?1, ?2, ?3, 1)"
-                            " ON CONFLICT DO UPDATE SET kind = ?2, profile = ?3, active = 1",
-                            "ttt", peer->name, kinds[peer->kind], lam_profile_name(peer->profile));
+        lam_slot_kinds(&peer->objects, objects);
+        status = lam_db_run(
+            db, err,
+            "INSERT INTO destination (name, kind, profile, objects, active) VALUES (?1, ?2, ?3, ?4, 1)"
+            " ON CONFLICT DO UPDATE SET kind = ?2, profile = ?3, objects = ?4, active = 1",
+            "tttt", peer->name, kinds[peer->kind], lam_profile_name(peer->profile), objects);
     }
     return status;
 }

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
@@ -17,22 +18,42 @@ enum { FILES_PER_MESSAGE = 16 }; /* few, so that descriptors in flight stay boun
 /* Every kind of object there is. */
 static const struct {
     const char *name;
-    size_t switched_by; /* offset of a bool in lam_config; 0: always wanted */
+    bool always;
+    size_t switched_by; /* offset of a bool in lam_config_objects */
 } kinds[] = {
-    {"SEG", 0},
-    {"SR", 0},
-    {"SC", offsetof(lam_config, secondary_captures)},
-    {"PR", offsetof(lam_config, presentation_states)},
-    {"KO", offsetof(lam_config, key_objects)},
-    {"PM", offsetof(lam_config, parametric_maps)},
+    {"SEG", true, 0},
+    {"SR", true, 0},
+    {"SC", false, offsetof(lam_config_objects, secondary_captures)},
+    {"PR", false, offsetof(lam_config_objects, presentation_states)},
+    {"KO", false, offsetof(lam_config_objects, key_objects)},
+    {"PM", false, offsetof(lam_config_objects, parametric_maps)},
 };
 
-static bool is_profile_used(const lam_config *config, int profile)
+static bool is_switched_on(const lam_config_objects *objects, size_t kind)
 {
-    bool used = profile == LAM_PROFILE_STRICT;
-    for (size_t i = 0; i < config->peer_count; i++)
-        used |= config->peers[i].deliver == LAM_DELIVER_RESULTS && (int)config->peers[i].profile == profile;
-    return used;
+    return kinds[kind].always || *(const bool *)((const char *)objects + kinds[kind].switched_by);
+}
+
+/* The study itself wants the strict profile, each peer its own. */
+static bool is_wanted(const lam_config *config, size_t kind, int profile)
+{
+    bool wanted = profile == LAM_PROFILE_STRICT && is_switched_on(&config->objects, kind);
+    for (size_t i = 0; i < config->peer_count; i++) {
+        const lam_config_peer *peer = &config->peers[i];
+        wanted |= peer->deliver == LAM_DELIVER_RESULTS && (int)peer->profile == profile &&
+                  is_switched_on(&peer->objects, kind);
+    }
+    return wanted;
+}
+
+void lam_slot_kinds(const lam_config_objects *objects, char text[LAM_SLOT_KINDS])
+{
+    text[0] = '\0';
+    for (size_t i = 0; i < LAM_COUNT(kinds); i++)
+        if (is_switched_on(objects, i)) {
+            strcat(text, text[0] ? " " : "");
+            strcat(text, kinds[i].name);
+        }
 }
 
 static void add_output(lam_worker_slot *slot, const lam_config *config, const char *kind, int profile)
@@ -49,11 +70,9 @@ static void choose_outputs(lam_worker_slot *slot, const lam_config *config)
 {
     slot->output_count = 0;
     for (int profile = 0; profile < LAM_PROFILE_COUNT; profile++)
-        for (size_t i = 0; i < LAM_COUNT(kinds) && is_profile_used(config, profile); i++) {
-            size_t at = kinds[i].switched_by;
-            if (at == 0 || *(const bool *)((const char *)config + at))
+        for (size_t i = 0; i < LAM_COUNT(kinds); i++)
+            if (is_wanted(config, i, profile))
                 add_output(slot, config, kinds[i].name, profile);
-        }
     slot->outputs[slot->output_count++].kind = "montage";
 }
 

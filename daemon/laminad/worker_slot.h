@@ -14,7 +14,7 @@
 #include "daemon/laminad/publish.h"
 #include "daemon/laminad/store.h"
 
-enum { LAM_SLOT_OUTPUTS = 19, LAM_SLOT_OUTPUT_NAME = 48, LAM_SLOT_STAGE = 32 };
+enum { LAM_SLOT_OUTPUTS = 19, LAM_SLOT_OUTPUT_NAME = 48, LAM_SLOT_STAGE = 32, LAM_SLOT_KINDS = 32 };
 
 typedef enum lam_slot_state {
     LAM_SLOT_IDLE,
@@ -47,6 +47,9 @@ lam_status lam_slot_begin(lam_worker_slot *slot, const lam_job *job, const lam_m
                           size_t input_count, lam_store *store, const lam_config *config, lam_error *err);
 /* Sends as many inputs as the socket takes, and then the word to run. */
 lam_status lam_slot_feed(lam_worker_slot *slot, lam_store *store, lam_error *err);
+
+/* The types of the objects that are switched on, by blanks: "SEG SR SC". */
+void lam_slot_kinds(const lam_config_objects *objects, char text[LAM_SLOT_KINDS]);
 
 /* Notes the stage that a PROGRESS message tells. */
 void lam_slot_progress(lam_worker_slot *slot, const lam_ipc_message *message);
