@@ -387,10 +387,23 @@ static lam_status run_member(struct fit *fit, lam_error *err)
         status = run_epoch(fit, err);
     if (status)
         return status;
-    if (renameat(fit->folder, KEPT, fit->folder, done_file(fit->member, done)) != 0 && errno != ENOENT)
-        return lam_fail_errno(err, errno, "%s/" KEPT, fit->settings->bundle);
+    /* In this order: what is killed in between trains this member again, and never goes on from the
+     * checkpoint of another. */
     unlinkat(fit->folder, CHECKPOINT, 0);
-    return LAM_OK;
+    if (renameat(fit->folder, KEPT, fit->folder, done_file(fit->member, done)) == 0)
+        return LAM_OK;
+    if (errno == ENOENT)
+        return lam_fail(err, LAM_E_INVALID, "no weights were kept: %s was never a number", fit->kind->metric);
+    return lam_fail_errno(err, errno, "%s/" KEPT, fit->settings->bundle);
+}
+
+static void remove_leftovers(const struct fit *fit)
+{
+    char done[64];
+    for (int m = 0; m < fit->manifest->members; m++)
+        unlinkat(fit->folder, done_file(m, done), 0);
+    unlinkat(fit->folder, CHECKPOINT, 0);
+    unlinkat(fit->folder, KEPT, 0);
 }
 
 /* Trains the members that are not done yet. */
@@ -398,8 +411,8 @@ static lam_status run_members(struct fit *fit, lam_error *err)
 {
     char done[64];
     lam_status status = LAM_OK;
-    for (int m = 0; m < fit->manifest->members && !fit->settings->resume; m++)
-        unlinkat(fit->folder, done_file(m, done), 0);
+    if (!fit->settings->resume)
+        remove_leftovers(fit);
     for (fit->member = 0; fit->member < fit->manifest->members && status == LAM_OK; fit->member++) {
         if (faccessat(fit->folder, done_file(fit->member, done), F_OK, 0) == 0)
             continue;
@@ -505,14 +518,6 @@ static lam_status score(struct fit *fit, lam_weights *const *sets, lam_scores *o
     if ((status = evaluate(fit, sets, false, &final, err)))
         return status;
     return lam_evaluation_scores(final, 0, out, err);
-}
-
-static void remove_leftovers(const struct fit *fit)
-{
-    char done[64];
-    for (int m = 0; m < fit->manifest->members; m++)
-        unlinkat(fit->folder, done_file(m, done), 0);
-    unlinkat(fit->folder, CHECKPOINT, 0);
 }
 
 static lam_status finish(struct fit *fit, lam_scores *out, lam_error *err)
