@@ -18,7 +18,7 @@ CFLAGS   += -std=c11 $(WARNINGS) -Wstrict-prototypes -Wmissing-prototypes $(OPTI
 CXXFLAGS += -std=c++17 $(WARNINGS) $(OPTIMISE) $(HARDEN) $(SANITISE) -I. $(DEFINES) -MMD -MP
 LDFLAGS  += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITISE)
 
-DCMTK_LIBS = -ldcmnet -ldcmtls -ldcmjpls -ldcmjpeg -lijg8 -lijg12 -lijg16 -ldcmimage -ldcmimgle -ldcmdata -loflog -lofstd
+DCMTK_LIBS = -ldcmnet -ldcmtls -ldcmjpls -ldcmjpeg -lijg8 -lijg12 -lijg16 -ldcmimage -ldcmimgle -ldcmdata -loflog -lofstd -lssl -lcrypto
 CORE_LIBS  = -lopenblas -lm -lpthread
 
 # One short line a step; V=1 shows whole commands.

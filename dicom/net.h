@@ -13,6 +13,7 @@
 #include "core/base/status.h"
 #include "dicom/associate.h"
 #include "dicom/command.h"
+#include "dicom/tls.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -56,7 +57,8 @@ typedef struct lam_net_peer {
     uint16_t port;
     const char *called_ae, *calling_ae;
     int connect_timeout_ms;
-    int response_timeout_ms; /* longest silence of the peer when we wait for it */
+    int response_timeout_ms;    /* longest silence of the peer when we wait for it */
+    const lam_tls_context *tls; /* borrowed; NULL: plain TCP */
 } lam_net_peer;
 
 /* Connects and asks for at most LAM_ASSOCIATE_MAX_CONTEXTS contexts, one transfer syntax each, so that the

@@ -5,7 +5,7 @@
 BUILD_PACKAGES = gcc g++ make pkg-config \
 	libdcmtk-dev libopenjp2-7-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev \
 	libopenblas-pthread-dev \
-	libsqlite3-dev libmicrohttpd-dev libgnutls28-dev libjansson-dev libinih-dev libsystemd-dev libcurl4-openssl-dev
+	libsqlite3-dev libmicrohttpd-dev libgnutls28-dev libssl-dev libjansson-dev libinih-dev libsystemd-dev libcurl4-openssl-dev
 
 # To test: cmocka, and clients and checkers that are not ours.
 TEST_PACKAGES = libcmocka-dev dcmtk dicom3tools curl sqlite3 strace mandoc \

@@ -57,18 +57,26 @@ static const lam_cli_command commands[] = {
      "laminad does the same when it starts. A copy of the database is made first.\n\n"
      "  --config FILE default: as laminad\n",
      lam_cli_migrate},
-    {"send", "[--aet CALLING] [--jobs N] [--json] HOST:PORT[/AET] PATH...",
+    {"send", "[--aet CALLING] [--jobs N] [--tls] [--json] HOST:PORT[/AET] PATH...",
      "send files and folders by C-STORE",
      "AET is the AE title of the receiver; default: LAMINA. Files go as they are stored; what is not DICOM "
      "is\n"
      "skipped with a note.\n\n"
      "  --aet CALLING our own AE title; default: LAMINA-SCU\n"
      "  --jobs N      associations side by side; default: 1\n"
+     "  --tls         by TLS; the peer's certificate must be signed by one of the system's authorities\n"
+     "  --tls-ca F    or by one of these (PEM)\n"
+     "  --tls-certificate F, --tls-key F\n"
+     "                our own certificate and its key (PEM)\n"
      "  --json        print the outcome as JSON\n",
      lam_cli_send},
-    {"echo", "[--aet CALLING] [--json] HOST:PORT[/AET]", "ask a DICOM node whether it answers (C-ECHO)",
+    {"echo", "[--aet CALLING] [--tls] [--json] HOST:PORT[/AET]", "ask a DICOM node whether it answers (C-ECHO)",
      "AET is the AE title of the node; default: LAMINA.\n\n"
      "  --aet CALLING our own AE title; default: LAMINA-SCU\n"
+     "  --tls         by TLS; the peer's certificate must be signed by one of the system's authorities\n"
+     "  --tls-ca F    or by one of these (PEM)\n"
+     "  --tls-certificate F, --tls-key F\n"
+     "                our own certificate and its key (PEM)\n"
      "  --json        print the outcome as JSON\n",
      lam_cli_echo},
     {"train", "--bundle DIR --data FILE... [--val FILE...] [OPTION...]",

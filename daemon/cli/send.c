@@ -11,6 +11,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
+#include "core/base/io.h"
 #include "core/base/text.h"
 #include "daemon/cli/cli.h"
 #include "dicom/scu.h"
@@ -18,7 +19,13 @@
 #include "dicom/sop_class.h"
 #include "dicom/transfer_syntax.h"
 
-enum { CONNECT_TIMEOUT_MS = 10 * 1000, RESPONSE_TIMEOUT_MS = 120 * 1000, BAR_CELLS = 30, BAR_EVERY_MS = 100 };
+enum {
+    CONNECT_TIMEOUT_MS = 10 * 1000,
+    RESPONSE_TIMEOUT_MS = 120 * 1000,
+    BAR_CELLS = 30,
+    MAX_PEM = 1 << 20,
+    BAR_EVERY_MS = 100
+};
 
 /* ---- whom to talk to ---- */
 
@@ -28,7 +35,7 @@ typedef struct target {
     char called_ae[LAM_AE_TEXT];
 } target;
 
-/* HOST:PORT[/AET]. */
+/* HOST:PORT[/AET]; an IPv6 address stands in brackets. */
 static bool parse_target(const char *text, const char *calling_ae, target *out)
 {
     const char *slash = strchr(text, '/');
@@ -43,8 +50,10 @@ static bool parse_target(const char *text, const char *calling_ae, target *out)
     if (errno || end == colon + 1 || end != text + length || port < 1 || port > 65535 || !*ae ||
         strlen(ae) >= LAM_AE_TEXT || !*calling_ae || strlen(calling_ae) >= LAM_AE_TEXT)
         return false;
-    memcpy(out->host, text, (size_t)(colon - text));
-    out->host[colon - text] = '\0';
+    bool bracketed = text[0] == '[' && colon[-1] == ']' && colon - text > 2;
+    if (!bracketed && memchr(text, ':', (size_t)(colon - text)))
+        return false;
+    snprintf(out->host, sizeof out->host, "%.*s", (int)(colon - text) - 2 * bracketed, text + bracketed);
     memcpy(out->called_ae, ae, strlen(ae) + 1);
     out->peer = (lam_net_peer){.host = out->host,
                                .port = (uint16_t)port,
@@ -59,16 +68,18 @@ typedef struct options {
     const char *calling_ae;
     long jobs;
     bool json;
+    bool tls;                 /* set by each of: */
+    const char *tls_files[3]; /* authorities, certificate, key; NULL: none */
 } options;
 
 /* Options of both commands, --jobs of `send` alone; false when they are wrong (and something has said so). */
 static bool parse_options(int argc, char **argv, bool with_jobs, options *out)
 {
     static const struct option all[] = {
-        {"jobs", required_argument, NULL, 'j'},
-        {"aet", required_argument, NULL, 'a'},
-        {"json", no_argument, NULL, 'J'},
-        {0},
+        {"jobs", required_argument, NULL, 'j'},    {"aet", required_argument, NULL, 'a'},
+        {"json", no_argument, NULL, 'J'},          {"tls", no_argument, NULL, 't'},
+        {"tls-ca", required_argument, NULL, '0'},  {"tls-certificate", required_argument, NULL, '1'},
+        {"tls-key", required_argument, NULL, '2'}, {0},
     };
     const struct option *known = with_jobs ? all : all + 1;
     *out = (options){.calling_ae = "LAMINA-SCU", .jobs = 1};
@@ -90,11 +101,41 @@ static bool parse_options(int argc, char **argv, bool with_jobs, options *out)
         case 'J':
             out->json = true;
             break;
+        case '0':
+        case '1':
+        case '2':
+            out->tls_files[option - '0'] = optarg;
+            out->tls = true;
+            break;
+        case 't':
+            out->tls = true;
+            break;
         default:
             return false;
         }
     }
     return true;
+}
+
+/* The peer's `tls` from the files of the options; stays NULL without them. */
+static lam_status open_tls(const options *o, lam_tls_context **out, lam_error *err)
+{
+    lam_buffer texts[LAM_COUNT(o->tls_files)];
+    lam_status status = LAM_OK;
+    if (!o->tls)
+        return LAM_OK;
+    for (size_t i = 0; i < LAM_COUNT(texts); i++) {
+        lam_buffer_init(&texts[i], MAX_PEM);
+        if (status == LAM_OK && o->tls_files[i])
+            status = lam_io_read_file(o->tls_files[i], &texts[i], err);
+    }
+    const lam_tls_identity identity = {
+        .authorities = texts[0].data, .certificate = texts[1].data, .key = texts[2].data};
+    if (status == LAM_OK)
+        status = lam_tls_context_create(&identity, out, err);
+    for (size_t i = 0; i < LAM_COUNT(texts); i++)
+        lam_buffer_done(&texts[i]);
+    return status;
 }
 
 static int bad_target(const char *command, const char *text)
@@ -316,7 +357,11 @@ int lam_cli_send(int argc, char **argv)
         return bad_target(argv[0], argv[optind]);
     lam_error err = {0};
     LAM_AUTO(file_list_done) file_list list = {0};
+    LAM_AUTO_PTR(lam_tls_context) *tls = NULL;
     lam_status status = find_files(argv + optind + 1, &list, &err);
+    if (status == LAM_OK)
+        status = open_tls(&o, &tls, &err);
+    to.peer.tls = tls;
     if (status == LAM_OK)
         status = lam_net_start(&err);
     if (status != LAM_OK)
@@ -383,7 +428,11 @@ int lam_cli_echo(int argc, char **argv)
         return bad_target(argv[0], argv[optind]);
     lam_error err = {0};
     double connect_ms = 0, echo_ms = 0;
+    LAM_AUTO_PTR(lam_tls_context) *tls = NULL;
     lam_status status = lam_net_start(&err);
+    if (status == LAM_OK)
+        status = open_tls(&o, &tls, &err);
+    to.peer.tls = tls;
     if (status == LAM_OK)
         status = echo(&to, &connect_ms, &echo_ms, &err);
     if (o.json)

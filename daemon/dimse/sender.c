@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/base/io.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "daemon/ipc/messages.h"
@@ -11,7 +12,7 @@
 #include "dicom/sop_class.h"
 #include "dicom/transfer_syntax.h"
 
-enum { CONNECT_TIMEOUT_MS = 10 * 1000, HOUR_MS = 60 * 60 * 1000 };
+enum { CONNECT_TIMEOUT_MS = 10 * 1000, MAX_PEM = 1024 * 1024, HOUR_MS = 60 * 60 * 1000 };
 
 typedef struct parcel {
     int fd; /* of the message */
@@ -29,6 +30,7 @@ typedef struct sender {
     size_t count;
     lam_net_context contexts[LAM_IPC_MAX_FDS + 2];
     size_t context_count;
+    lam_tls_context *tls;
     lam_association *association;
     uint16_t message;
     const char *commit; /* "asked", "refused" or NULL */
@@ -77,6 +79,39 @@ static lam_status read_parcels(sender *s, const lam_ipc_message *message, lam_er
         p->fd = message->fds[i];
         p->readable = lam_file_meta_read(p->fd, &p->meta, &p->offset, &p->fault) == LAM_OK;
     }
+    return status;
+}
+
+/* The next descriptor as text, where the request says that there is one. */
+static lam_status read_pem(const sender *s, const lam_ipc_message *message, const char *member, size_t *next,
+                           lam_buffer *out, const char **text, lam_error *err)
+{
+    const lam_jv *tls = lam_jv_get(s->request, "tls");
+    lam_buffer_init(out, MAX_PEM);
+    if (!lam_jv_bool(lam_jv_get(tls, member), false))
+        return LAM_OK;
+    if (*next >= message->fd_count)
+        return lam_fail(err, LAM_E_INVALID, "DELIVER came with too few descriptors");
+    lam_status status = lam_io_read_to_end(message->fds[(*next)++], out, err);
+    *text = lam_buffer_text(out);
+    return status;
+}
+
+static lam_status read_tls(sender *s, const lam_ipc_message *message, lam_error *err)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer ca, certificate, key;
+    lam_tls_identity identity = {0};
+    size_t next = s->count;
+    lam_status status = read_pem(s, message, "ca", &next, &ca, &identity.authorities, err);
+    lam_buffer_init(&certificate, MAX_PEM);
+    lam_buffer_init(&key, MAX_PEM);
+    if (status == LAM_OK)
+        status = read_pem(s, message, "certificate", &next, &certificate, &identity.certificate, err);
+    if (status == LAM_OK)
+        status = read_pem(s, message, "key", &next, &key, &identity.key, err);
+    if (status == LAM_OK)
+        status = lam_tls_context_create(&identity, &s->tls, err);
+    s->peer.tls = s->tls;
     return status;
 }
 
@@ -191,12 +226,15 @@ static lam_status use_association(sender *s, lam_error *err)
     return status;
 }
 
-static lam_status run(sender *s, lam_error *err)
+static lam_status run(sender *s, const lam_ipc_message *message, lam_error *err)
 {
+    lam_status status = lam_jv_get(s->request, "tls") ? read_tls(s, message, err) : LAM_OK;
+    if (status != LAM_OK)
+        return status;
     propose_all(s);
     if (s->context_count == 0)
         return send_objects(s, err); /* none is readable: says so */
-    lam_status status = lam_net_request(&s->peer, s->contexts, s->context_count, &s->association, err);
+    status = lam_net_request(&s->peer, s->contexts, s->context_count, &s->association, err);
     if (status != LAM_OK)
         return status;
     status = use_association(s, err);
@@ -238,10 +276,11 @@ lam_status lam_scu_serve(int socket, lam_ipc_message *message, lam_error *err)
     if (status == LAM_OK)
         status = read_parcels(s, message, err);
     if (status == LAM_OK) {
-        lam_status done = run(s, &why);
+        lam_status done = run(s, message, &why);
         status = tell_end(s, done, done == LAM_OK ? "" : why.message, err);
     }
     lam_association_free(s->association);
+    lam_tls_context_free(s->tls);
     free(s);
     return status;
 }

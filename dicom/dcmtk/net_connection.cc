@@ -38,6 +38,12 @@ Connection::~Connection()
     Connection::closeTransportConnection();
 }
 
+bool Connection::secure(Making &making)
+{
+    return !making.tls ||
+           lam_tls_connect(making.tls, getSocket(), making.host, &tls_, &making.tls_fault) == LAM_OK;
+}
+
 void Connection::set_timeout_ms(int timeout_ms)
 {
     timeval timeout = {timeout_ms / 1000, timeout_ms % 1000 * 1000};
@@ -69,7 +75,7 @@ ssize_t Connection::read(void *buffer, size_t length)
     int on = 1;
     setsockopt(getSocket(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
     /* DCMTK asks for exactly what it needs, so waiting for all of it saves a wake-up a segment. */
-    ssize_t got = recv(getSocket(), buffer, length, MSG_WAITALL);
+    ssize_t got = tls_ ? lam_tls_read(tls_, buffer, length) : recv(getSocket(), buffer, length, MSG_WAITALL);
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         give_up();
     return got;
@@ -82,7 +88,10 @@ void Connection::give_up()
     *timed_out_ = true;
     uint8_t pdu[LAM_SHORT_PDU_BYTES];
     lam_abort_write(LAM_ABORT_NO_REASON, pdu);
-    send(getSocket(), pdu, sizeof pdu, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (tls_)
+        lam_tls_write(tls_, pdu, sizeof pdu);
+    else
+        send(getSocket(), pdu, sizeof pdu, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 ssize_t Connection::write(void *buffer, size_t length)
@@ -91,7 +100,7 @@ ssize_t Connection::write(void *buffer, size_t length)
     /* DCMTK writes the head of a data PDU and its body apart; MSG_MORE lets them leave together. */
     int flags = MSG_NOSIGNAL | (length == DATA_PDU_HEAD && *next == DATA_PDU ? MSG_MORE : 0);
     for (size_t left = length; left;) {
-        ssize_t sent = send(getSocket(), next, left, flags);
+        ssize_t sent = tls_ ? lam_tls_write(tls_, next, left) : send(getSocket(), next, left, flags);
         if (sent < 0 && errno == EINTR)
             continue;
         if (sent < 0) {
@@ -111,7 +120,7 @@ OFBool Connection::networkDataAvailable(int timeout_s)
 
 bool Connection::has_data(int timeout_ms)
 {
-    if (first_length_)
+    if (first_length_ || (tls_ && lam_tls_has_pending(tls_)))
         return true;
     int64_t wait_ms = timeout_ms;
     if (deadline_ms_)
@@ -130,6 +139,8 @@ void Connection::close()
 
 void Connection::closeTransportConnection()
 {
+    lam_tls_free(tls_);
+    tls_ = nullptr;
     if (getSocket() >= 0)
         ::close(getSocket());
     setSocket(-1);
@@ -175,6 +186,11 @@ DcmTransportConnection *TransportLayer::createConnection(DcmNativeSocketType soc
     Connection *made = new (std::nothrow) Connection(making->socket >= 0 ? making->socket : socket, *making);
     if (made)
         making->socket = -1;
+    if (made && !made->secure(*making)) {
+        made->disown(); /* DCMTK closes it when it gets no connection */
+        delete made;
+        return nullptr;
+    }
     return made;
 }
 

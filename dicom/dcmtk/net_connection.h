@@ -11,6 +11,8 @@
 #include "dcmtk/dcmnet/dcmlayer.h"
 #include "dcmtk/dcmnet/dcmtrans.h"
 
+#include "dicom/tls.h"
+
 namespace lamina
 {
 
@@ -19,8 +21,11 @@ struct Making {
     int socket;           /* -1: the one that DCMTK connects; taken (set to -1) when used */
     const uint8_t *first; /* bytes that were read already */
     size_t first_length;
-    int timeout_ms;  /* longest silence of the peer */
-    bool *timed_out; /* set when it was longer; outlives the connection */
+    int timeout_ms;                       /* longest silence of the peer */
+    bool *timed_out;                      /* set when it was longer; outlives the connection */
+    const lam_tls_context *tls = nullptr; /* shake hands with the peer, which is */
+    const char *host = nullptr;
+    lam_error tls_fault = {}; /* why that failed */
 };
 
 class Connection : public DcmTransportConnection
@@ -28,6 +33,14 @@ class Connection : public DcmTransportConnection
   public:
     /* Owns `socket`. */
     Connection(int socket, const Making &making);
+
+    /* Shakes hands if `making` says so; false: that failed. */
+    bool secure(Making &making);
+    /* Forgets the socket. */
+    void disown()
+    {
+        setSocket(-1);
+    }
     ~Connection() override;
 
     /* From now on everything must end within a second. */
@@ -56,6 +69,7 @@ class Connection : public DcmTransportConnection
     size_t first_length_;
     int64_t deadline_ms_ = 0; /* 0: none */
     bool *timed_out_;
+    lam_tls *tls_ = nullptr;
 };
 
 /* Makes Connections for DCMTK, which owns and deletes them when it sees fit. */

@@ -113,11 +113,14 @@ lam_status request(const lam_net_peer &peer, const lam_net_context *contexts, si
 
     LAM_AUTO_PTR(lam_association) *association = new lam_association;
     dcmConnectionTimeout.set(std::max(1, peer.connect_timeout_ms / 1000));
-    Making making = {-1, nullptr, 0, peer.response_timeout_ms, &association->timed_out};
+    Making making = {-1, nullptr, 0, peer.response_timeout_ms, &association->timed_out, peer.tls, peer.host};
     Scope scope(making);
     condition = ASC_requestAssociation(network, raw, &association->asc);
     if (association->asc)
         (void)parameters.release(); /* they belong to the association now */
+    if (making.tls_fault.status != LAM_OK)
+        return lam_fail(err, making.tls_fault.status, "%s:%u: %s", peer.host, peer.port,
+                        making.tls_fault.message);
     if (condition.bad())
         return fail_request(err, association, condition, peer, raw);
     collect_contexts(*association);

@@ -1,12 +1,15 @@
 #!/usr/bin/python3
-"""HTTPS, and clients that are known by their certificates (promise 10)."""
+"""TLS: HTTPS, clients known by their certificates (promise 10), and associations that we open."""
 import os
 import subprocess
 import tempfile
 
 import harness
-from harness.clients import run
+from delivery_common import analyse, peer
+from harness import images
+from harness.clients import ours, run
 from harness.daemon import Daemon, wait_until
+from harness.peers import StoreScp, deliveries, wait_for
 
 
 class Authority:
@@ -98,6 +101,50 @@ def test_what_is_missing_is_said():
 def test_other_addresses_need_authentication_also_with_tls():
     said = refused({**server(Authority()), "http.listen": "0.0.0.0:20999"})
     assert "not a loopback address" in said, said
+
+
+# ---- DICOM ----
+
+def tls_scp(authority, *options):
+    certificate, key = authority.issue("pacs")
+    return StoreScp("+tls", key, certificate, *options)
+
+
+def test_results_are_delivered_by_tls():
+    authority = Authority()
+    with tls_scp(authority, "-ic") as scp, Daemon(peer(scp.port, tls="yes", tls_ca=authority.certificate)) as d:
+        _, uids = analyse(d)
+        wait_for(d, "delivered", len(uids))
+        assert scp.uids() == uids
+
+
+def test_a_peer_that_wants_our_certificate_gets_it():
+    authority = Authority()
+    certificate, key = authority.issue("lamina")
+    settings = {"tls": "yes", "tls_ca": authority.certificate, "tls_certificate": certificate, "tls_key": key}
+    with tls_scp(authority, "-rc", "+cf", authority.certificate) as scp, Daemon(peer(scp.port, **settings)) as d:
+        _, uids = analyse(d)
+        wait_for(d, "delivered", len(uids))
+        assert scp.uids() == uids
+
+
+def test_a_peer_with_a_strange_certificate_gets_nothing():
+    with tls_scp(Authority(), "-ic") as scp, Daemon(peer(scp.port, tls="yes", tls_ca=Authority().certificate)) as d:
+        _, uids = analyse(d)
+        wait_until(lambda: all(v["last_error"] for v in deliveries(d)), 10, "an attempt")
+        assert all("certificate" in v["last_error"] for v in deliveries(d)), deliveries(d)
+        assert not scp.stores() and len(deliveries(d, state="queued")) == len(uids)
+
+
+def test_the_commands_echo_and_send_by_tls():
+    authority = Authority()
+    with tls_scp(authority, "-ic") as scp:
+        node = f"127.0.0.1:{scp.port}/PACS"
+        wait_until(lambda: ours("lamina", "echo", "--tls-ca", authority.certificate, node)[0] == 0, 5, "an echo")
+        assert ours("lamina", "echo", "--tls-ca", Authority().certificate, node)[0] == 1
+        files = images.save(images.series(slices=2), tempfile.mkdtemp())
+        status, said = ours("lamina", "send", "--tls-ca", authority.certificate, node, *files)
+        assert status == 0 and len(scp.uids()) == 2, said
 
 
 harness.run(globals())

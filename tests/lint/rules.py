@@ -21,6 +21,7 @@ ONLY_IN = {
     r"sqlite3\.h": ["daemon/laminad", "tests"],
     r"microhttpd\.h": ["api", "tests"],
     r"gnutls/": ["api"],
+    r"openssl/": ["dicom"],
     r"cblas\.h": ["core/rnn", "tests"],
     r"curl/": ["daemon/cli", "daemon/laminad", "tests"],
 }
