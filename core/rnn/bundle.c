@@ -7,6 +7,7 @@
 
 #include "core/base/io.h"
 #include "core/base/sha256.h"
+#include "core/rnn/detect.h"
 #include "core/rnn/prepare.h"
 
 struct lam_bundle {
@@ -150,6 +151,23 @@ const lam_weights *const *lam_bundle_members(const lam_bundle *bundle, size_t *c
     return (const lam_weights *const *)bundle->members;
 }
 
+/* A detector gives a grid whose cells are as wide as they are high, whole pixels each. */
+static lam_status check_head(const lam_manifest *manifest, const lam_shape *input, const lam_shape *head,
+                             lam_error *err)
+{
+    char text[LAM_SHAPE_TEXT], have[LAM_SHAPE_TEXT];
+    int64_t channels = LAM_HEAD_CLASSES + (int64_t)manifest->class_count;
+    if (input->rank == 4 && head->rank == 4 && head->dim[0] == input->dim[0] && head->dim[3] == channels &&
+        input->dim[1] % head->dim[1] == 0 && input->dim[2] % head->dim[2] == 0 &&
+        input->dim[1] / head->dim[1] == input->dim[2] / head->dim[2])
+        return LAM_OK;
+    return lam_fail(
+        err, LAM_E_INVALID,
+        "`network`: for an input of %s its result is %s; detection needs [batch, rows, columns, %lld] with "
+        "square cells",
+        lam_shape_text(input, text), lam_shape_text(head, have), (long long)channels);
+}
+
 lam_status lam_bundle_plan(const lam_manifest *manifest, lam_session *session, const lam_shape *input,
                            lam_error *err)
 {
@@ -162,6 +180,8 @@ lam_status lam_bundle_plan(const lam_manifest *manifest, lam_session *session, c
         want.dim[want.rank - 1] = (int64_t)manifest->segment_count + 1;
     else if (manifest->task == LAM_TASK_CLASSIFICATION)
         want = (lam_shape){.rank = 2, .dim = {input->dim[0], (int64_t)manifest->class_count}};
+    else if (manifest->task == LAM_TASK_DETECTION)
+        return check_head(manifest, input, lam_session_output_shape(session), err);
     else
         return LAM_OK;
     if (lam_shape_equal(lam_session_output_shape(session), &want))

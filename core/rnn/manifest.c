@@ -307,6 +307,10 @@ static lam_status read_outputs(struct manifest *m, lam_error *err)
         return lam_fail(err, LAM_E_INVALID, "`outputs.segments` is for segmentation, and needed there");
     if ((out->task == LAM_TASK_CLASSIFICATION || out->task == LAM_TASK_DETECTION) && out->class_count == 0)
         return lam_fail(err, LAM_E_INVALID, "`outputs.classes` is needed for %s", lam_task_name(out->task));
+    if (out->task == LAM_TASK_DETECTION && out->class_count > 16)
+        return lam_fail(err, LAM_E_LIMIT, "`outputs.classes`: a detector has at most 16");
+    if (out->task == LAM_TASK_DETECTION && (out->average_flips[0] || out->average_flips[1]))
+        return lam_fail(err, LAM_E_INVALID, "`postprocessing.average_flips` of a detector can only be x");
     return LAM_OK;
 }
 
@@ -379,12 +383,27 @@ static lam_status read_provenance(struct manifest *m, lam_error *err)
     return read_metrics(m, object, err);
 }
 
+static lam_status read_detection(const lam_jv *post, lam_model_detection *out, lam_error *err)
+{
+    static const char *const members[] = {"typical_size", "minimum_score", "overlap",
+                                          "vote",         "maximum",       NULL};
+    const lam_jv *object;
+    lam_status status;
+    if ((status = open_object(post, "detection", members, &object, err)) ||
+        (status = lam_options_number(object, "typical_size", 24, 1, 10000, &out->typical_size, err)) ||
+        (status = lam_options_number(object, "minimum_score", 0.1, 0, 1, &out->minimum_score, err)) ||
+        (status = lam_options_number(object, "overlap", 0.3, 0, 1, &out->overlap, err)) ||
+        (status = lam_options_number(object, "vote", 0.6, 0, 1, &out->vote, err)))
+        return status;
+    return lam_options_integer(object, "maximum", 20, 1, 1000, &out->maximum, err);
+}
+
 static lam_status read_head(lam_manifest *out, lam_error *err)
 {
     static const char *const members[] = {"schema",  "name",     "version",       "title",   "description",
                                           "task",    "selector", "preprocessing", "network", "postprocessing",
                                           "outputs", "training", "provenance",    "card",    NULL};
-    static const char *const post_members[] = {"temperature", "average_flips", "members", NULL};
+    static const char *const post_members[] = {"temperature", "average_flips", "members", "detection", NULL};
     const lam_jv *post;
     int64_t schema, weight_sets;
     int task;
@@ -400,6 +419,7 @@ static lam_status read_head(lam_manifest *out, lam_error *err)
         (status = lam_options_choice(out->root, "task", task_names, -1, &task, err)) ||
         (status = open_object(out->root, "postprocessing", post_members, &post, err)) ||
         (status = lam_options_axes(post, "average_flips", out->average_flips, err)) ||
+        (status = read_detection(post, &out->detection, err)) ||
         (status = lam_options_integer(post, "members", 1, 1, LAM_MANIFEST_MAX_MEMBERS, &weight_sets, err)) ||
         (status = lam_options_number(post, "temperature", 1, 0.01, 100, &out->temperature, err)) ||
         (status = lam_jv_need(out->root, "network", LAM_JSON_OBJECT, &out->network, err)))

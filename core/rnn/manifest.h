@@ -103,6 +103,15 @@ typedef struct lam_model_class {
     lam_model_code code; /* value NULL: none */
 } lam_model_class;
 
+/* How a detector's head is read and its candidates become objects (core/rnn/detect.h). */
+typedef struct lam_model_detection {
+    double typical_size;  /* pixels that a log ratio of 0 stands for */
+    double minimum_score; /* of what is reported */
+    double overlap;       /* greater IoU with a better one: the same object */
+    double vote;          /* IoU from which candidates have a say in an object's box; 1: none */
+    int64_t maximum;      /* objects a slice */
+} lam_model_detection;
+
 typedef struct lam_model_metric {
     const char *name;
     double value;
@@ -136,6 +145,7 @@ typedef struct lam_manifest {
                               these axes */
     int members; /* weight sets in the weights file, whose probabilities are averaged; 1: no ensemble */
     double temperature; /* logits are divided by it before the softmax (calibration); 1 by default */
+    lam_model_detection detection;     /* of task detection */
     const lam_model_segment *segments; /* segmentation */
     size_t segment_count;
     const lam_model_class *classes; /* classification, detection, generation */

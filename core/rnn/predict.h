@@ -6,6 +6,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/status.h"
 #include "core/rnn/bundle.h"
+#include "core/rnn/detect.h"
 #include "core/rnn/kernels/pool.h"
 
 #ifdef __cplusplus
@@ -61,6 +62,15 @@ void lam_segmentation_done(lam_segmentation *segmentation);
 /* The probability of each class [manifest's class_count], calibrated, summing to 1. Errors as above. */
 lam_status lam_predict_classes(lam_predictor *predictor, const lam_volume *volume, float *probabilities,
                                lam_error *err);
+
+/* How the head of a detector, [1, rows, columns, channels], is read for images so many pixels wide. */
+lam_head lam_predict_head(const lam_manifest *manifest, const lam_shape *shape, int64_t width);
+
+/* The objects of a volume, slice by slice (each normalised by itself), in order of slices and in each by
+ * score, in pixels of the volume. lam_detect_join makes findings of them. `*out` (NULL when nothing is found)
+ * is the caller's to free. Errors as above. */
+lam_status lam_predict_boxes(lam_predictor *predictor, const lam_volume *volume, lam_detected **out,
+                             size_t *count, lam_error *err);
 
 #ifdef __cplusplus
 }

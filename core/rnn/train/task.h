@@ -96,6 +96,7 @@ lam_volume lam_sample_volume(const lam_sample *sample, const double spacing_mm[3
 lam_status lam_task_kind_of(const lam_manifest *manifest, const lam_task_kind **out, lam_error *err);
 
 extern const lam_task_kind lam_task_classification; /* task_classification.c */
+extern const lam_task_kind lam_task_detection;      /* task_detection.c */
 extern const lam_task_kind lam_task_segmentation;   /* task_segmentation.c */
 
 #ifdef __cplusplus
