@@ -74,20 +74,24 @@ lam_status read_checked(const lam_part10 &file, lam_dataset_extent extent, lam_d
     return status;
 }
 
-/* A decimal string of at most 16 characters (PS3.5 table 6.2-1), the shortest that reads back the same, or
- * the most precise that fits. */
+/* A decimal string of at most 16 characters (PS3.5 table 6.2-1), the shortest that reads back the same,
+ * without an exponent where there is room; else the most precise that fits. */
 void format_decimal(double number, char text[40])
 {
-    char longest[40] = "0";
+    char best[40] = "0";
+    bool exact = false;
     for (int digits = 1; digits <= 17; digits++) {
         std::snprintf(text, 40, "%.*g", digits, number);
         if (std::strlen(text) > 16)
-            break;
-        std::memcpy(longest, text, sizeof longest);
-        if (std::strtod(text, nullptr) == number)
+            continue;
+        const bool plain = std::strchr(text, 'e') == nullptr;
+        if (!exact || plain)
+            std::memcpy(best, text, sizeof best);
+        exact = std::strtod(text, nullptr) == number;
+        if (exact && plain)
             break;
     }
-    std::memcpy(text, longest, sizeof longest);
+    std::memcpy(text, best, sizeof best);
 }
 
 bool number_at(DcmElement *element, unsigned long index, double *out)

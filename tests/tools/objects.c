@@ -132,8 +132,10 @@ static lam_status write_all(lam_series *series, const char *folder, lam_profile 
                                     .mask = strcmp(form, "overlap") == 0 ? m.masks[i] : NULL,
                                     .voxels = voxels[i],
                                     .volume_ml = (double)voxels[i] * lam_grid_voxel_ml(grid)};
-    const lam_class_score classes[] = {{"normal", "Normal", {NULL, NULL, NULL}, 0.2},
-                                       {"mass", "Mass", mass, 0.8}};
+    const lam_class_score classes[] = {
+        {.name = "normal", .label = "Normal", .probability = 0.2},
+        {.name = "mass", .label = "Mass", .code = mass, .probability = 0.8},
+    };
     size_t last = (size_t)grid->size[0] - 1;
     const lam_box boxes[] = {{0, 1, 1, 4, 5, 0.7}, {last, 1.5, 1, 4, 5, 0.9}};
     const lam_detection detections[] = {
