@@ -36,6 +36,9 @@ typedef struct lam_store_result {
     char series_uid[LAM_UID_TEXT];
 } lam_store_result;
 
+/* One client that follows what changes. */
+typedef struct lam_feed lam_feed;
+
 /* A stored object, opened for reading. */
 typedef struct lam_stored_object {
     int fd;        /* the caller closes it */
@@ -83,6 +86,7 @@ typedef struct lam_search_answer {
     lam_buffer *out; /* initialised by the caller: gets a JSON array of data sets */
     int64_t count;
     bool more; /* there are others after the last one */
+    int64_t remaining; /* then: how many; -1: too many to be counted */
 } lam_search_answer;
 
 /* Where the reading of metadata stands; zero at the beginning. */
@@ -199,6 +203,15 @@ typedef struct lam_backend {
      * LAM_E_UNSUPPORTED (not an image, a codec that nothing here decodes), LAM_E_CORRUPT, LAM_E_LIMIT,
      * LAM_E_BUSY. Takes as long as decoding does, up to half a minute. */
     lam_status (*pixels)(void *context, const lam_pixel_request *request, lam_pixels *out, lam_error *err);
+
+    /* ---- changes ---- */
+
+    /* From the event `last_id` on, or from now on (NULL). LAM_E_BUSY: too many clients. */
+    lam_status (*changes_open)(void *context, const char *last_id, lam_feed **out, lam_error *err);
+    /* Appends what changed as text/event-stream, nothing when it was quiet for wait_ms. LAM_E_LIMIT: the
+     * client missed some; LAM_E_CANCELLED: the daemon stops. */
+    lam_status (*changes_read)(lam_feed *feed, int64_t wait_ms, lam_buffer *out, lam_error *err);
+    void (*changes_close)(lam_feed *feed);
 
     /* ---- doing ---- */
 

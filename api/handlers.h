@@ -61,6 +61,9 @@ void lam_rest_healthz(lam_request *request);
 void lam_rest_readyz(lam_request *request);
 void lam_rest_metrics(lam_request *request);
 
+/* events.c */
+void lam_rest_events(lam_request *request);
+
 /* capabilities.c: PS3.18 section 8.9 */
 void lam_capabilities(lam_request *request);
 

@@ -150,11 +150,15 @@ static void read_query(const lam_request *request, lam_level level, qido *q)
 /* ---- the answer ---- */
 
 /* PS3.18 section 8.3.4.4.1; table 10.6.3-2 */
-static void add_warnings(lam_request *request, const qido *q, bool more)
+static void add_warnings(lam_request *request, const qido *q, const lam_search_answer *found)
 {
-    if (more)
-        lam_reply_header(request, "Warning",
-                         "299 lamina \"There are additional results that can be requested\"");
+    char text[128], number[24] = "";
+    if (found->remaining > 0)
+        snprintf(number, sizeof number, "%lld ", (long long)found->remaining);
+    snprintf(text, sizeof text, "299 lamina \"There are %sadditional results that can be requested\"",
+             number);
+    if (found->more)
+        lam_reply_header(request, "Warning", text);
     if (q->empty_value)
         lam_reply_header(request, "Warning",
                          "299 lamina \"The emptyvaluematching parameter is not supported\"");
@@ -171,10 +175,10 @@ static void answer(lam_request *request, qido *q, int chosen)
         lam_reply_error(request, &q->error);
     } else if (found.count == 0) {
         lam_reply_empty(request, MHD_HTTP_NO_CONTENT);
-        add_warnings(request, q, false);
+        add_warnings(request, q, &found);
     } else {
         lam_data_sets_reply(request, chosen, &array);
-        add_warnings(request, q, found.more);
+        add_warnings(request, q, &found);
     }
 }
 

@@ -160,6 +160,8 @@ const lam_route lam_routes[] = {
      "A model's manifest, card and hashes", JSON, "Model", 200, NULL, NULL, 0},
     {"GET", "/api/v1/status", lam_rest_status,
      "The state of the daemon", JSON, "Status", 200, NULL, NULL, QUIET},
+    {"GET", "/api/v1/events", lam_rest_events,
+     "Follows what changes: studies, jobs, deliveries, as server-sent events", "text/event-stream", NULL, 200, NULL, NULL, 0},
     {"GET", "/api/v1/openapi.json", lam_rest_openapi,
      "This document", JSON, "OpenAPI", 200, NULL, NULL, OPEN},
 

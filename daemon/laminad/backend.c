@@ -9,6 +9,7 @@
 #include "core/base/text.h"
 #include "daemon/laminad/catalog.h"
 #include "daemon/laminad/documents.h"
+#include "daemon/laminad/feed.h"
 #include "daemon/laminad/fhir.h"
 #include "daemon/laminad/jobs.h"
 #include "daemon/laminad/metrics.h"
@@ -292,6 +293,12 @@ static lam_status pixels(void *context, const lam_pixel_request *request, lam_pi
     return lam_render(db, daemon->store, daemon->renderers, request, out, err);
 }
 
+static lam_status changes_open(void *context, const char *last_id, lam_feed **out, lam_error *err)
+{
+    const lam_daemon *daemon = context;
+    return lam_feed_open(daemon->database, last_id, out, err);
+}
+
 /* ---- doing ---- */
 
 static lam_status analyze(void *context, const char *study_uid, const char *only, json_t **out,
@@ -383,6 +390,9 @@ void lam_backend_init(lam_backend *backend, lam_daemon *daemon)
         .metadata_version = metadata_version,
         .picture_open = picture_open,
         .pixels = pixels,
+        .changes_open = changes_open,
+        .changes_read = lam_feed_read,
+        .changes_close = lam_feed_close,
         .analyze = analyze,
         .remove = remove_place,
         .job_retry = job_retry,

@@ -15,7 +15,7 @@
 #include "daemon/laminad/fold.h"
 #include "daemon/laminad/migrations.h"
 
-enum { BUSY_TIMEOUT_MS = 10000, COMPOSED = 24, DEADLINE_STEPS = 20000 };
+enum { BUSY_TIMEOUT_MS = 10000, COMPOSED = 24, DEADLINE_STEPS = 20000, PENDING = 64 };
 
 struct lam_database {
     char *path;
@@ -23,6 +23,8 @@ struct lam_database {
         writer; /* held from begin to commit: writers take turns instead of polling SQLite's lock */
     pthread_mutex_t pool_lock;
     lam_db *idle;
+    lam_changes *changes;
+    int64_t opened_ms;
 };
 
 typedef struct cached_statement {
@@ -45,6 +47,9 @@ struct lam_db {
     composed_statement composed[COMPOSED];
     size_t next_composed; /* the one that makes room */
     int64_t deadline_ms;
+    lam_change pending[PENDING]; /* to be published once they are committed */
+    size_t pending_count;
+    bool pending_lost; /* there are more */
 };
 
 static const struct {
@@ -76,6 +81,40 @@ static lam_status execute(sqlite3 *handle, const char *sql, lam_error *err)
     return code == SQLITE_OK ? LAM_OK : fail_sqlite(handle, code, err, "cannot execute");
 }
 
+/* SQLite calls it for every row that is written, whoever writes it. */
+static void on_row(void *context, int operation, const char *schema, const char *table, sqlite3_int64 row)
+{
+    static const char *const tables[LAM_CHANGE_KINDS] = {"study", "job", "delivery"};
+    (void)operation;
+    (void)schema;
+    lam_db *db = context;
+    int kind = 0;
+    while (kind < LAM_CHANGE_KINDS && strcmp(table, tables[kind]) != 0)
+        kind++;
+    if (kind == LAM_CHANGE_KINDS)
+        return;
+    for (size_t i = 0; i < db->pending_count; i++)
+        if (db->pending[i].id == row && (int)db->pending[i].kind == kind)
+            return;
+    if (db->pending_count < PENDING)
+        db->pending[db->pending_count++] = (lam_change){.kind = (lam_change_kind)kind, .id = row};
+    else
+        db->pending_lost = true;
+}
+
+static void forget_pending(lam_db *db)
+{
+    db->pending_count = 0;
+    db->pending_lost = false;
+}
+
+static void publish_pending(lam_db *db)
+{
+    if (db->pending_count)
+        lam_changes_publish(db->database->changes, db->pending, db->pending_count, db->pending_lost);
+    forget_pending(db);
+}
+
 static void connection_free(lam_db *db)
 {
     if (!db)
@@ -105,6 +144,7 @@ static lam_status connection_open(lam_database *database, lam_db **out, lam_erro
     if (status == LAM_OK) {
         sqlite3_busy_timeout(db->handle, BUSY_TIMEOUT_MS);
         lam_fold_register(db->handle);
+        sqlite3_update_hook(db->handle, on_row, db);
         status = execute(db->handle,
                          "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
                          "PRAGMA trusted_schema=OFF; PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY;"
@@ -200,9 +240,16 @@ static lam_status migrate(lam_db *db, lam_error *err)
 lam_status lam_database_open(const char *path, lam_database **out, lam_error *err)
 {
     lam_database *database = calloc(1, sizeof *database);
-    if (database)
+    if (database) {
         database->path = strdup(path);
-    if (!database || !database->path) {
+        database->changes = lam_changes_create();
+        database->opened_ms = lam_clock_wall_ms();
+    }
+    if (!database || !database->path || !database->changes) {
+        if (database) {
+            lam_changes_free(database->changes);
+            free(database->path);
+        }
         free(database);
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     }
@@ -232,8 +279,19 @@ void lam_database_close(lam_database *database)
     }
     pthread_mutex_destroy(&database->writer);
     pthread_mutex_destroy(&database->pool_lock);
+    lam_changes_free(database->changes);
     free(database->path);
     free(database);
+}
+
+lam_changes *lam_database_changes(lam_database *database)
+{
+    return database->changes;
+}
+
+int64_t lam_database_opened_ms(const lam_database *database)
+{
+    return database->opened_ms;
 }
 
 lam_db *lam_db_get(lam_database *database, lam_error *err)
@@ -256,6 +314,7 @@ void lam_db_put(lam_db *db)
         sqlite3_reset(db->cache[i].statement); /* an idle connection must not hold a read transaction open */
     for (size_t i = 0; i < COMPOSED; i++)
         sqlite3_reset(db->composed[i].statement);
+    publish_pending(db); /* what was written without a transaction */
     lam_database *database = db->database;
     pthread_mutex_lock(&database->pool_lock);
     db->next = database->idle;
@@ -284,8 +343,11 @@ lam_status lam_db_commit(lam_db *db, lam_error *err)
         status = execute(db->handle, "COMMIT", err);
     else
         status = lam_fail(err, LAM_E_IO, "database: the transaction was given up after an error");
-    if (status != LAM_OK)
+    if (status != LAM_OK) {
         sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+        forget_pending(db);
+    }
+    publish_pending(db);
     pthread_mutex_unlock(&db->database->writer);
     return status;
 }
@@ -293,6 +355,7 @@ lam_status lam_db_commit(lam_db *db, lam_error *err)
 void lam_db_rollback(lam_db *db)
 {
     sqlite3_exec(db->handle, "ROLLBACK", NULL, NULL, NULL);
+    forget_pending(db);
     pthread_mutex_unlock(&db->database->writer);
 }
 

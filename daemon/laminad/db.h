@@ -12,6 +12,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/status.h"
+#include "daemon/laminad/changes.h"
 
 typedef struct lam_database lam_database;
 typedef struct lam_db lam_db;
@@ -20,6 +21,11 @@ typedef struct lam_db lam_db;
  * `path.before-NNNN`. A newer schema than this program's is LAM_E_UNSUPPORTED (promise 11). */
 lam_status lam_database_open(const char *path, lam_database **out, lam_error *err);
 void lam_database_close(lam_database *database);
+
+/* What this process commits to the studies, jobs and deliveries is told here. */
+lam_changes *lam_database_changes(lam_database *database);
+/* Wall time: tells this opening from others. */
+int64_t lam_database_opened_ms(const lam_database *database);
 
 /* A connection from the pool, to be given back; NULL with err set when none can be made. Thread-safe. */
 lam_db *lam_db_get(lam_database *database, lam_error *err);

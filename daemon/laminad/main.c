@@ -201,6 +201,8 @@ static lam_status start_all(laminad *d, lam_error *err)
 /* In reverse: no new requests, then no new objects, then no new jobs, then the files. */
 static void stop_all(laminad *d)
 {
+    if (d->daemon.database)
+        lam_changes_end(lam_database_changes(d->daemon.database)); /* else its readers would be waited for */
     lam_http_server_free(d->http);
     lam_render_pool_free(d->daemon.renderers);
     lam_intake_stop(d->daemon.intake, GRACE_MS);

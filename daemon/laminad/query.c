@@ -10,7 +10,7 @@
 #include "daemon/laminad/query_compose.h"
 #include "daemon/laminad/query_where.h"
 
-enum { BUDGET_MS = 5000, COMPUTED = 4096, URI = 512 };
+enum { BUDGET_MS = 5000, COMPUTED = 4096, URI = 512, COUNTED = 10000 };
 
 /* ---- what is selected ---- */
 
@@ -260,6 +260,34 @@ static lam_status collect(lam_db *db, sqlite3_stmt *s, const lam_search *search,
     return answer->out->status;
 }
 
+/* How many come after those that were given, as far as it is worth counting. The last two values of `where`
+ * are one more than the limit, and the offset. */
+static lam_status count_remaining(lam_db *db, const lam_search *search, const lam_where *where,
+                                  lam_search_answer *answer, lam_error *err)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer sql;
+    bool found = false;
+    lam_buffer_init(&sql, (size_t)2 * LAM_WHERE_SQL);
+    lam_buffer_printf(&sql,
+                      "SELECT count(*) FROM (SELECT 1 FROM %s WHERE 1%s LIMIT %d"
+                      " OFFSET CAST(?%zu AS INTEGER) - 1 + CAST(?%zu AS INTEGER))",
+                      selects[search->level].from, lam_buffer_text(&where->sql), COUNTED, where->count - 1,
+                      where->count);
+    if (sql.status != LAM_OK)
+        return lam_fail(err, LAM_E_LIMIT, "the search has too many conditions");
+    sqlite3_stmt *s = lam_db_prepare_composed(db, lam_buffer_text(&sql), err);
+    lam_status status = s ? bind(s, where, err) : LAM_E_INTERNAL;
+    if (status == LAM_OK)
+        status = lam_db_step(db, s, &found, err);
+    if (status == LAM_OK)
+        answer->remaining = sqlite3_column_int64(s, 0) < COUNTED ? sqlite3_column_int64(s, 0) : -1;
+    if (s) {
+        sqlite3_reset(s);
+        sqlite3_clear_bindings(s);
+    }
+    return status;
+}
+
 lam_status lam_query_search(lam_db *db, const lam_search *search, lam_search_answer *answer, lam_error *err)
 {
     LAM_AUTO(lam_where_done) lam_where where;
@@ -278,6 +306,8 @@ lam_status lam_query_search(lam_db *db, const lam_search *search, lam_search_ans
         return status;
     lam_db_set_deadline(db, BUDGET_MS);
     status = collect(db, s, search, &wanted, answer, err);
+    if (status == LAM_OK && answer->more)
+        status = count_remaining(db, search, &where, answer, err);
     lam_db_set_deadline(db, 0);
     sqlite3_reset(s);
     sqlite3_clear_bindings(s); /* they point into `where` */
@@ -328,6 +358,17 @@ static void append_resolved(const char *text, size_t length, const char *prefix,
     lam_buffer_append(out, text, length);
 }
 
+/* Pixel Data are the last of a data set that has them, and only named: PS3.18 table F.2.3.1-1 wants a
+ * BulkDataURI for what is left out, and viewers look there. */
+static void append_pixels(const char *vr, const char *prefix, lam_buffer *out)
+{
+    if (!vr || out->length < 2)
+        return;
+    out->length--; /* the closing brace */
+    lam_buffer_printf(out, "%s\"7FE00010\":{\"vr\":\"%s\",\"BulkDataURI\":\"%s/bulkdata/7FE00010\"}}",
+                      out->data[out->length - 1] == '{' ? "" : ",", vr, prefix);
+}
+
 typedef struct metadata_read {
     const lam_place *place;
     const char *root;
@@ -343,7 +384,10 @@ static lam_status read_series(lam_db *db, metadata_read *m, lam_metadata_cursor 
 {
     sqlite3_stmt *s = lam_db_prepare(
         db, err,
-        "SELECT i.id, i.uid, m.attributes FROM instance i JOIN metadata m ON m.instance_id = i.id"
+        "SELECT i.id, i.uid, m.attributes, CASE WHEN NOT EXISTS (SELECT 1 FROM pixels p WHERE p.instance_id ="
+        " i.id) THEN NULL WHEN i.transfer_syntax_uid IN ('1.2.840.10008.1.2', '1.2.840.10008.1.2.1',"
+        " '1.2.840.10008.1.2.2', '1.2.840.10008.1.2.1.99') THEN 'OW' ELSE 'OB' END"
+        " FROM instance i JOIN metadata m ON m.instance_id = i.id"
         " WHERE i.series_id = ?1 AND i.id > ?2 AND (?3 IS NULL OR i.uid = ?3) ORDER BY i.id",
         "iit", cursor->series, cursor->instance, m->place->sop_uid);
     for (bool found = true; !*full;) {
@@ -357,6 +401,7 @@ static lam_status read_series(lam_db *db, metadata_read *m, lam_metadata_cursor 
             lam_buffer_append(m->out, ",", 1);
         m->first = false;
         append_resolved(lam_db_text(s, 2), (size_t)sqlite3_column_bytes(s, 2), prefix, m->out);
+        append_pixels(lam_db_text(s, 3), prefix, m->out);
         cursor->instance = sqlite3_column_int64(s, 0);
         *full = m->out->length >= m->enough;
     }
@@ -413,7 +458,7 @@ lam_status lam_query_metadata_version(lam_db *db, const lam_place *place, char t
             sqlite3_reset(s);
         return lam_fail(err, LAM_E_NOT_FOUND, "nothing is stored under these UIDs");
     }
-    snprintf(text, 64, "%llx-%llx-%llx", (long long)sqlite3_column_int64(s, 0),
+    snprintf(text, 64, "p%llx-%llx-%llx", (long long)sqlite3_column_int64(s, 0),
              (long long)sqlite3_column_int64(s, 1), (long long)sqlite3_column_int64(s, 2));
     sqlite3_reset(s);
     return LAM_OK;

@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+"""Server-sent events: what changes is told to who follows, in order, and after a break from where it stood."""
+import json
+import socket
+import time
+
+import harness
+from harness import images
+from harness.clients import curl, stow
+from harness.daemon import PATIENCE, Daemon, wait_until
+
+
+class Follower:
+    """GET /api/v1/events over a socket of its own, the chunks left in: events are found by their lines."""
+
+    def __init__(self, daemon, last_id=None):
+        self.socket = socket.create_connection(("127.0.0.1", daemon.http_port), timeout=30 * PATIENCE)
+        header = f"Last-Event-ID: {last_id}\r\n" if last_id else ""
+        self.socket.sendall(f"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n{header}\r\n".encode())
+        self.text = b""
+
+    def take(self, seconds=0.3):
+        """What has come; b"" when the server has ended it."""
+        self.socket.settimeout(seconds * PATIENCE)
+        try:
+            got = self.socket.recv(65536)
+        except TimeoutError:
+            return None
+        self.text += got
+        return got
+
+    def events(self):
+        """[(event, data, id)] of what has come."""
+        found, current = [], {}
+        for line in self.text.decode().replace("\r\n", "\n").split("\n"):
+            name, colon, value = line.partition(": ")
+            if colon and name in ("id", "event", "data"):
+                current[name] = value
+            if name == "data":
+                found.append((current["event"], json.loads(value), current["id"]))
+        return found
+
+    def wait_for(self, wanted, what, seconds=20):
+        def look():
+            self.take()
+            return [event for event in self.events() if wanted(*event)]
+        return wait_until(look, seconds, what)[0]
+
+    def last_id(self):
+        return [line[4:] for line in self.text.decode().splitlines() if line.startswith("id: ")][-1]
+
+    def close(self):
+        self.socket.close()
+
+
+seen = {}
+
+
+def state_is(study, *states):
+    return lambda event, data, _: event == "study" and data.get("study_uid") == study and data["state"] in states
+
+
+def test_a_study_on_its_way(d):
+    follower = Follower(d)
+    wait_until(lambda: follower.take() and b"id: " in follower.text, 10, "the opening")
+    head = follower.text.decode().lower()
+    assert head.startswith("http/1.1 200") and "content-type: text/event-stream" in head and "retry: " in head, head
+    seen["before"] = follower.last_id()
+    series = images.series(slices=8)
+    study = seen["study"] = series[0].StudyInstanceUID
+    assert stow(d, [images.to_bytes(ds) for ds in series]).status == 200
+    follower.wait_for(state_is(study, "receiving", "queued"), "the study to arrive")
+    final = follower.wait_for(state_is(study, "done", "failed", "no_model"), "the study to settle", 60)
+    assert d.study(study)["state"] == final[1]["state"], "the event says what the study says"
+    numbers = [int(event[2].split("-")[1]) for event in follower.events()]
+    assert numbers == sorted(numbers) and len(set(numbers)) == len(numbers), numbers
+    seen["after"] = follower.last_id()
+    follower.close()
+
+
+def test_jobs_are_told(d):
+    jobs = d.get("/api/v1/jobs").json["jobs"]
+    harness.need(jobs, "no model takes the pictures of this test")
+    follower = Follower(d, seen["before"])
+    follower.wait_for(lambda event, data, _: event == "job" and data["study_uid"] == seen["study"], "the job")
+    follower.close()
+
+
+def test_going_on_after_a_break(d):
+    follower = Follower(d, seen["before"])
+    follower.wait_for(state_is(seen["study"], "done", "failed", "no_model"), "what was missed")
+    assert not [event for event in follower.events() if event[0] == "reset"]
+    follower.close()
+    follower = Follower(d, seen["after"])
+    time.sleep(0.5)
+    follower.take()
+    assert not follower.events(), "nothing was missed"
+    follower.close()
+
+
+def test_unknown_ids_start_anew(d):
+    for last in ("nonsense", "1-1", seen["after"].split("-")[0] + "-999999999", "9" * 60 + "-1", "-1--1"):
+        follower = Follower(d, last)
+        follower.wait_for(lambda event, *_: event == "reset", f"reset after {last}")
+        follower.close()
+
+
+def test_removed(d):
+    follower = Follower(d)
+    assert curl(f"{d.url}/dicom-web/studies/{seen['study']}", "-X", "DELETE").status == 204
+    follower.wait_for(lambda event, data, _: event == "study" and data["state"] == "removed", "the end of the study")
+    follower.close()
+
+
+def test_heartbeat(d):
+    follower = Follower(d)
+    wait_until(lambda: (follower.take(), b"\n:\n" in follower.text.replace(b"\r\n", b"\n"))[1], 30, "a heartbeat")
+    follower.close()
+
+
+def test_other_methods(d):
+    assert curl(d.url + "/api/v1/events", "-X", "POST").status == 405
+    assert curl(d.url + "/api/v1/events", "--head").status == 200
+
+
+def test_a_limited_number_of_clients(d):
+    """64; who is gone makes room, at the latest when the next heartbeat finds out"""
+    followers = [Follower(d) for _ in range(64)]
+    for follower in followers:
+        wait_until(lambda f=follower: f.take() or f.text, 10, "the opening")
+    taken = [f for f in followers if f.text.startswith(b"HTTP/1.1 200")]
+    refused = curl(d.url + "/api/v1/events")
+    assert refused.status == 503 and "clients" in refused.json["detail"] and "retry-after" in refused.headers, refused
+    assert len(taken) >= 55, "those of the tests before may still be counted"
+    for follower in followers:
+        follower.close()
+    wait_until(lambda: Follower(d).take(1).startswith(b"HTTP/1.1 200"), 40, "room again")
+
+
+def test_the_daemon_stops_with_followers(d):
+    with Daemon() as other:
+        follower = Follower(other)
+        wait_until(lambda: follower.take() and b"id: " in follower.text, 10, "the opening")
+        started = time.monotonic()
+        other.stop()
+        assert time.monotonic() - started < 5 * PATIENCE, "a follower is not waited for"
+        while follower.take():
+            pass
+        follower.close()
+
+
+harness.run(globals(), Daemon({"http.allow_delete": "yes"}))
