@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "dicom/seg_read.h"
 #include "dicom/tag.h"
 
 static const uint8_t plain[3] = {255, 80, 80};
@@ -15,18 +16,9 @@ bool lam_overlay_is_segmentation(const lam_frames *frames)
            lam_dataset_items(frames->header, LAM_TAG_SEGMENTS) > 0;
 }
 
-/* An item of a functional group of the frame, or of the shared ones. */
-static lam_dataset *group(lam_frames *s, int64_t index, lam_tag tag)
-{
-    lam_dataset *own = lam_dataset_item(s->header, LAM_TAG_FRAME_GROUPS, (size_t)index);
-    lam_dataset *shared = lam_dataset_item(s->header, LAM_TAG_SHARED_GROUPS, 0);
-    lam_dataset *item = own ? lam_dataset_item(own, tag, 0) : NULL;
-    return item || !shared ? item : lam_dataset_item(shared, tag, 0);
-}
-
 const char *lam_overlay_source(lam_frames *s, int64_t index, int64_t *frame)
 {
-    lam_dataset *derivation = group(s, index, LAM_TAG_DERIVATION_IMAGES);
+    lam_dataset *derivation = lam_seg_read_group(s, index, LAM_TAG_DERIVATION_IMAGES);
     lam_dataset *source = derivation ? lam_dataset_item(derivation, LAM_TAG_SOURCE_IMAGES, 0) : NULL;
     int64_t number = 1;
     if (!source)
@@ -34,15 +26,6 @@ const char *lam_overlay_source(lam_frames *s, int64_t index, int64_t *frame)
     lam_dataset_integer(source, LAM_TAG_REFERENCED_FRAME, 0, &number);
     *frame = number - 1;
     return lam_dataset_text(source, LAM_TAG_REFERENCED_INSTANCE, NULL);
-}
-
-static int64_t segment_of(lam_frames *s, int64_t index)
-{
-    lam_dataset *identification = group(s, index, LAM_TAG_SEGMENT_IDS);
-    int64_t number = 0;
-    if (identification)
-        lam_dataset_integer(identification, LAM_TAG_REFERENCED_SEGMENT, 0, &number);
-    return number;
 }
 
 /* ---- colours ---- */
@@ -111,27 +94,6 @@ static void paint(const mask *m, uint8_t label, const uint8_t rgb[3], lam_canvas
         }
 }
 
-/* One label for binary and fractional frames (from half of the most on), the segment numbers for label maps.
- */
-static void read_mask(lam_frames *s, const unsigned char *bytes, mask *m)
-{
-    int64_t most = 255;
-    size_t count = (size_t)(m->rows * m->columns), width = (size_t)s->layout.bits_allocated / 8;
-    const char *type = lam_dataset_text(s->header, LAM_TAG_SEGMENTATION_TYPE, "");
-    bool map = strcmp(type, "LABELMAP") == 0;
-    lam_dataset_integer(s->header, LAM_TAG_MAXIMUM_FRACTIONAL, 0, &most);
-    for (size_t i = 0; i < count; i++) {
-        unsigned value;
-        if (width == 0)
-            value = bytes[i / 8] >> i % 8 & 1;
-        else if (map)
-            value = bytes[i * width]; /* numbers above 255 have no colour of their own here */
-        else
-            value = strcmp(type, "FRACTIONAL") == 0 ? 2 * bytes[i] >= most : bytes[i] != 0;
-        m->labels[i] = (uint8_t)value;
-    }
-}
-
 static lam_status draw_frame(lam_frames *s, int64_t index, unsigned char *bytes, mask *m, lam_canvas *canvas,
                              lam_error *err)
 {
@@ -140,10 +102,10 @@ static lam_status draw_frame(lam_frames *s, int64_t index, unsigned char *bytes,
     lam_status status = lam_frames_decode(s, index, true, bytes, photometric, err);
     if (status != LAM_OK)
         return status;
-    read_mask(s, bytes, m);
+    lam_seg_read_values(s, bytes, m->labels);
     bool map = strcmp(lam_dataset_text(s->header, LAM_TAG_SEGMENTATION_TYPE, ""), "LABELMAP") == 0;
     if (!map) {
-        colour_of(s, segment_of(s, index), rgb);
+        colour_of(s, lam_seg_read_segment(s, index), rgb);
         paint(m, 1, rgb, canvas);
         return LAM_OK;
     }

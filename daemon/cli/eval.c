@@ -13,6 +13,7 @@
 #include "core/rnn/bundle.h"
 #include "core/rnn/train/card.h"
 #include "daemon/cli/cli.h"
+#include "daemon/cli/dicom_samples.h"
 
 enum { MAX_FILES = 256, DEFAULT_ROUNDS = 1000 };
 
@@ -100,6 +101,7 @@ static lam_status write_card(const struct eval_options *options, const lam_bundl
 
 /* What an evaluation borrows. */
 struct work {
+    lam_dicom_set set;
     lam_samples *dataset, *parts[LAM_MANIFEST_MAX_MEMBERS];
     lam_pool *pool;
     lam_evaluation *evaluation;
@@ -111,6 +113,7 @@ static void work_done(struct work *work)
     for (int m = 0; m < LAM_MANIFEST_MAX_MEMBERS; m++)
         lam_samples_free(work->parts[m]);
     lam_samples_free(work->dataset);
+    lam_dicom_set_done(&work->set);
     lam_pool_free(work->pool);
 }
 
@@ -132,12 +135,15 @@ static lam_status add_parts(struct work *work, const lam_weights *const *members
 static lam_status evaluate(const struct eval_options *options, const lam_bundle *bundle, size_t *cases,
                            lam_scores *scores, lam_error *err)
 {
-    LAM_AUTO(work_done) struct work work = {0};
-    size_t count;
+    LAM_AUTO(work_done) struct work work = {.set = LAM_DICOM_SET_NONE};
+    const char *data[MAX_FILES];
+    size_t count, data_count = options->data_count;
     const lam_weights *const *members = lam_bundle_members(bundle, &count);
     lam_status status;
-    if ((status = lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle), options->data,
-                                   options->data_count, &work.dataset, err)) ||
+    memcpy(data, options->data, data_count * sizeof *data);
+    if ((status = lam_dicom_samples_replace(options->bundle, data, &data_count, &work.set, err)) ||
+        (status = lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle), data, data_count,
+                                   &work.dataset, err)) ||
         (status = lam_pool_create((size_t)options->threads, &work.pool, err)) ||
         (status = lam_evaluation_create(lam_bundle_manifest(bundle), true, false, &work.evaluation, err)))
         return status;

@@ -2,7 +2,6 @@
  * does it. */
 #include <errno.h>
 #include <fcntl.h>
-#include <fts.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,14 +9,12 @@
 #include "core/base/cleanup.h"
 #include "core/base/clock.h"
 #include "core/base/io.h"
-#include "core/base/pattern.h"
 #include "core/base/sha256.h"
-#include "core/base/text.h"
 #include "daemon/cli/cli.h"
+#include "daemon/cli/dicom_files.h"
 #include "daemon/cli/predict.h"
 #include "daemon/worker/find.h"
 #include "daemon/worker/outputs.h"
-#include "dicom/dictionary.h"
 #include "dicom/tag.h"
 
 enum { MAX_JSON = 64 << 20, MAX_PATH_TEXT = 4096 };
@@ -27,123 +24,9 @@ static const struct {
     const char *output, *end;
 } files[] = {{"SEG", ".SEG.dcm"}, {"SR", ".SR.dcm"}, {"montage", ".png"}};
 
-/* ---- the files ---- */
-
-struct source {
-    char *path;
-    char series_uid[LAM_UID_TEXT], study_uid[LAM_UID_TEXT], sop_uid[LAM_UID_TEXT];
-};
-
-struct sources {
-    struct source *items;
-    size_t count, capacity;
-};
-
-static void sources_done(struct sources *sources)
-{
-    for (size_t i = 0; i < sources->count; i++)
-        free(sources->items[i].path);
-    free(sources->items);
-}
-
-static lam_status add_source(struct sources *sources, const char *path, lam_dataset *header, lam_error *err)
-{
-    if (sources->count == sources->capacity) {
-        size_t capacity = sources->capacity ? 2 * sources->capacity : 256;
-        struct source *grown = realloc(sources->items, capacity * sizeof *grown);
-        if (!grown)
-            return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %zu files", capacity);
-        sources->items = grown;
-        sources->capacity = capacity;
-    }
-    struct source *source = &sources->items[sources->count];
-    source->path = strdup(path);
-    if (!source->path)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    lam_text_copy(source->series_uid, sizeof source->series_uid,
-                  lam_dataset_text(header, LAM_TAG_SERIES, ""));
-    lam_text_copy(source->study_uid, sizeof source->study_uid, lam_dataset_text(header, LAM_TAG_STUDY, ""));
-    lam_text_copy(source->sop_uid, sizeof source->sop_uid,
-                  lam_dataset_text(header, LAM_TAG_SOP_INSTANCE, ""));
-    sources->count++;
-    return LAM_OK;
-}
-
-/* What is no image of a series is passed over with a note. */
-static lam_status look_at(struct sources *sources, const char *path, lam_error *err)
-{
-    LAM_AUTO_PTR(lam_dataset) *header = NULL;
-    lam_error why = {0};
-    lam_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return lam_fail_errno(err, errno, "%s", path);
-    if (lam_dataset_read(fd, LAM_DATASET_HEADER, &header, &why) != LAM_OK) {
-        fprintf(stderr, "skipped: %s: %s\n", path, why.message);
-        return LAM_OK;
-    }
-    if (!lam_dataset_has(header, LAM_TAG_SERIES) || !lam_dataset_has(header, LAM_TAG_ROWS))
-        return LAM_OK;
-    return add_source(sources, path, header, err);
-}
-
-static lam_status find_files(char **paths, struct sources *out, lam_error *err)
-{
-    FTS *walk = fts_open(paths, FTS_LOGICAL | FTS_NOCHDIR, NULL);
-    if (!walk)
-        return lam_fail_errno(err, errno, "cannot walk through the folders");
-    lam_status status = LAM_OK;
-    for (FTSENT *entry; status == LAM_OK && (entry = fts_read(walk));)
-        if (entry->fts_info == FTS_F)
-            status = look_at(out, entry->fts_path, err);
-        else if (entry->fts_info == FTS_NS || entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR)
-            status = lam_fail_errno(err, entry->fts_errno, "%s", entry->fts_path);
-    fts_close(walk);
-    return status;
-}
-
-static int by_series(const void *a, const void *b)
-{
-    const struct source *left = a, *right = b;
-    int order = strcmp(left->series_uid, right->series_uid);
-    return order ? order : strcmp(left->sop_uid, right->sop_uid);
-}
-
-/* ---- does the model want it ---- */
-
-static lam_status check_match(const lam_model_match *match, lam_dataset *header, lam_error *err)
-{
-    uint32_t tag;
-    regex_t pattern;
-    if (!lam_dictionary_tag(match->keyword, &tag))
-        return lam_fail(err, LAM_E_INVALID, "the model's selector names %s, which is no attribute",
-                        match->keyword);
-    const char *value = lam_dataset_text(header, tag, "");
-    lam_status status =
-        lam_pattern_compile(match->pattern, REG_NOSUB | (match->ignore_case ? REG_ICASE : 0), &pattern, err);
-    if (status)
-        return status;
-    bool matches = regexec(&pattern, value, 0, NULL, 0) == 0;
-    regfree(&pattern);
-    return matches ? LAM_OK
-                   : lam_fail(err, LAM_E_NOT_FOUND, "%s does not match /%s/", match->keyword, match->pattern);
-}
-
-/* LAM_E_NOT_FOUND with the reason when it does not. */
-static lam_status check_selector(const lam_manifest *manifest, lam_dataset *header, lam_error *err)
-{
-    const lam_model_selector *selector = &manifest->selector;
-    const char *modality = lam_dataset_text(header, LAM_TAG_MODALITY, "");
-    if (*selector->modality && strcmp(modality, selector->modality) != 0)
-        return lam_fail(err, LAM_E_NOT_FOUND, "Modality is %.16s, not %s", modality, selector->modality);
-    lam_status status = LAM_OK;
-    for (size_t i = 0; i < selector->match_count && status == LAM_OK; i++)
-        status = check_match(&selector->matches[i], header, err);
-    return status;
-}
-
 /* ---- one series ---- */
 
-static void hash_inputs(const struct source *sources, size_t count, char text[LAM_SHA256_TEXT])
+static void hash_inputs(const lam_dicom_file *sources, size_t count, char text[LAM_SHA256_TEXT])
 {
     lam_sha256 hash;
     uint8_t digest[LAM_SHA256_BYTES];
@@ -152,20 +35,6 @@ static void hash_inputs(const struct source *sources, size_t count, char text[LA
         lam_sha256_update_text(&hash, sources[i].sop_uid);
     lam_sha256_final(&hash, digest);
     lam_sha256_hex(digest, text);
-}
-
-static lam_status read_series(const struct source *sources, size_t count, lam_series **out, lam_error *err)
-{
-    LAM_AUTO_PTR(lam_series) *series = NULL;
-    lam_status status = lam_series_create(&series, err);
-    for (size_t i = 0; i < count && status == LAM_OK; i++) {
-        lam_autoclose int fd = open(sources[i].path, O_RDONLY | O_CLOEXEC);
-        status = fd < 0 ? lam_fail_errno(err, errno, "%s", sources[i].path) : lam_series_add(series, fd, err);
-    }
-    if (status)
-        return status;
-    *out = LAM_TAKE_PTR(series);
-    return LAM_OK;
 }
 
 static void file_name(const lam_prediction_job *job, const char *series_uid, size_t file, char *path,
@@ -209,7 +78,7 @@ static lam_status write_files(const lam_prediction_job *job, const lam_result *r
 
 /* What the worker tells laminad, without what only laminad needs. */
 static lam_status finish_json(const lam_prediction_job *job, const lam_buffer *text,
-                              const struct source *source, json_t *out, lam_error *err)
+                              const lam_dicom_file *source, json_t *out, lam_error *err)
 {
     json_error_t where;
     char name[256];
@@ -235,7 +104,7 @@ static lam_status finish_json(const lam_prediction_job *job, const lam_buffer *t
     return LAM_OK;
 }
 
-static lam_status analyse(const lam_prediction_job *job, const struct source *sources, size_t count,
+static lam_status analyse(const lam_prediction_job *job, const lam_dicom_file *sources, size_t count,
                           json_t *out, lam_error *err)
 {
     LAM_AUTO_PTR(lam_series) *series = NULL;
@@ -245,9 +114,9 @@ static lam_status analyse(const lam_prediction_job *job, const struct source *so
     lam_progress progress = {.tell = NULL};
     char input_set[LAM_SHA256_TEXT];
     lam_buffer_init(&text, MAX_JSON);
-    lam_status status = read_series(sources, count, &series, err);
+    lam_status status = lam_dicom_files_read(sources, count, &series, err);
     if (status == LAM_OK && !job->any)
-        status = check_selector(manifest, lam_series_object(series, 0), err);
+        status = lam_dicom_files_select(manifest, lam_series_object(series, 0), err);
     if (status == LAM_OK)
         status = lam_series_arrange(series, err);
     if (status == LAM_OK)
@@ -277,7 +146,7 @@ static lam_status analyse(const lam_prediction_job *job, const struct source *so
     return finish_json(job, &text, sources, out, err);
 }
 
-static lam_status predict_series(const lam_prediction_job *job, const struct source *sources, size_t count,
+static lam_status predict_series(const lam_prediction_job *job, const lam_dicom_file *sources, size_t count,
                                  json_t *results, lam_error *err)
 {
     const lam_manifest *manifest = lam_bundle_manifest(job->bundle);
@@ -303,18 +172,17 @@ static lam_status predict_series(const lam_prediction_job *job, const struct sou
 
 lam_status lam_predict_dicom(const lam_prediction_job *job, char **paths, json_t *results, lam_error *err)
 {
-    LAM_AUTO(sources_done) struct sources sources = {.items = NULL};
-    lam_status status = find_files(paths, &sources, err);
-    if (status == LAM_OK && sources.count == 0)
-        status = lam_fail(err, LAM_E_NOT_FOUND, "there is no DICOM image in %s", paths[0]);
-    if (status != LAM_OK)
-        return status;
-    qsort(sources.items, sources.count, sizeof sources.items[0], by_series);
+    LAM_AUTO(lam_dicom_files_done) lam_dicom_files sources = {.items = NULL};
+    size_t images = 0;
+    lam_status status = lam_dicom_files_find(paths, &sources, err);
     for (size_t first = 0, next; first < sources.count && status == LAM_OK; first = next) {
-        for (next = first + 1; next < sources.count; next++)
-            if (strcmp(sources.items[next].series_uid, sources.items[first].series_uid) != 0)
-                break;
+        next = lam_dicom_files_end(&sources, first);
+        if (sources.items[first].kind == LAM_DICOM_REPORT)
+            continue;
+        images++;
         status = predict_series(job, &sources.items[first], next - first, results, err);
     }
+    if (status == LAM_OK && images == 0)
+        return lam_fail(err, LAM_E_NOT_FOUND, "there is no DICOM image in %s", paths[0]);
     return status;
 }

@@ -13,6 +13,7 @@
 #include "core/base/json.h"
 #include "core/rnn/train/fit.h"
 #include "daemon/cli/cli.h"
+#include "daemon/cli/dicom_samples.h"
 
 enum { MAX_FILES = 256, REDRAW_MS = 200 };
 
@@ -207,6 +208,20 @@ static void print_table(const lam_fit_settings *settings, const lam_scores *scor
         printf("  %-28s %.4f\n", scores->items[i].name, scores->items[i].value);
 }
 
+/* Folders hold DICOM: what is drawn in them becomes sets first. */
+static lam_status fit(struct train_options *options, struct display *display, lam_scores *scores,
+                      lam_error *err)
+{
+    lam_fit_settings *s = &options->settings;
+    LAM_AUTO(lam_dicom_set_done) lam_dicom_set data = LAM_DICOM_SET_NONE;
+    LAM_AUTO(lam_dicom_set_done) lam_dicom_set validation = LAM_DICOM_SET_NONE;
+    lam_status status = lam_dicom_samples_replace(s->bundle, options->data, &s->data_count, &data, err);
+    if (status == LAM_OK)
+        status =
+            lam_dicom_samples_replace(s->bundle, options->validation, &s->validation_count, &validation, err);
+    return status == LAM_OK ? lam_fit(s, show, display, scores, err) : status;
+}
+
 int lam_cli_train(int argc, char **argv)
 {
     struct train_options options = {.settings.seed = 1};
@@ -221,7 +236,7 @@ int lam_cli_train(int argc, char **argv)
     display.quiet = options.quiet;
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
-    if (lam_fit(&options.settings, show, &display, scores, &err)) {
+    if (fit(&options, &display, scores, &err)) {
         if (display.terminal && !display.quiet)
             fputc('\n', stderr);
         if (err.status == LAM_E_CANCELLED)

@@ -94,6 +94,26 @@ lam_status lam_passage_prepare(lam_passage *p, const float *voxels, lam_error *e
     return lam_resample_floats(p->turned, p->turned_size, p->input, p->size, err);
 }
 
+lam_status lam_passage_prepare_labels(const lam_passage *p, const uint8_t *labels, uint8_t *out,
+                                      lam_error *err)
+{
+    size_t count = voxels_of(p->turned_size);
+    lam_autofree float *numbers = calloc(count, sizeof *numbers);
+    lam_autofree float *turned = calloc(count, sizeof *turned);
+    lam_autofree uint8_t *whole = calloc(count, 1);
+    if (!numbers || !turned || !whole)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a label map");
+    for (size_t i = 0; i < count; i++)
+        numbers[i] = labels[i];
+    lam_turn_floats(&p->turn, p->grid->size, numbers, turned);
+    for (size_t i = 0; i < count; i++)
+        whole[i] = (uint8_t)turned[i];
+    if (p->resampled)
+        return lam_resample_labels(whole, p->turned_size, out, p->size, err);
+    memcpy(out, whole, count);
+    return LAM_OK;
+}
+
 lam_status lam_passage_map_back(const lam_passage *p, const uint8_t *labels, uint8_t *out, lam_error *err)
 {
     lam_autofree uint8_t *turned = NULL;

@@ -28,6 +28,9 @@ lam_status lam_passage_plan(const lam_series *series, const lam_manifest *manife
                             lam_error *err);
 /* Fills p->input from the series' voxels. */
 lam_status lam_passage_prepare(lam_passage *p, const float *voxels, lam_error *err);
+/* Labels of the series' grid as the network sees them: out [size]. */
+lam_status lam_passage_prepare_labels(const lam_passage *p, const uint8_t *labels, uint8_t *out,
+                                      lam_error *err);
 /* The network's labels [size] in the grid of the series. */
 lam_status lam_passage_map_back(const lam_passage *p, const uint8_t *labels, uint8_t *out, lam_error *err);
 void lam_passage_done(lam_passage *p);

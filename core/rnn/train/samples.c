@@ -117,8 +117,26 @@ lam_status lam_samples_prepare(const lam_samples *dataset, lam_sample *sample, l
     return LAM_OK;
 }
 
+/* Samples of a patient who was there before join that group. `sample` is the last one. */
+static void join_patient(lam_samples *dataset, const lam_sample_source *source, lam_sample *sample)
+{
+    lam_tensor name;
+    if (!lam_samples_field(source, "patient", "patients", &name) || name.dtype != LAM_DTYPE_U8)
+        return;
+    sample->patient = name.data;
+    sample->patient_bytes = name.bytes;
+    dataset->named_groups = true;
+    for (const lam_sample *other = sample; other-- > dataset->samples;)
+        if (other->patient && other->patient_bytes == name.bytes &&
+            memcmp(other->patient, name.data, name.bytes) == 0) {
+            sample->group = other->group;
+            dataset->groups--;
+            return;
+        }
+}
+
 /* Reads the image that starts at element `first`, normalises it, and has the task read what is true of it. */
-static lam_status fill_sample(const lam_samples *dataset, const lam_tensor *tensor, size_t first,
+static lam_status fill_sample(lam_samples *dataset, const lam_tensor *tensor, size_t first,
                               const lam_sample_source *source, lam_sample *sample, lam_error *err)
 {
     lam_status status;
@@ -126,6 +144,7 @@ static lam_status fill_sample(const lam_samples *dataset, const lam_tensor *tens
         (status = lam_samples_convert(tensor, first, values_of(dataset, sample), sample->raw, err)) ||
         (status = lam_samples_prepare(dataset, sample, err)))
         return status;
+    join_patient(dataset, source, sample);
     return dataset->kind->read(source, sample, err);
 }
 

@@ -3,9 +3,10 @@
  *   ID.image, ID.label     one array a sample; sizes may differ
  *   images, labels         all samples in one array, the first dimension counts
  *
- * and the same for other fields that a task has (ID.boxes or boxes). Images are F32 or any integer type up to
- * 16 bits, [axes…] or [axes…, channels]. What is true of a sample is read by its task (task.h): a map of the
- * image's size, a number, boxes.
+ * and the same for other fields that a task has (ID.boxes or boxes). ID.patient or patients, U8, are bytes
+ * that name whose a sample is: samples with the same ones are of one patient. Images are F32 or any integer
+ * type up to 16 bits, [axes…] or [axes…, channels]. What is true of a sample is read by its task (task.h): a
+ * map of the image's size, a number, boxes.
  *
  * With `stacks` in the manifest's `training`, images of one axis less than the network has are slices, named
  * by a pattern, and a sample is a stack of them (stacks.c). Immutable. */
@@ -37,7 +38,9 @@ typedef struct lam_truth {
 
 typedef struct lam_sample {
     char *id;
-    int group;       /* whose it is: samples of one patient share a number */
+    int group;           /* whose it is: samples of one patient share a number */
+    const void *patient; /* the bytes that name the patient, borrowed; NULL: not said */
+    size_t patient_bytes;
     int phase;       /* of the heart, from 0; -1: not known */
     int64_t size[3]; /* z, y, x; 1 for axes the network does not have */
     float *raw;      /* [size…, channels] as stored */

@@ -1,0 +1,168 @@
+#include "daemon/cli/dicom_files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/base/pattern.h"
+#include "core/base/text.h"
+#include "dicom/dictionary.h"
+#include "dicom/tag.h"
+
+/* ---- the files ---- */
+
+/* The same number of two hospitals is not the same patient; without a number each study is of its own. */
+static void hash_patient(lam_dataset *header, uint8_t digest[LAM_SHA256_BYTES])
+{
+    static const lam_tag issuer = LAM_TAG(0x0010, 0x0021);
+    lam_sha256 hash;
+    lam_sha256_init(&hash);
+    lam_sha256_update_text(&hash, lam_dataset_text(header, LAM_TAG_PATIENT_ID, ""));
+    lam_sha256_update_text(&hash, lam_dataset_text(header, issuer, ""));
+    if (!lam_dataset_has(header, LAM_TAG_PATIENT_ID))
+        lam_sha256_update_text(&hash, lam_dataset_text(header, LAM_TAG_STUDY, ""));
+    lam_sha256_final(&hash, digest);
+}
+
+static lam_status add_file(lam_dicom_files *files, const char *path, lam_dataset *header, lam_dicom_kind kind,
+                           lam_error *err)
+{
+    if (files->count == files->capacity) {
+        size_t capacity = files->capacity ? 2 * files->capacity : 256;
+        lam_dicom_file *grown = realloc(files->items, capacity * sizeof *grown);
+        if (!grown)
+            return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %zu files", capacity);
+        files->items = grown;
+        files->capacity = capacity;
+    }
+    lam_dicom_file *file = &files->items[files->count];
+    file->path = strdup(path);
+    if (!file->path)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    lam_text_copy(file->series_uid, sizeof file->series_uid, lam_dataset_text(header, LAM_TAG_SERIES, ""));
+    lam_text_copy(file->study_uid, sizeof file->study_uid, lam_dataset_text(header, LAM_TAG_STUDY, ""));
+    lam_text_copy(file->sop_uid, sizeof file->sop_uid, lam_dataset_text(header, LAM_TAG_SOP_INSTANCE, ""));
+    file->kind = kind;
+    hash_patient(header, file->patient);
+    files->count++;
+    return LAM_OK;
+}
+
+static bool kind_of(lam_dataset *header, lam_dicom_kind *kind)
+{
+    if (!lam_dataset_has(header, LAM_TAG_SERIES))
+        return false;
+    *kind = LAM_DICOM_IMAGE;
+    if (lam_dataset_has(header, LAM_TAG_SEGMENTATION_TYPE))
+        *kind = LAM_DICOM_SEGMENTATION;
+    else if (lam_dataset_items(header, LAM_TAG_CONTENT) > 0)
+        *kind = LAM_DICOM_REPORT;
+    return *kind == LAM_DICOM_REPORT || lam_dataset_has(header, LAM_TAG_ROWS);
+}
+
+static lam_status look_at(lam_dicom_files *files, const char *path, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_dataset) *header = NULL;
+    lam_error why = {0};
+    lam_dicom_kind kind;
+    lam_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return lam_fail_errno(err, errno, "%s", path);
+    if (lam_dataset_read(fd, LAM_DATASET_HEADER, &header, &why) != LAM_OK) {
+        fprintf(stderr, "skipped: %s: %s\n", path, why.message);
+        return LAM_OK;
+    }
+    if (!kind_of(header, &kind))
+        return LAM_OK;
+    return add_file(files, path, header, kind, err);
+}
+
+static int by_series(const void *a, const void *b)
+{
+    const lam_dicom_file *left = a, *right = b;
+    int order = strcmp(left->series_uid, right->series_uid);
+    return order ? order : strcmp(left->sop_uid, right->sop_uid);
+}
+
+lam_status lam_dicom_files_find(char *const *paths, lam_dicom_files *out, lam_error *err)
+{
+    FTS *walk = fts_open(paths, FTS_LOGICAL | FTS_NOCHDIR, NULL);
+    if (!walk)
+        return lam_fail_errno(err, errno, "cannot walk through the folders");
+    lam_status status = LAM_OK;
+    for (FTSENT *entry; status == LAM_OK && (entry = fts_read(walk));)
+        if (entry->fts_info == FTS_F)
+            status = look_at(out, entry->fts_path, err);
+        else if (entry->fts_info == FTS_NS || entry->fts_info == FTS_DNR || entry->fts_info == FTS_ERR)
+            status = lam_fail_errno(err, entry->fts_errno, "%s", entry->fts_path);
+    fts_close(walk);
+    if (status == LAM_OK && out->count > 0)
+        qsort(out->items, out->count, sizeof out->items[0], by_series);
+    return status;
+}
+
+void lam_dicom_files_done(lam_dicom_files *files)
+{
+    for (size_t i = 0; i < files->count; i++)
+        free(files->items[i].path);
+    free(files->items);
+    *files = (lam_dicom_files){.items = NULL};
+}
+
+size_t lam_dicom_files_end(const lam_dicom_files *files, size_t first)
+{
+    size_t end = first + 1;
+    while (end < files->count && strcmp(files->items[end].series_uid, files->items[first].series_uid) == 0)
+        end++;
+    return end;
+}
+
+lam_status lam_dicom_files_read(const lam_dicom_file *files, size_t count, lam_series **out, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_series) *series = NULL;
+    lam_status status = lam_series_create(&series, err);
+    for (size_t i = 0; i < count && status == LAM_OK; i++) {
+        lam_autoclose int fd = open(files[i].path, O_RDONLY | O_CLOEXEC);
+        status = fd < 0 ? lam_fail_errno(err, errno, "%s", files[i].path) : lam_series_add(series, fd, err);
+    }
+    if (status)
+        return status;
+    *out = LAM_TAKE_PTR(series);
+    return LAM_OK;
+}
+
+/* ---- does the model want it ---- */
+
+static lam_status check_match(const lam_model_match *match, lam_dataset *header, lam_error *err)
+{
+    uint32_t tag;
+    regex_t pattern;
+    if (!lam_dictionary_tag(match->keyword, &tag))
+        return lam_fail(err, LAM_E_INVALID, "the model's selector names %s, which is no attribute",
+                        match->keyword);
+    const char *value = lam_dataset_text(header, tag, "");
+    lam_status status =
+        lam_pattern_compile(match->pattern, REG_NOSUB | (match->ignore_case ? REG_ICASE : 0), &pattern, err);
+    if (status)
+        return status;
+    bool matches = regexec(&pattern, value, 0, NULL, 0) == 0;
+    regfree(&pattern);
+    return matches ? LAM_OK
+                   : lam_fail(err, LAM_E_NOT_FOUND, "%s does not match /%s/", match->keyword, match->pattern);
+}
+
+lam_status lam_dicom_files_select(const lam_manifest *manifest, lam_dataset *header, lam_error *err)
+{
+    const lam_model_selector *selector = &manifest->selector;
+    const char *modality = lam_dataset_text(header, LAM_TAG_MODALITY, "");
+    if (*selector->modality && strcmp(modality, selector->modality) != 0)
+        return lam_fail(err, LAM_E_NOT_FOUND, "Modality is %.16s, not %s", modality, selector->modality);
+    lam_status status = LAM_OK;
+    for (size_t i = 0; i < selector->match_count && status == LAM_OK; i++)
+        status = check_match(&selector->matches[i], header, err);
+    return status;
+}
