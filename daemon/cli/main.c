@@ -79,11 +79,12 @@ static const lam_cli_command commands[] = {
      "                our own certificate and its key (PEM)\n"
      "  --json        print the outcome as JSON\n",
      lam_cli_echo},
-    {"train", "--bundle DIR --data FILE... [--val FILE...] [OPTION...]",
+    {"train", "--bundle DIR --data PATH... [--val PATH...] [OPTION...]",
      "train the network that a bundle's model.json describes",
-     "FILE is a safetensors set of images and labels. Writes weights, metrics, curve.csv and curve.svg into "
-     "DIR.\n\n"
-     "  --val FILE... samples to validate on; the weights that score best there are kept\n"
+     "PATH is a safetensors set of images and labels, or a folder of DICOM: series that the model's selector\n"
+     "wants, with what was drawn in them (SEG) or said of them (SR). Writes weights, metrics, curve.csv and\n"
+     "curve.svg into DIR.\n\n"
+     "  --val PATH... samples to validate on; the weights that score best there are kept\n"
      "  --fold I/N    instead of --val: part I of N of the data\n"
      "  --epochs N    instead of the recipe's\n"
      "  --seed S      the same seed gives the same bits, whatever the number of threads; default: 1\n"
@@ -93,8 +94,8 @@ static const lam_cli_command commands[] = {
      "  --quiet       no progress\n"
      "  --json        print the metrics as JSON\n",
      lam_cli_train},
-    {"eval", "[OPTION...] --bundle DIR --data FILE...", "score a bundle on a labelled set",
-     "FILE is a safetensors set of images and labels.\n\n"
+    {"eval", "[OPTION...] --bundle DIR --data PATH...", "score a bundle on a labelled set",
+     "PATH is what train takes: a safetensors set, or a folder of DICOM with its segmentations or reports.\n\n"
      "  --bootstrap N rounds for the 95 % intervals; 0: none; default: 1000\n"
      "  --card[=NAME] write the bundle's card.md; NAME says what set this is\n"
      "  --out-of-fold the data is what a cross-validated ensemble was trained on: each case is scored by the\n"
