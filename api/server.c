@@ -30,7 +30,7 @@
 
 enum {
     STACK_BYTES = 1024 * 1024,
-    CONNECTION_MEMORY = 64 * 1024, /* headers, and then the buffer that a body is read through */
+    CONNECTION_MEMORY = 256 * 1024, /* headers, and then the buffer that a body is read through */
     MAX_PUBLIC_URL = 300,
     DRAINED_BODY = 16 * 1024 * 1024 /* read and dropped, so that a client gets to read why it was refused */
 };
