@@ -72,14 +72,14 @@ lam_status lam_outbox_apply(lam_db *db, int64_t delivery, lam_delivery_event eve
                         from == LAM_DELIVERY_STATES ? "in no known state" : state_names[from]);
     const int64_t *answer = n->answer >= 0 ? &n->answer : NULL;
     bool by_hand = event == LAM_DELIVERY_RETRY;
-    return lam_db_run(db, err,
-                      "UPDATE delivery SET state = ?2, not_before_ms = ?3, answer = coalesce(?4, answer),"
-                      " warning = coalesce(?5, warning), last_error = coalesce(?6, last_error),"
-                      " attempts = attempts + ?7, since_ms = iif(?8, ?9, since_ms), updated_ms = ?9"
-                      " WHERE id = ?1",
-                      "itiottiii", delivery, state_names[to], n->not_before_ms, answer, n->warning, n->error,
-                      (int64_t)(event == LAM_DELIVERY_CLAIM) - (event == LAM_DELIVERY_INTERRUPT),
-                      (int64_t)by_hand, now_ms);
+    return lam_db_run(
+        db, err,
+        "UPDATE delivery SET state = ?2, not_before_ms = ?3, answer = coalesce(?4, answer),"
+        " warning = coalesce(?5, warning), last_error = iif(?8, NULL, coalesce(?6, last_error)),"
+        " attempts = attempts + ?7, since_ms = iif(?8, ?9, since_ms), updated_ms = ?9"
+        " WHERE id = ?1",
+        "itiottiii", delivery, state_names[to], n->not_before_ms, answer, n->warning, n->error,
+        (int64_t)(event == LAM_DELIVERY_CLAIM) - (event == LAM_DELIVERY_INTERRUPT), (int64_t)by_hand, now_ms);
 }
 
 /* ---- entering ---- */

@@ -6,6 +6,7 @@ import hmac
 import json
 import os
 import socket
+import sqlite3
 import tempfile
 import threading
 import time
@@ -13,7 +14,7 @@ import time
 import harness
 from delivery_common import analyse, peer
 from harness.daemon import Daemon, free_port
-from harness.peers import Hook, StoreScp, deliveries, never, wait_for
+from harness.peers import Hook, Orthanc, StoreScp, deliveries, never, wait_for
 
 
 def test_a_peer_gets_every_object_once():
@@ -67,7 +68,7 @@ def test_kill_9_loses_and_repeats_nothing():
 
 def test_what_takes_too_long_is_given_up_and_can_be_retried():
     port = free_port()
-    with Daemon(peer(port, give_up_after="2s")) as d:
+    with Daemon(peer(port, give_up_after="3s")) as d:
         _, uids = analyse(d)
         failed = wait_for(d, "failed", len(uids))
         assert all("given up" in f["last_error"] for f in failed), failed
@@ -179,6 +180,56 @@ def test_an_hl7_message_with_an_error_is_not_repeated():
         analyse(d)
         failed = wait_for(d, "failed", 1)
         assert "AE" in failed[0]["last_error"], failed
+
+
+def dicomweb(url, **keys):
+    settings = {"kind": "dicomweb", "url": url, "deliver": "results", "retry_delay": "100ms", **keys}
+    return {"dicom.accept": "known", "peer tester.ae_title": "TESTER",
+            **{f"peer web.{key}": value for key, value in settings.items()}}
+
+
+def test_stow_to_another_lamina_with_a_token():
+    token = secret_file("a-token-of-more-than-16-characters")
+    with Daemon({"http.auth": "token", "http.token_file": token}) as archive:
+        with Daemon(dicomweb(archive.url + "/dicom-web", token_file=token)) as d:
+            study, uids = analyse(d)
+            wait_for(d, "delivered", len(uids))
+            connection = sqlite3.connect(f"file:{archive.data}/lamina.db?mode=ro", uri=True)
+            stored = sorted(row[0] for row in connection.execute("SELECT uid FROM instance"))
+            assert stored == uids, (stored, uids)
+            assert all(v["attempts"] == 1 and v["answer"] == 200 for v in deliveries(d)), deliveries(d)
+
+
+def test_stow_is_repeated_until_it_is_answered():
+    with Hook(503, 401, 200) as hook, Daemon(dicomweb(hook.url)) as d:
+        _, uids = analyse(d)
+        wait_for(d, "delivered", len(uids))
+        assert hook.requests[0][0] == "/studies" and len(hook.requests) >= 3, [r[0] for r in hook.requests]
+
+
+def test_stow_reads_the_answer_of_each_instance():
+    """202: one was stored, the other refused for good."""
+    with Hook(503) as hook, Daemon(dicomweb(hook.url)) as d:
+        _, uids = analyse(d)
+        stored = {"00081155": {"vr": "UI", "Value": [uids[0]]}}
+        failed = {"00081155": {"vr": "UI", "Value": [uids[1]]}, "00081197": {"vr": "US", "Value": [0xC000]}}
+        answer = {"00081199": {"vr": "SQ", "Value": [stored]}, "00081198": {"vr": "SQ", "Value": [failed]}}
+        hook.answers[:] = [(202, json.dumps(answer).encode())]
+        assert wait_for(d, "delivered", 1)[0]["sop_uid"] == uids[0]
+        refused = wait_for(d, "failed", 1)[0]
+        assert refused["sop_uid"] == uids[1] and "C000" in refused["last_error"], refused
+
+
+def test_orthanc_takes_results_both_ways():
+    harness.need(os.path.exists(Orthanc.PLUGIN), "Orthanc and its DICOMweb plug-in are not here")
+    with Orthanc() as orthanc, Daemon(peer(orthanc.port)) as d:
+        _, uids = analyse(d)
+        wait_for(d, "delivered", len(uids))
+        assert orthanc.uids() == uids
+    with Orthanc() as orthanc, Daemon(dicomweb(orthanc.url + "/dicom-web")) as d:
+        _, uids = analyse(d)
+        wait_for(d, "delivered", len(uids))
+        assert orthanc.uids() == uids
 
 
 harness.run(globals())

@@ -2,10 +2,13 @@
 is told to."""
 import json
 import os
+import shutil
+import socket
 import subprocess
 import tempfile
 import threading
 import time
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pydicom
@@ -64,6 +67,15 @@ class StoreScp(Process):
     def command(self):
         return ["storescp", "-v", "-aet", self.title, "-od", self.received, "+uf", *self.options, self.port]
 
+    def start(self):
+        super().start()
+        wait_until(self.listens, 10, "storescp to listen")
+        return self
+
+    def listens(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     def uids(self):
         return sorted(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID
                       for path in images.files_below(self.received))
@@ -71,6 +83,41 @@ class StoreScp(Process):
     def stores(self):
         """How many C-STORE requests came."""
         return self.log().count("Received Store Request")
+
+
+class Orthanc(Process):
+    """Orthanc with its DICOMweb plug-in, everything in memory and a folder of its own."""
+
+    PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
+
+    def __init__(self):
+        super().__init__()
+        self.http_port = free_port()
+        self.url = f"http://127.0.0.1:{self.http_port}"
+
+    def command(self):
+        path = os.path.join(self.folder, "orthanc.json")
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({"Name": "test", "StorageDirectory": self.folder, "IndexDirectory": self.folder, "DicomAet": "PACS",
+                       "DicomPort": self.port, "HttpPort": self.http_port, "RemoteAccessAllowed": False,
+                       "DicomAlwaysAllowStore": True, "AuthenticationEnabled": False, "Plugins": [self.PLUGIN],
+                       "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}}, file)
+        return [shutil.which("Orthanc") or "/usr/sbin/Orthanc", path]
+
+    def start(self):
+        super().start()
+        wait_until(lambda: self.ask("/system"), 30, "Orthanc to answer")
+        return self
+
+    def ask(self, path):
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+                return json.loads(answer.read())
+        except OSError:
+            return None
+
+    def uids(self):
+        return sorted(self.ask(f"/instances/{i}/simplified-tags")["SOPInstanceUID"] for i in self.ask("/instances"))
 
 
 class Hook:
