@@ -100,6 +100,11 @@ const lam_network *lam_predictor_network(const lam_predictor *predictor)
     return predictor->network;
 }
 
+lam_session *lam_predictor_session(lam_predictor *predictor)
+{
+    return predictor->session;
+}
+
 lam_status lam_predictor_prepare(lam_predictor *predictor, const lam_volume *volume, lam_frame *frame,
                                  lam_error *err)
 {

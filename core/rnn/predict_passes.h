@@ -10,6 +10,8 @@
 /* Borrowed. */
 const lam_manifest *lam_predictor_manifest(const lam_predictor *predictor);
 const lam_network *lam_predictor_network(const lam_predictor *predictor);
+/* The workspace, for tasks that fill the input themselves. */
+lam_session *lam_predictor_session(lam_predictor *predictor);
 
 /* Checks the size, plans the session for it, normalises. */
 lam_status lam_predictor_prepare(lam_predictor *predictor, const lam_volume *volume, lam_frame *frame,

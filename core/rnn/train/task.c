@@ -5,6 +5,7 @@
 static const lam_task_kind *const kinds[] = {
     &lam_task_classification,
     &lam_task_detection,
+    &lam_task_generation,
     &lam_task_segmentation,
 };
 

@@ -97,6 +97,7 @@ lam_status lam_task_kind_of(const lam_manifest *manifest, const lam_task_kind **
 
 extern const lam_task_kind lam_task_classification; /* task_classification.c */
 extern const lam_task_kind lam_task_detection;      /* task_detection.c */
+extern const lam_task_kind lam_task_generation;     /* task_generation.c */
 extern const lam_task_kind lam_task_segmentation;   /* task_segmentation.c */
 
 #ifdef __cplusplus
