@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/base/buffer.h"
 #include "core/base/cleanup.h"
 #include "core/base/status.h"
 #include "dicom/boundary.h"
@@ -140,6 +141,12 @@ void lam_dataset_remove(lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT;
  * LAM_E_CORRUPT, LAM_E_LIMIT. */
 lam_status lam_dataset_frame(lam_dataset *dataset, size_t frame, void *bytes, size_t length,
                              char photometric[17], lam_error *err) LAM_NOEXCEPT;
+
+/* Appends the code stream of a compressed frame (from 0), its fragments joined. Errors: LAM_E_INVALID (no
+ * compressed pixel data), LAM_E_NOT_FOUND (no such frame), LAM_E_UNSUPPORTED (frames of several fragments and
+ * no offset table), LAM_E_LIMIT. */
+lam_status lam_dataset_stream(lam_dataset *dataset, size_t frame, lam_buffer *out,
+                              lam_error *err) LAM_NOEXCEPT;
 
 typedef struct lam_bytes {
     const void *data;

@@ -13,7 +13,12 @@ lam_status lam_frames_open(int fd, lam_frames *out, lam_error *err)
     lam_status status = lam_part10_open(fd, &frames.file, err);
     if (status != LAM_OK)
         return status;
-    status = lam_layout_read(&frames.file, &frames.layout, err);
+    const char *syntax = frames.file.meta.transfer_syntax, *undecoded = lam_transfer_syntax_undecoded(syntax);
+    if (undecoded)
+        status = lam_fail(err, LAM_E_UNSUPPORTED, "%s (transfer syntax %s) is not decoded here", undecoded,
+                          syntax);
+    if (status == LAM_OK)
+        status = lam_layout_read(&frames.file, &frames.layout, err);
     if (status == LAM_OK)
         status = lam_dataset_read(fd, LAM_DATASET_HEADER, &frames.header, err);
     if (status == LAM_OK)

@@ -4,8 +4,10 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "dicom/j2k.h"
+#include "dicom/transfer_syntax.h"
 
-enum { MAX_SIDE = 65535, MAX_FRAMES = 1000000 };
+enum { MAX_SIDE = 65535, MAX_FRAMES = 1000000, MAX_STREAM = 1 << 30 };
 
 static int64_t integer(lam_dataset *dataset, lam_tag tag, int64_t otherwise)
 {
@@ -84,16 +86,33 @@ static int64_t stored_value(const lam_image *image, uint32_t word)
     return image->inverted ? 2 * lowest + (int64_t)range - 1 - value : value;
 }
 
+static lam_status decode_frame(lam_dataset *dataset, const lam_image *image, size_t frame, void *bytes,
+                               size_t length, lam_error *err)
+{
+    const char *syntax = lam_dataset_transfer_syntax(dataset),
+               *undecoded = lam_transfer_syntax_undecoded(syntax);
+    char photometric[17];
+    if (undecoded)
+        return lam_fail(err, LAM_E_UNSUPPORTED, "%s (transfer syntax %s) is not decoded here", undecoded,
+                        syntax);
+    if (!lam_j2k_is(syntax))
+        return lam_dataset_frame(dataset, frame, bytes, length, photometric, err);
+    const lam_j2k_shape shape = {image->rows, image->columns, 1, image->bits_allocated / 8, image->is_signed};
+    LAM_AUTO(lam_buffer_done) lam_buffer stream;
+    lam_buffer_init(&stream, MAX_STREAM);
+    lam_status status = lam_dataset_stream(dataset, frame, &stream, err);
+    return status == LAM_OK ? lam_j2k_decode(stream.data, stream.length, &shape, bytes, err) : status;
+}
+
 lam_status lam_image_frame(lam_dataset *dataset, const lam_image *image, int64_t frame, lam_rescale rescale,
                            float *out, lam_error *err)
 {
     size_t count = (size_t)(image->rows * image->columns);
     size_t length = count * (size_t)(image->bits_allocated / 8);
     lam_autofree void *bytes = calloc(1, length + 1);
-    char photometric[17];
     if (!bytes)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a frame of %zu bytes", length);
-    lam_status status = lam_dataset_frame(dataset, (size_t)frame, bytes, length, photometric, err);
+    lam_status status = decode_frame(dataset, image, (size_t)frame, bytes, length, err);
     if (status != LAM_OK)
         return status;
     for (size_t i = 0; i < count; i++) {

@@ -27,3 +27,19 @@ lam_transfer_syntax lam_transfer_syntax_of(const char *uid)
             return exceptions[i].syntax;
     return (lam_transfer_syntax){.explicit_vr = true, .encapsulated = true};
 }
+
+const char *lam_transfer_syntax_undecoded(const char *uid)
+{
+    static const struct {
+        const char *prefix, *name;
+    } codings[] = {
+        {"1.2.840.10008.1.2.4.10", "video (MPEG)"}, /* .100 to .108; of fragmentable streams .100.1 */
+        {"1.2.840.10008.1.2.4.11", "JPEG XL"},      /* .110 to .112 */
+        {"1.2.840.10008.1.2.4.20", "HTJ2K"},        /* .201 to .203 */
+        {"1.2.840.10008.1.2.7", "SMPTE ST 2110"},
+    };
+    for (size_t i = 0; i < LAM_COUNT(codings); i++)
+        if (strncmp(uid, codings[i].prefix, strlen(codings[i].prefix)) == 0)
+            return codings[i].name;
+    return NULL;
+}

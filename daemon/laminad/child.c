@@ -100,6 +100,17 @@ static void make_environment(child_environment *e)
     set_variable(e, "OPENBLAS_NUM_THREADS", "1");                      /* the engine splits work itself */
 }
 
+/* RLIMIT_DATA counts what is private and writable, so that a large file which is mapped to be read does not.
+ */
+static void limit_memory(const lam_child_limits *limits)
+{
+    if (limits->address_space <= 0 || sanitised)
+        return;
+    rlim_t own = (rlim_t)limits->address_space, all = own + (rlim_t)limits->mapped_files;
+    setrlimit(RLIMIT_DATA, &(struct rlimit){own, own});
+    setrlimit(RLIMIT_AS, &(struct rlimit){all, all});
+}
+
 /* Between fork and exec: only async-signal-safe calls. */
 static void become_child(const char *path, char *program, char **environment, int socket,
                          const lam_child_limits *limits)
@@ -112,10 +123,7 @@ static void become_child(const char *path, char *program, char **environment, in
     setpgid(0, 0); /* a terminal's ^C is for laminad, which drains its children */
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);
-    if (limits->address_space > 0 && !sanitised) {
-        struct rlimit space = {(rlim_t)limits->address_space, (rlim_t)limits->address_space};
-        setrlimit(RLIMIT_AS, &space);
-    }
+    limit_memory(limits);
     if (limits->file_size > 0) {
         struct rlimit size = {(rlim_t)limits->file_size, (rlim_t)limits->file_size};
         setrlimit(RLIMIT_FSIZE, &size);

@@ -19,8 +19,12 @@ typedef struct lam_child {
     bool ready;          /* it said so; set by who receives its messages */
 } lam_child;
 
+#define LAM_CHILD_MAPPED                                                                                     \
+    ((int64_t)17 << 30) /* two objects of the largest size that is read, and their rounding */
+
 typedef struct lam_child_limits {
     int64_t address_space; /* bytes; 0: unlimited */
+    int64_t mapped_files;  /* bytes of files that it may map besides, to read them; they take no memory */
     int64_t file_size;     /* bytes; 0: unlimited */
     int64_t open_files;
     bool non_blocking; /* our end of the socket */

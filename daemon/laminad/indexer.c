@@ -16,7 +16,7 @@ enum {
     ANSWER_MS = 20000,
     STALL_MS = 30000,
     MAX_SUSPICIONS = 2,
-    MEMORY = 1536 * 1024, /* KiB of address space */
+    MEMORY = 1536 * 1024, /* KiB, besides the object that is mapped */
 };
 
 typedef struct request_list {
@@ -205,6 +205,7 @@ static void send_waiting(lam_indexer *indexer, index_process *process)
 static void start_process(index_process *process)
 {
     const lam_child_limits limits = {.address_space = (int64_t)MEMORY * 1024,
+                                     .mapped_files = LAM_CHILD_MAPPED,
                                      .file_size = LAM_IPC_MAX_PAYLOAD,
                                      .open_files = 256,
                                      .non_blocking = true};

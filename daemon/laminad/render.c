@@ -310,7 +310,8 @@ static lam_status ask_worker(lam_db *db, lam_store *store, lam_render_pool *pool
     int fds[3] = {it->object, output, -1};
     status = r->form == LAM_PIXELS_PICTURE ? ask_for_picture(db, store, pool, r, fds, &json, err)
                                            : ask_once(pool, r, fds, 2, false, &json, err);
-    if (status == LAM_E_INVALID && r->form != LAM_PIXELS_VALUE)
+    bool tells = r->form == LAM_PIXELS_VALUE || r->form == LAM_PIXELS_PICTURE;
+    if (status == LAM_E_INVALID && !tells)
         err->status = status = LAM_E_CORRUPT; /* the fault is the object's, not the request's */
     if (status != LAM_OK)
         return status;

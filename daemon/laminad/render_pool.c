@@ -75,6 +75,7 @@ static void end_process(slot *s, const char *why)
 static lam_status start_process(slot *s, lam_error *err)
 {
     const lam_child_limits limits = {.address_space = (int64_t)8 << 30,
+                                     .mapped_files = LAM_CHILD_MAPPED,
                                      .file_size = (int64_t)4 << 30,
                                      .open_files = 64,
                                      .non_blocking = true};

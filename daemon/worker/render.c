@@ -38,6 +38,14 @@ static bool numbers(const lam_jv *list, double *out, size_t count)
     return true;
 }
 
+/* LAM_E_INVALID is left for what the request asks; an image that makes no sense is another matter. */
+static lam_status blame_image(lam_status status, lam_error *err)
+{
+    if (status == LAM_E_INVALID && err)
+        err->status = LAM_E_CORRUPT;
+    return status == LAM_E_INVALID ? LAM_E_CORRUPT : status;
+}
+
 static lam_status draw_image(scene *s, lam_frames *image, int64_t frame, lam_error *err)
 {
     double list[2];
@@ -46,7 +54,7 @@ static lam_status draw_image(scene *s, lam_frames *image, int64_t frame, lam_err
     if (given)
         window = (lam_window){list[0], list[1], LAM_VOI_LINEAR};
     lam_voi_function_of(lam_jv_text(lam_jv_get(s->wish, "function"), ""), &window.function);
-    return lam_render_frame(image, frame, given ? &window : NULL, &s->canvas, err);
+    return blame_image(lam_render_frame(image, frame, given ? &window : NULL, &s->canvas, err), err);
 }
 
 /* A segmentation over its image; alone on black where that is not to be had. */
@@ -110,9 +118,9 @@ static lam_status open_scene(const lam_ipc_message *message, const lam_jv *wish,
     s->wish = wish;
     if (message->fd_count != 2 && message->fd_count != 3)
         return lam_fail(err, LAM_E_PEER, "RENDER with %zu descriptors", message->fd_count);
-    lam_status status = lam_frames_open(message->fds[0], &s->object, err);
+    lam_status status = blame_image(lam_frames_open(message->fds[0], &s->object, err), err);
     if (status == LAM_OK && message->fd_count == 3) {
-        status = lam_frames_open(message->fds[2], &s->related, err);
+        status = blame_image(lam_frames_open(message->fds[2], &s->related, err), err);
         s->has_related = status == LAM_OK;
     }
     if (status != LAM_OK)

@@ -144,6 +144,90 @@ extern "C" lam_status lam_dataset_decode(lam_dataset *header, const lam_bytes *f
     });
 }
 
+namespace
+{
+/* Where each frame begins among the fragments, from the basic offset table (PS3.5 A.4); empty without one. */
+std::vector<Uint32> offsets_of(DcmPixelSequence &sequence)
+{
+    DcmPixelItem *table = nullptr;
+    Uint8 *bytes = nullptr;
+    std::vector<Uint32> offsets;
+    if (sequence.getItem(table, 0).good() && table->getLength() > 0 && table->getUint8Array(bytes).good() &&
+        bytes)
+        for (Uint32 i = 0; i + 4 <= table->getLength(); i += 4)
+            offsets.push_back(bytes[i] | bytes[i + 1] << 8 | bytes[i + 2] << 16 |
+                              static_cast<Uint32>(bytes[i + 3]) << 24);
+    return offsets;
+}
+
+/* Appends fragments from `first` (from 1) on, up to where the next frame begins. */
+lam_status append_fragments(DcmPixelSequence &sequence, size_t first, size_t end, lam_buffer *out,
+                            lam_error *err)
+{
+    for (size_t i = first; i < end; i++) {
+        DcmPixelItem *item = nullptr;
+        Uint8 *bytes = nullptr;
+        if (sequence.getItem(item, static_cast<unsigned long>(i)).bad() ||
+            (item->getLength() > 0 && item->getUint8Array(bytes).bad()))
+            return lam_fail(err, LAM_E_CORRUPT, "a fragment of a compressed frame cannot be read");
+        if (bytes && lam_buffer_append(out, bytes, item->getLength()) != LAM_OK)
+            return lam_fail(err, out->status, "a compressed frame of more than %zu bytes", out->maximum);
+    }
+    return LAM_OK;
+}
+
+lam_status append_frame(DcmPixelSequence &sequence, size_t frame, size_t frames, lam_buffer *out,
+                        lam_error *err)
+{
+    const size_t end = sequence.card();
+    if (frame >= frames || end < 2)
+        return lam_fail(err, LAM_E_NOT_FOUND, "there is no frame %zu; the object has %zu", frame + 1, frames);
+    if (frames == 1)
+        return append_fragments(sequence, 1, end, out, err);
+    if (end - 1 == frames)
+        return append_fragments(sequence, frame + 1, frame + 2, out, err);
+    const std::vector<Uint32> offsets = offsets_of(sequence);
+    if (offsets.size() != frames)
+        return lam_fail(err, LAM_E_UNSUPPORTED, "%zu frames in %zu fragments without an offset table", frames,
+                        end - 1);
+    size_t first = end, last = end;
+    Uint32 position = 0;
+    for (size_t i = 1; i < end; i++) {
+        DcmPixelItem *item = nullptr;
+        if (position == offsets[frame])
+            first = i;
+        if (frame + 1 < frames && position == offsets[frame + 1])
+            last = i;
+        if (sequence.getItem(item, static_cast<unsigned long>(i)).good())
+            position += item->getLength() + 8;
+    }
+    if (first == end)
+        return lam_fail(err, LAM_E_CORRUPT, "the offset table names no fragment for frame %zu", frame + 1);
+    return append_fragments(sequence, first, last, out, err);
+}
+} // namespace
+
+extern "C" lam_status lam_dataset_stream(lam_dataset *dataset, size_t frame, lam_buffer *out,
+                                         lam_error *err) noexcept
+{
+    return lam_guard(err, [&] {
+        DcmElement *element = nullptr;
+        DcmPixelSequence *sequence = nullptr;
+        E_TransferSyntax xfer = EXS_Unknown;
+        const DcmRepresentationParameter *parameter = nullptr;
+        Sint32 frames = 1;
+        DcmDataset &data = dataset->whole->data;
+        data.findAndGetElement(DCM_PixelData, element);
+        auto *pixels = dynamic_cast<DcmPixelData *>(element);
+        if (pixels)
+            pixels->getOriginalRepresentationKey(xfer, parameter);
+        if (!pixels || pixels->getEncapsulatedRepresentation(xfer, parameter, sequence).bad() || !sequence)
+            return lam_fail(err, LAM_E_INVALID, "the object has no compressed pixel data");
+        data.findAndGetSint32(DCM_NumberOfFrames, frames);
+        return append_frame(*sequence, frame, frames > 0 ? static_cast<size_t>(frames) : 1, out, err);
+    });
+}
+
 /* OB of a lookup table holds words too. */
 static const Uint16 *words_of(const lam_dataset *dataset, lam_tag tag, size_t *count)
 {

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Frames, bulk data, pictures and transcoding by WADO-RS, held against pydicom and DCMTK's decoders."""
+import concurrent.futures
 import io
 import os
 import tempfile
@@ -141,7 +142,9 @@ def test_wrong_parameters_keep_the_connection(d):
         assert answer.status == 400, (query, answer)
         assert query.split("=")[0] in answer.json["detail"], answer
         assert answer.headers.get("connection", "").lower() != "close", answer.headers
-    assert get(d, ds, "/rendered?viewport=10,10,5,5,100,100", "image/png").status in (400, 500)
+    outside = get(d, ds, "/rendered?viewport=10,10,5,5,100,100", "image/png")
+    assert outside.status == 400 and "past the image" in outside.json["detail"], outside
+    assert get(d, ds, "/rendered?window=40,400,sigmoid", "image/png").status == 200
     assert get(d, ds, "/rendered", "text/html").status == 406
 
 
@@ -242,10 +245,50 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_request():
         bad, _ = grey(PatientID="LAMINA-TEST-CRASH")
         store(d, good)
         store(d, bad)
+        stuck, _ = grey(PatientID="LAMINA-TEST-HANG")
+        store(d, stuck)
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(get, d, stuck, "/rendered", "image/png")
+            assert get(d, good, "/rendered", "image/png").status == 200  # by another process
+            answer = waiting.result()
+        assert answer.status == 500 and "too long" in answer.json["detail"], answer
         for _ in range(3):
             answer = get(d, bad, "/rendered", "image/png")
             assert answer.status == 500 and "crashed" in answer.json["detail"], answer
         harness.daemon.wait_until(lambda: get(d, good, "/rendered", "image/png").status == 200, 10, "a fresh decoder")
+
+
+def compressed(pixels, **options):
+    """A JPEG 2000 code stream of 16 bit pixels, without loss."""
+    out = io.BytesIO()
+    PIL.Image.fromarray(pixels.astype("<u2")).save(out, "JPEG2000", no_jp2=True, irreversible=False, **options)
+    return out.getvalue()
+
+
+def test_jpeg_2000_frames_of_ours(d):
+    ds, pixels = grey(frames=3, rows=20, columns=24)
+    ds.PixelData = pydicom.encaps.encapsulate([compressed(p) for p in pixels])
+    ds["PixelData"].is_undefined_length = True
+    ds["PixelData"].VR = "OB"
+    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.90"
+    store(d, ds)
+    answer = get(d, ds, "/frames/1,2,3", OCTETS)
+    assert parts_of(answer) == [p.astype("<u2").tobytes() for p in pixels], answer
+
+
+def test_what_nothing_here_decodes_is_named(d):
+    ds, _ = grey()
+    ds.PixelData = pydicom.encaps.encapsulate([b"\xff\x4f\xff\x51" + b"\0" * 60])
+    ds["PixelData"].is_undefined_length = True
+    ds["PixelData"].VR = "OB"
+    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"  # as long as that of HTJ2K, which pydicom does not know
+    content = images.to_bytes(ds).replace(b"1.2.840.10008.1.2.4.100", b"1.2.840.10008.1.2.4.201")
+    assert stow(d, [content]).status == 200
+    for rest in ("/rendered", "/thumbnail"):
+        answer = get(d, ds, rest)
+        assert answer.status == 406 and "HTJ2K" in answer.json["detail"], answer
+    assert "HTJ2K" in get(d, ds, "/frames/1", "application/octet-stream").json["detail"]
+    assert get(d, ds, "/frames/1", "image/jphc").status == 200  # as it is stored
 
 
 harness.run(globals(), Daemon())
