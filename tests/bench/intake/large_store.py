@@ -87,11 +87,11 @@ def main():
             for name in ("empty", "large") if repeat % 2 else ("large", "empty"):
                 rates[name].append(rate(options.load, {"empty": empty, "large": large}[name], mine))
     large.stop()
-    for daemon in (empty, large):
-        shutil.rmtree(daemon.directory)
     medians = {name: statistics.median(values) for name, values in rates.items()}
     print(f"objects/s: empty {medians['empty']:.0f} {rates['empty']}, large {medians['large']:.0f} {rates['large']}")
-    print(f"large / empty: {medians['large'] / medians['empty']:.2f}")
+    print(f"large / empty: {medians['large'] / medians['empty']:.2f}", flush=True)
+    for daemon in (empty, large):
+        shutil.rmtree(daemon.directory)
 
 
 if __name__ == "__main__":
