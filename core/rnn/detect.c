@@ -39,12 +39,13 @@ void lam_detect_read(const lam_head *head, const float *scores, bool mirrored, l
     for (int64_t i = 0; i < head->rows * head->columns; i++) {
         const float *s = scores + i * channels;
         lam_detected *d = &out[i];
+        int64_t row = i / head->columns;
         *d = (lam_detected){0};
         d->score = (float)sqrt(sigmoid(s[LAM_HEAD_OBJECT]) * sigmoid(s[LAM_HEAD_QUALITY]));
         d->box.width = side(head, s[LAM_HEAD_WIDTH]);
         d->box.height = side(head, s[LAM_HEAD_HEIGHT]);
         float x = ((float)(i % head->columns) + 0.5f + s[LAM_HEAD_X]) * stride;
-        float y = ((float)(i / head->columns) + 0.5f + s[LAM_HEAD_Y]) * stride;
+        float y = ((float)row + 0.5f + s[LAM_HEAD_Y]) * stride;
         x = mirrored ? (float)head->columns * stride - x : x;
         d->box.x = x - d->box.width / 2;
         d->box.y = y - d->box.height / 2;
@@ -80,7 +81,7 @@ static void decide(const struct votes *votes, lam_detected *d)
 {
     double w = votes->weight;
     d->box = (lam_rect){(float)(votes->left / w), (float)(votes->top / w),
-                       (float)((votes->right - votes->left) / w), (float)((votes->bottom - votes->top) / w)};
+                        (float)((votes->right - votes->left) / w), (float)((votes->bottom - votes->top) / w)};
     d->label = 0;
     for (int c = 0; c < LAM_MAX_DETECTED_CLASSES; c++) {
         d->classes[c] = (float)(votes->classes[c] / w);

@@ -106,7 +106,7 @@ void lam_logistic_probabilities(int components, const float *scores,
 
 int lam_logistic_draw(int components, const float *scores, double temperature, lam_random *random)
 {
-    struct component c[LAM_LOGISTIC_MAX_COMPONENTS];
+    struct component c[LAM_LOGISTIC_MAX_COMPONENTS] = {{0}};
     double pick = lam_random_uniform(random);
     double u = ((double)lam_random_uniform(random) * 0x1p24 + 0.5) / 0x1p24; /* inside 0 … 1 */
     int k = 0;
