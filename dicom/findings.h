@@ -39,6 +39,7 @@ typedef struct lam_class_score {
     const char *name, *label; /* short, as in metrics; for people */
     lam_code code;
     double probability; /* calibrated; those of a classification sum to 1 */
+    double deviation;   /* standard deviation of it over an ensemble or dropout; 0: not known */
 } lam_class_score;
 
 typedef struct lam_classification {

@@ -361,3 +361,13 @@ void lam_turn_labels_back(const lam_turn *turn, const int64_t size[3], const uin
             for (int64_t x = 0; x < n[2]; x++)
                 source[start + z * stride[0] + y * stride[1] + x * stride[2]] = *turned++;
 }
+
+void lam_turn_floats_back(const lam_turn *turn, const int64_t size[3], const float *turned, float *source)
+{
+    int64_t n[3], stride[3];
+    int64_t start = strides(turn, size, n, stride);
+    for (int64_t z = 0; z < n[0]; z++)
+        for (int64_t y = 0; y < n[1]; y++)
+            for (int64_t x = 0; x < n[2]; x++)
+                source[start + z * stride[0] + y * stride[1] + x * stride[2]] = *turned++;
+}

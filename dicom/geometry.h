@@ -68,6 +68,7 @@ void lam_turn_shape(const lam_turn *turn, const lam_grid *grid, int64_t size[3],
 void lam_turn_floats(const lam_turn *turn, const int64_t size[3], const float *source, float *turned);
 void lam_turn_labels_back(const lam_turn *turn, const int64_t size[3], const uint8_t *turned,
                           uint8_t *source);
+void lam_turn_floats_back(const lam_turn *turn, const int64_t size[3], const float *turned, float *source);
 
 #ifdef __cplusplus
 }

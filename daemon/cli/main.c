@@ -108,6 +108,8 @@ static const lam_cli_command commands[] = {
      "want are named and left out. The exit status is 1 when something failed or nothing was wanted.\n\n"
      "  --out DIR     write results.json and, for DICOM, SEG, SR and a picture for each series; for a set of images\n"
      "                to be segmented predictions.safetensors\n"
+     "  --explain M   where the network looked, as a Parametric Map: gradient, integrated or attention\n"
+     "  --samples N   how sure it is: the deviation of probabilities over an ensemble, or N passes with dropout\n"
      "  --any         whatever the selector says\n"
      "  --profile P   of the DICOM objects: strict, ohif or slicer; default: strict\n"
      "  --threads N   default: all processors\n"

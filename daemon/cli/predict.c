@@ -16,6 +16,7 @@ struct predict_options {
     const char *bundle, *out;
     int threads;
     bool json, any;
+    lam_find_options find;
     lam_profile profile;
     char **paths; /* NULL-terminated */
 };
@@ -35,6 +36,15 @@ static bool parse_option(int option, struct predict_options *out)
     case 't':
         out->threads = (int)strtol(optarg, &end, 10);
         return !*end && out->threads >= 1 && out->threads <= 256;
+    case 'e':
+        out->find.explain = true;
+        for (; out->find.method < LAM_EXPLAIN_COUNT; out->find.method++)
+            if (strcmp(optarg, lam_explain_method_name(out->find.method)) == 0)
+                return true;
+        return false;
+    case 's':
+        out->find.samples = (int)strtol(optarg, &end, 10);
+        return !*end && out->find.samples >= 1 && out->find.samples <= 10000;
     case 'a':
         return out->any = true;
     case 'J':
@@ -51,6 +61,8 @@ static int parse_arguments(int argc, char **argv, struct predict_options *out)
         {"out", required_argument, NULL, 'o'},
         {"profile", required_argument, NULL, 'p'},
         {"threads", required_argument, NULL, 't'},
+        {"explain", required_argument, NULL, 'e'},
+        {"samples", required_argument, NULL, 's'},
         {"any", no_argument, NULL, 'a'},
         {"json", no_argument, NULL, 'J'},
         {0},
@@ -187,7 +199,7 @@ int lam_cli_predict(int argc, char **argv)
         lam_predictor_create(bundle, pool, &predictor, &err)) {
         status = lam_cli_fail_error(&err);
     } else {
-        lam_prediction_job job = {bundle, predictor, options.out, options.profile, options.any};
+        lam_prediction_job job = {bundle, predictor, options.out, options.profile, options.any, options.find};
         status = run(&options, &job, results, &err) || show(&options, results, &err)
                      ? lam_cli_fail_error(&err)
                      : exit_status(results);

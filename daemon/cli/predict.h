@@ -6,6 +6,7 @@
 
 #include "core/rnn/bundle.h"
 #include "core/rnn/predict.h"
+#include "daemon/worker/find.h"
 #include "dicom/profile.h"
 
 typedef struct lam_prediction_job {
@@ -14,6 +15,7 @@ typedef struct lam_prediction_job {
     const char *out; /* folder, or NULL: nothing is written */
     lam_profile profile;
     bool any; /* series that the model's selector does not want, too */
+    lam_find_options find;
 } lam_prediction_job;
 
 /* Runs the model on the series among the DICOM files and folders `paths` (NULL-terminated). Appends a RESULT

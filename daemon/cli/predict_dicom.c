@@ -22,7 +22,7 @@ enum { MAX_JSON = 64 << 20, MAX_PATH_TEXT = 4096 };
 /* What is written for a series, by outputs.h, and the ends of the names of the files. */
 static const struct {
     const char *output, *end;
-} files[] = {{"SEG", ".SEG.dcm"}, {"SR", ".SR.dcm"}, {"montage", ".png"}};
+} files[] = {{"SEG", ".SEG.dcm"}, {"SR", ".SR.dcm"}, {"PM", ".PM.dcm"}, {"montage", ".png"}};
 
 /* ---- one series ---- */
 
@@ -47,14 +47,12 @@ static void file_name(const lam_prediction_job *job, const char *series_uid, siz
 static lam_status write_files(const lam_prediction_job *job, const lam_result *result, const char *series_uid,
                               lam_json_writer *w, lam_error *err)
 {
-    static const char names[] = "[\"SEG\",\"SR\",\"montage\"]";
-    char variants[128], path[MAX_PATH_TEXT];
+    char names[256], path[MAX_PATH_TEXT];
     int fds[LAM_COUNT(files)];
     LAM_AUTO_PTR(lam_json) *list = NULL;
     const char *profile = lam_profile_name(job->profile);
-    snprintf(variants, sizeof variants, "[\"SEG@%s\",\"SR@%s\",\"montage\"]", profile, profile);
-    const char *wanted = job->profile == LAM_PROFILE_STRICT ? names : variants;
-    lam_status status = lam_json_parse(wanted, strlen(wanted), &list, err);
+    snprintf(names, sizeof names, "[\"SEG@%s\",\"SR@%s\",\"PM@%s\",\"montage\"]", profile, profile, profile);
+    lam_status status = lam_json_parse(names, strlen(names), &list, err);
     size_t opened = 0;
     for (; opened < LAM_COUNT(files) && status == LAM_OK; opened++) {
         file_name(job, series_uid, opened, path, sizeof path);
@@ -120,7 +118,7 @@ static lam_status analyse(const lam_prediction_job *job, const lam_dicom_file *s
     if (status == LAM_OK)
         status = lam_series_arrange(series, err);
     if (status == LAM_OK)
-        status = lam_find(series, job->bundle, job->predictor, &progress, &found, err);
+        status = lam_find(series, job->bundle, job->predictor, &job->find, &progress, &found, err);
     if (status != LAM_OK)
         return status;
     hash_inputs(sources, count, input_set);
@@ -137,6 +135,8 @@ static lam_status analyse(const lam_prediction_job *job, const lam_dicom_file *s
     lam_json_writer w = lam_json_write_to(&text);
     lam_jw_object(&w, NULL);
     lam_findings_write(&found.findings, series, &w);
+    if (*found.unexplained.message)
+        lam_jw_text(&w, "unexplained", found.unexplained.message);
     lam_progress_enter(&progress, LAM_STAGE_WRITE);
     if (job->out && (status = write_files(job, &result, sources->series_uid, &w, err)))
         return status;

@@ -179,6 +179,15 @@ static lam_status check_inputs(const lam_analysis *a, lam_error *err)
     return LAM_OK;
 }
 
+/* Whether objects of this kind, in whatever profile, are among the outputs. */
+static bool is_wanted(const lam_jv *outputs, const char *kind)
+{
+    for (size_t i = 0; i < lam_jv_count(outputs); i++)
+        if (strncmp(lam_jv_text(lam_jv_at(outputs, i), ""), kind, strlen(kind)) == 0)
+            return true;
+    return false;
+}
+
 lam_status lam_analysis_run(lam_analysis *analysis, int socket, lam_ipc_message *run, lam_buffer *result,
                             lam_error *err)
 {
@@ -195,9 +204,11 @@ lam_status lam_analysis_run(lam_analysis *analysis, int socket, lam_ipc_message 
     if (lam_jv_count(outputs) != run->fd_count)
         return lam_fail(err, LAM_E_PEER, "%zu outputs came with %zu descriptors", lam_jv_count(outputs),
                         run->fd_count);
+    const lam_find_options options = {.explain = is_wanted(outputs, "PM"), .method = LAM_EXPLAIN_INTEGRATED};
     status = lam_series_arrange(analysis->series, err);
     if (status == LAM_OK)
-        status = lam_find(analysis->series, analysis->bundle, analysis->predictor, &progress, &found, err);
+        status = lam_find(analysis->series, analysis->bundle, analysis->predictor, &options, &progress,
+                          &found, err);
     if (status == LAM_OK)
         status = write_done(analysis, &found, outputs, run->fds, &progress, result, err);
     return status;

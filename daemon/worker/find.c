@@ -8,8 +8,10 @@
 
 /* One series being looked at. */
 typedef struct search {
+    const lam_bundle *bundle;
     const lam_manifest *manifest;
     lam_predictor *predictor;
+    const lam_find_options *options;
     lam_progress *progress;
     lam_passage passage;
     lam_found found;
@@ -115,6 +117,52 @@ static lam_status find_class(search *s, lam_error *err)
     return LAM_OK;
 }
 
+/* How much the probabilities vary. */
+static lam_status add_spread(search *s, lam_error *err)
+{
+    lam_volume volume = volume_of(s);
+    size_t count = s->manifest->class_count;
+    lam_autofree double *numbers = calloc(2 * count, sizeof *numbers);
+    if (!numbers)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    lam_status status =
+        lam_explain_spread(s->bundle, NULL, &volume, s->options->samples, 1, numbers, numbers + count, err);
+    for (size_t i = 0; i < count && status == LAM_OK; i++)
+        s->found.classes[i].deviation = numbers[count + i];
+    return status;
+}
+
+/* ---- where the network looked ---- */
+
+enum { STEPS = 32 }; /* of the integral */
+
+static lam_status add_heat(search *s, lam_error *err)
+{
+    static const lam_code nothing = {NULL, NULL, NULL}, none = {"1", "UCUM", "no units"};
+    lam_volume volume = volume_of(s);
+    LAM_AUTO(lam_explanation_done) lam_explanation explanation = {.map = NULL};
+    const int64_t *size = s->passage.grid->size;
+    lam_status status =
+        lam_explain(s->bundle, NULL, &volume, s->options->method, -1, STEPS, &explanation, err);
+    if (status != LAM_OK)
+        return status;
+    s->found.heat = calloc((size_t)(size[0] * size[1] * size[2]), sizeof *s->found.heat);
+    if (!s->found.heat)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a map");
+    s->found.findings.heat = (lam_heat_map){"Where the network looked", nothing, none, s->found.heat};
+    return lam_passage_map_values_back(&s->passage, explanation.map, s->found.heat, err);
+}
+
+/* What an answer can do without: its absence is said, and fails nothing. */
+static void add_extras(search *s)
+{
+    lam_error err = {0};
+    if (s->options->explain && add_heat(s, &err) != LAM_OK)
+        s->found.unexplained = err;
+    if (s->options->samples > 0 && s->found.classes && add_spread(s, &err) != LAM_OK)
+        s->found.unexplained = err;
+}
+
 /* ---- the whole ---- */
 
 static lam_status (*const finders[LAM_TASK_COUNT])(search *s, lam_error *err) = {
@@ -128,10 +176,14 @@ static void tick(void *context, size_t done, size_t total)
 }
 
 lam_status lam_find(lam_series *series, const lam_bundle *bundle, lam_predictor *predictor,
-                    lam_progress *progress, lam_found *out, lam_error *err)
+                    const lam_find_options *options, lam_progress *progress, lam_found *out, lam_error *err)
 {
     LAM_AUTO(search_done)
-    search s = {.manifest = lam_bundle_manifest(bundle), .predictor = predictor, .progress = progress};
+    search s = {.bundle = bundle,
+                .manifest = lam_bundle_manifest(bundle),
+                .predictor = predictor,
+                .options = options,
+                .progress = progress};
     if (!finders[s.manifest->task])
         return lam_fail(err, LAM_E_UNSUPPORTED, "models for %s find nothing in a series",
                         lam_task_name(s.manifest->task));
@@ -155,6 +207,7 @@ lam_status lam_find(lam_series *series, const lam_bundle *bundle, lam_predictor 
     status = finders[s.manifest->task](&s, err);
     if (status != LAM_OK)
         return status;
+    add_extras(&s);
     *out = s.found;
     s.found = (lam_found){.voxels = NULL};
     return LAM_OK;
@@ -166,5 +219,6 @@ void lam_found_done(lam_found *found)
     free(found->labels);
     free(found->segments);
     free(found->classes);
+    free(found->heat);
     *found = (lam_found){.voxels = NULL};
 }

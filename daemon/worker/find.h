@@ -7,6 +7,7 @@
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "core/rnn/bundle.h"
+#include "core/rnn/explain.h"
 #include "core/rnn/predict.h"
 #include "daemon/worker/progress.h"
 #include "dicom/findings.h"
@@ -18,14 +19,22 @@ typedef struct lam_found {
     uint8_t *labels; /* segmentation: the same shape */
     lam_segment *segments;
     lam_class_score *classes;
+    float *heat; /* the same shape as voxels: where the network looked */
     lam_findings findings;
+    lam_error unexplained; /* why there is no such map, where one was wanted */
 } lam_found;
+
+typedef struct lam_find_options {
+    bool explain; /* fill findings.heat */
+    lam_explain_method method;
+    int samples; /* passes for the spread of a classification; 0: none */
+} lam_find_options;
 
 /* Errors of the series (LAM_E_INVALID, LAM_E_UNSUPPORTED, LAM_E_LIMIT: it does not suit the model, with
  * numbers), of the prediction, and LAM_E_UNSUPPORTED for tasks that find nothing in a series. The pixels of
  * `series` are used up. */
 lam_status lam_find(lam_series *series, const lam_bundle *bundle, lam_predictor *predictor,
-                    lam_progress *progress, lam_found *out, lam_error *err);
+                    const lam_find_options *options, lam_progress *progress, lam_found *out, lam_error *err);
 void lam_found_done(lam_found *found);
 
 /* The members "segments", "classification", "detections" and "measurements" of RESULT, as far as there are

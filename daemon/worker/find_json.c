@@ -41,6 +41,8 @@ static void write_classification(const lam_classification *classification, lam_j
         lam_jw_text(w, "label", score->label);
         write_code(&score->code, w);
         lam_jw_number(w, "probability", score->probability);
+        if (score->deviation > 0)
+            lam_jw_number(w, "deviation", score->deviation);
         lam_jw_end(w);
     }
     lam_jw_end(w);

@@ -128,3 +128,18 @@ lam_status lam_passage_map_back(const lam_passage *p, const uint8_t *labels, uin
     lam_turn_labels_back(&p->turn, p->grid->size, turned ? turned : labels, out);
     return LAM_OK;
 }
+
+lam_status lam_passage_map_values_back(const lam_passage *p, const float *values, float *out, lam_error *err)
+{
+    lam_autofree float *turned = NULL;
+    if (p->resampled) {
+        turned = calloc(voxels_of(p->turned_size), sizeof *turned);
+        if (!turned)
+            return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a map");
+        lam_status status = lam_resample_floats(values, p->size, turned, p->turned_size, err);
+        if (status != LAM_OK)
+            return status;
+    }
+    lam_turn_floats_back(&p->turn, p->grid->size, turned ? turned : values, out);
+    return LAM_OK;
+}

@@ -33,6 +33,8 @@ lam_status lam_passage_prepare_labels(const lam_passage *p, const uint8_t *label
                                       lam_error *err);
 /* The network's labels [size] in the grid of the series. */
 lam_status lam_passage_map_back(const lam_passage *p, const uint8_t *labels, uint8_t *out, lam_error *err);
+/* The same for values, interpolated linearly. */
+lam_status lam_passage_map_values_back(const lam_passage *p, const float *values, float *out, lam_error *err);
 void lam_passage_done(lam_passage *p);
 
 #endif

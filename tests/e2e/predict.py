@@ -47,6 +47,20 @@ def test_the_same_input_gives_the_same_objects():
     assert uids[0] == uids[1] and uids[0], uids
 
 
+def test_an_answer_is_explained():
+    out = tempfile.mkdtemp()
+    files = phantom("slices=20", "order=up")
+    run = predict("--bundle", MODEL, "--out", out, "--json", "--explain", "integrated", *files)
+    result, = json.loads(run.stdout)["results"]
+    kinds = {o["type"]: o for o in result["objects"]}
+    assert "PM" in kinds and not kinds["PM"]["problems"], result
+    heat = np.frombuffer(pydicom.dcmread(os.path.join(out, kinds["PM"]["file"])).FloatPixelData, np.float32)
+    assert np.isfinite(heat).all() and heat.any(), "the map is empty"
+    run = predict("--bundle", MODEL, "--json", "--explain", "attention", *files)
+    assert "no attention" in json.loads(run.stdout)["results"][0]["unexplained"], run.stdout
+    predict("--bundle", MODEL, "--explain", "magic", *files, status=2)
+
+
 def test_what_the_model_does_not_want_is_said():
     files = phantom("slices=12", "description=Localizer")
     run = predict("--bundle", MODEL, "--json", *files, status=1)
