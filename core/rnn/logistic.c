@@ -1,5 +1,6 @@
 #include "core/rnn/logistic.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdbool.h>
 
@@ -81,6 +82,7 @@ double lam_logistic_nll(int components, const float *scores, int level, double s
     struct component c[LAM_LOGISTIC_MAX_COMPONENTS];
     double joint[LAM_LOGISTIC_MAX_COMPONENTS], by_mean[LAM_LOGISTIC_MAX_COMPONENTS];
     double by_scale[LAM_LOGISTIC_MAX_COMPONENTS], highest = -INFINITY, sum = 0;
+    assert(components >= 1 && components <= LAM_LOGISTIC_MAX_COMPONENTS);
     read_scores(components, scores, c);
     for (int k = 0; k < components; k++) {
         joint[k] = c[k].log_weight + log_mass(&c[k], level, &by_mean[k], &by_scale[k]);
