@@ -102,7 +102,8 @@ static void check_ports(const lam_config *c, findings *f)
 static void check_file(const lam_config_peer *peer, const char *key, const char *path, findings *f)
 {
     if (path[0] && access(path, R_OK) != 0)
-        add_error(f, "[peer %s] cannot read %s = %s: %s", peer->name, key, path, strerror(errno));
+        add_warning(f, "[peer %s] cannot read %s = %s: %s; nothing can be delivered", peer->name, key, path,
+                    strerror(errno));
 }
 
 /* What each kind of peer needs to be reached. */

@@ -27,8 +27,8 @@ static associate_request request;
 
 static const lam_file_meta ct = {CT, "1.2.3.4", LAM_TS_EXPLICIT_LITTLE};
 static const lam_net_context contexts[] = {
-    {0, LAM_SOP_CLASS_VERIFICATION, LAM_TS_IMPLICIT_LITTLE},
-    {0, CT, LAM_TS_EXPLICIT_LITTLE},
+    {0, LAM_SOP_CLASS_VERIFICATION, LAM_TS_IMPLICIT_LITTLE, false},
+    {0, CT, LAM_TS_EXPLICIT_LITTLE, false},
 };
 
 static lam_status ask(const char *called_ae, const char *calling_ae, lam_association **out, lam_error *err)

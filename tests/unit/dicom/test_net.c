@@ -94,9 +94,9 @@ static lam_net_peer peer_at(const acceptor *a)
 }
 
 static const lam_net_context proposals[] = {
-    {0, LAM_SOP_CLASS_VERIFICATION, LAM_TS_IMPLICIT_LITTLE},
-    {0, CT, LAM_TS_EXPLICIT_LITTLE},
-    {0, "1.2.840.10008.5.1.4.1.2.1.1", LAM_TS_IMPLICIT_LITTLE}, /* C-FIND: will be refused */
+    {0, LAM_SOP_CLASS_VERIFICATION, LAM_TS_IMPLICIT_LITTLE, false},
+    {0, CT, LAM_TS_EXPLICIT_LITTLE, false},
+    {0, "1.2.840.10008.5.1.4.1.2.1.1", LAM_TS_IMPLICIT_LITTLE, false}, /* C-FIND: will be refused */
 };
 
 static bool collect(void *user, const void *bytes, size_t length)
