@@ -30,21 +30,36 @@ static enum MHD_Result add_header_size(void *context, enum MHD_ValueKind kind, c
     return MHD_YES;
 }
 
-typedef struct unknown_query {
+typedef struct wrong_query {
     const lam_query_parameter *known;
     const char *name;
-} unknown_query;
+    const char *values; /* of a known one */
+} wrong_query;
 
-static enum MHD_Result find_unknown(void *context, enum MHD_ValueKind kind, const char *key,
-                                    const char *value)
+static bool is_word_of(const char *words, const char *value)
+{
+    size_t length = strlen(value);
+    for (const char *at = words; *at; at += strspn(at, " ")) {
+        size_t word = strcspn(at, " ");
+        if (word == length && memcmp(at, value, word) == 0)
+            return true;
+        at += word;
+    }
+    return false;
+}
+
+static enum MHD_Result find_wrong(void *context, enum MHD_ValueKind kind, const char *key, const char *value)
 {
     (void)kind;
-    (void)value;
-    unknown_query *search = context;
-    for (const lam_query_parameter *known = search->known; known && known->name; known++)
-        if (strcmp(known->name, key) == 0)
-            return MHD_YES;
+    wrong_query *search = context;
+    const lam_query_parameter *known = search->known;
+    while (known && known->name && strcmp(known->name, key) != 0)
+        known++;
+    bool is_known = known && known->name;
+    if (is_known && (!known->values || is_word_of(known->values, value ? value : "")))
+        return MHD_YES;
     search->name = key;
+    search->values = is_known ? known->values : NULL;
     return MHD_NO;
 }
 
@@ -64,11 +79,16 @@ static bool check_query(lam_request *request)
 {
     if (request->route->flags & LAM_ROUTE_FREE_QUERY)
         return true;
-    unknown_query search = {.known = request->route->query};
-    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, find_unknown, &search);
+    wrong_query search = {.known = request->route->query};
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, find_wrong, &search);
     if (!search.name)
         return true;
-    lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "query parameter %.60s is not known here", search.name);
+    if (search.values)
+        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "query parameter %.60s must be one of: %s",
+                          search.name, search.values);
+    else
+        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "query parameter %.60s is not known here",
+                          search.name);
     return false;
 }
 

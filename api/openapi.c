@@ -34,13 +34,28 @@ static json_t *path_parameters(const char *template)
     return parameters;
 }
 
+static json_t *words_of(const char *text)
+{
+    json_t *words = json_array();
+    for (const char *at = text; *at; at += strspn(at, " ")) {
+        size_t length = strcspn(at, " ");
+        json_array_append_new(words, json_stringn(at, length));
+        at += length;
+    }
+    return words;
+}
+
 static json_t *all_parameters(const lam_route *route)
 {
     json_t *parameters = path_parameters(route->path);
-    for (const lam_query_parameter *query = route->query; query && query->name; query++)
+    for (const lam_query_parameter *query = route->query; query && query->name; query++) {
+        json_t *schema = json_pack("{s:s}", "type", query->type);
+        if (query->values)
+            json_object_set_new(schema, "enum", words_of(query->values));
         json_array_append_new(parameters,
-                              json_pack("{s:s, s:s, s:s, s:{s:s}}", "name", query->name, "in", "query",
-                                        "description", query->summary, "schema", "type", query->type));
+                              json_pack("{s:s, s:s, s:s, s:o}", "name", query->name, "in", "query",
+                                        "description", query->summary, "schema", schema));
+    }
     return parameters;
 }
 

@@ -6,64 +6,75 @@
 #include "api/handlers.h"
 #include "core/base/cleanup.h"
 
-#define JSON "application/json"
+#define JSON     "application/json"
+#define INSTANCE "multipart/related; type=\"application/dicom\", application/dicom"
+#define FRAMES   "multipart/related; type=\"application/octet-stream\""
+#define VALUE    "application/octet-stream, multipart/related; type=\"application/octet-stream\""
+#define PICTURE  "image/jpeg, image/png"
 
 static const lam_query_parameter page_of_studies[] = {
-    {"state", "string", "only studies in this state: receiving, queued, running, done, failed, no_model"},
-    {"limit", "integer", "at most so many, 1 to 1000; 100 when absent"},
-    {"offset", "integer", "after passing over so many"},
+    {"state", "string", "only studies in this state", "receiving queued running done failed no_model"},
+    {"limit", "integer", "at most so many, 1 to 1000; 100 when absent", NULL},
+    {"offset", "integer", "after passing over so many", NULL},
     {0},
 };
 static const lam_query_parameter page_of_jobs[] = {
-    {"state", "string", "only jobs in this state"},
-    {"limit", "integer", "at most so many, 1 to 1000; 100 when absent"},
-    {"offset", "integer", "after passing over so many"},
+    {"state", "string", "only jobs in this state", "queued running done failed cancelled"},
+    {"limit", "integer", "at most so many, 1 to 1000; 100 when absent", NULL},
+    {"offset", "integer", "after passing over so many", NULL},
     {0},
 };
 static const lam_query_parameter form_of_results[] = {
-    {"format", "string", "json, or fhir for a FHIR R4 Bundle (application/fhir+json); json when absent"},
+    {"format", "string", "json, or fhir for a FHIR R4 Bundle (application/fhir+json); json when absent",
+     "json fhir"},
     {0},
 };
 static const lam_query_parameter page_of_deliveries[] = {
-    {"state", "string", "only deliveries in this state: queued, sending, sent, delivered, failed, superseded"},
-    {"destination", "string", "only those to this destination"},
-    {"limit", "integer", "at most so many, 1 to 1000; 100 when absent"},
-    {"offset", "integer", "after passing over so many"},
+    {"state", "string", "only deliveries in this state", "queued sending sent delivered failed superseded"},
+    {"destination", "string", "only those to this destination", NULL},
+    {"limit", "integer", "at most so many, 1 to 1000; 100 when absent", NULL},
+    {"offset", "integer", "after passing over so many", NULL},
     {0},
 };
 static const lam_query_parameter one_model[] = {
-    {"model", "string", "only this model, instead of all that apply"},
+    {"model", "string", "only this model, instead of all that apply", NULL},
     {0},
 };
 static const lam_query_parameter searched[] = {
-    {"limit", "integer", "at most so many; at most 10000, also when absent"},
-    {"offset", "integer", "after passing over so many"},
-    {"fuzzymatching", "boolean", "names by words, in any order, as beginnings"},
-    {"includefield", "string", "attributes to be returned besides, by commas, or all"},
-    {"PatientID", "string", "an attribute to be matched; others by keyword or tag in the same way"},
-    {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)"},
+    {"limit", "integer", "at most so many; at most 10000, also when absent", NULL},
+    {"offset", "integer", "after passing over so many", NULL},
+    {"fuzzymatching", "boolean", "names by words, in any order, as beginnings", NULL},
+    {"includefield", "string", "attributes to be returned besides, by commas, or all", NULL},
+    {"PatientID", "string", "an attribute to be matched; others by keyword or tag in the same way", NULL},
+    {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)", NULL},
     {0},
 };
 static const lam_query_parameter accepted[] = {
-    {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)"},
+    {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)", NULL},
     {0},
 };
 static const lam_query_parameter pictured[] = {
-    {"viewport", "string", "width,height that the picture fits in, and x,y,width,height of the part shown"},
-    {"window", "string", "centre,width and linear, linear-exact or sigmoid"},
-    {"quality", "integer", "of JPEG, 1 to 100"},
-    {"annotation", "string", "what is written into it: patient, technique"},
-    {"overlay", "string", "SOP Instance UID of a segmentation of the same study that is drawn over it"},
-    {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)"},
+    {"viewport", "string", "width,height that the picture fits in, and x,y,width,height of the part shown",
+     NULL},
+    {"window", "string", "centre,width and linear, linear-exact or sigmoid", NULL},
+    {"quality", "integer", "of JPEG, 1 to 100", NULL},
+    {"annotation", "string", "what is written into it: patient, technique", NULL},
+    {"overlay", "string", "SOP Instance UID of a segmentation of the same study that is drawn over it", NULL},
+    {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)", NULL},
     {0},
 };
 static const lam_query_parameter small_picture[] = {
-    {"viewport", "string", "width,height that the picture fits in; 160,160 when absent"},
-    {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)"},
+    {"viewport", "string", "width,height that the picture fits in; 160,160 when absent", NULL},
+    {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)", NULL},
     {0},
 };
 
-enum { OPEN = LAM_ROUTE_OPEN, QUIET = LAM_ROUTE_QUIET, FREE = LAM_ROUTE_FREE_QUERY, CHOOSES = LAM_ROUTE_NEGOTIATES };
+enum {
+    OPEN = LAM_ROUTE_OPEN,
+    QUIET = LAM_ROUTE_QUIET,
+    FREE = LAM_ROUTE_FREE_QUERY,
+    CHOOSES = LAM_ROUTE_NEGOTIATES
+};
 
 /* clang-format off */
 const lam_route lam_routes[] = {
@@ -96,7 +107,7 @@ const lam_route lam_routes[] = {
     {"GET", "/dicom-web/studies/{study}/series/{series}", lam_wado_retrieve,
      "Retrieves a series", NULL, NULL, 200, accepted, NULL, FREE},
     {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}", lam_wado_retrieve,
-     "Retrieves an instance, byte for byte as it was stored", NULL, NULL, 200, accepted, NULL, FREE},
+     "Retrieves an instance, byte for byte as it was stored", INSTANCE, NULL, 200, accepted, NULL, FREE | CHOOSES},
     {"DELETE", "/dicom-web/studies/{study}", lam_remove_handle,
      "Removes a study with its results, if that is allowed", NULL, NULL, 204, NULL, NULL, 0},
     {"DELETE", "/dicom-web/studies/{study}/series/{series}", lam_remove_handle,
@@ -104,25 +115,25 @@ const lam_route lam_routes[] = {
     {"DELETE", "/dicom-web/studies/{study}/series/{series}/instances/{instance}", lam_remove_handle,
      "Removes an instance, if that is allowed", NULL, NULL, 204, NULL, NULL, 0},
     {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}", lam_wado_frames,
-     "Frames, as they are stored or as plain pixels", NULL, NULL, 200, accepted, NULL, FREE},
+     "Frames, as they are stored or as plain pixels", FRAMES, NULL, 200, accepted, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/bulkdata/{path}", lam_wado_bulkdata,
-     "A value that the metadata leave out, by its path", NULL, NULL, 200, accepted, NULL, FREE},
+     "A value that the metadata leave out, by its path", VALUE, NULL, 200, accepted, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/rendered", lam_wado_rendered,
-     "A picture of a study; of a segmentation, drawn over its image", NULL, NULL, 200, pictured, NULL, FREE},
+     "A picture of a study; of a segmentation, drawn over its image", PICTURE, NULL, 200, pictured, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/series/{series}/rendered", lam_wado_rendered,
-     "A picture of a series; of a segmentation, drawn over its image", NULL, NULL, 200, pictured, NULL, FREE},
+     "A picture of a series; of a segmentation, drawn over its image", PICTURE, NULL, 200, pictured, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/rendered", lam_wado_rendered,
-     "A picture of an instance; of a segmentation, drawn over its image", NULL, NULL, 200, pictured, NULL, FREE},
+     "A picture of an instance; of a segmentation, drawn over its image", PICTURE, NULL, 200, pictured, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered", lam_wado_rendered,
-     "A picture of a frame; of a segmentation, drawn over its image", NULL, NULL, 200, pictured, NULL, FREE},
+     "A picture of a frame; of a segmentation, drawn over its image", PICTURE, NULL, 200, pictured, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/thumbnail", lam_wado_thumbnail,
-     "A small picture of a study", NULL, NULL, 200, small_picture, NULL, FREE},
+     "A small picture of a study", PICTURE, NULL, 200, small_picture, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/series/{series}/thumbnail", lam_wado_thumbnail,
-     "A small picture of a series", NULL, NULL, 200, small_picture, NULL, FREE},
+     "A small picture of a series", PICTURE, NULL, 200, small_picture, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/thumbnail", lam_wado_thumbnail,
-     "A small picture of an instance", NULL, NULL, 200, small_picture, NULL, FREE},
+     "A small picture of an instance", PICTURE, NULL, 200, small_picture, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/thumbnail", lam_wado_thumbnail,
-     "A small picture of a frame", NULL, NULL, 200, small_picture, NULL, FREE},
+     "A small picture of a frame", PICTURE, NULL, 200, small_picture, NULL, FREE | CHOOSES},
 
     {"GET", "/api/v1/studies", lam_rest_studies,
      "Lists studies, the newest first", JSON, "Studies", 200, page_of_studies, NULL, QUIET},

@@ -27,6 +27,7 @@ typedef struct lam_query_parameter {
     const char *name; /* NULL ends the list */
     const char *type; /* "string", "integer" */
     const char *summary;
+    const char *values; /* the only ones, by blanks; NULL: whatever the handler takes */
 } lam_query_parameter;
 
 typedef enum lam_route_flags {

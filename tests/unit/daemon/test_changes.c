@@ -1,6 +1,8 @@
 /* What changed lately: order, each thing once, what is forgotten, and that commits publish. */
 #include "daemon/laminad/changes.h"
 
+#include <string.h>
+
 #include "daemon/laminad/feed.h"
 #include "tests/unit/daemon/fixture.h"
 
