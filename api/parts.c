@@ -169,8 +169,10 @@ static void write_delimiter(lam_buffer *text, const char *boundary, size_t part,
         return;
     }
     lam_buffer_printf(text, "%s--%s\r\nContent-Type: %s\r\n", line, boundary, media_type);
-    if (locations)
+    if (locations && frame > 0)
         lam_buffer_printf(text, "Content-Location: %s%lld\r\n", locations, (long long)frame);
+    else if (locations)
+        lam_buffer_printf(text, "Content-Location: %s\r\n", locations);
     lam_buffer_append_text(text, "\r\n");
 }
 

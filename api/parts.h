@@ -21,7 +21,7 @@ void lam_reply_pixels(lam_request *request, const char *media_type, lam_pixels *
 
 /* `pixels` is taken: each of its parts is one of the answer. `part_type` is the type parameter, `media_type`
  * the Content-Type of a part. `locations` ends in a slash, and the number of the part's frame follows
- * (`frames`, or counting from 1 when NULL); NULL: no Content-Location. */
+ * (`frames`, or counting from 1 when NULL; a frame 0 is not written); NULL: no Content-Location. */
 void lam_reply_pixels_multipart(lam_request *request, const char *part_type, const char *media_type,
                                 const char *locations, const int64_t *frames, lam_pixels *pixels);
 

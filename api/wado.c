@@ -1,10 +1,11 @@
 /* WADO-RS retrieval of whole objects (PS3.18 section 10.4): the stored bytes, unchanged (promise 3). One
- * instance as a single part goes from the file to the socket in the kernel; several are streamed as
+ * instance goes from the file to the socket in the kernel; several are streamed as
  * multipart/related through one block of memory, with their exact length announced, since the index knows
  * every size. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "api/handlers.h"
@@ -278,8 +279,35 @@ static ssize_t read_stream(void *context, uint64_t position, char *bytes, size_t
     return (ssize_t)used;
 }
 
+/* A part that is stored as it goes leaves from its file, like a frame. False when that is not to be had. */
+static bool reply_from_file(lam_request *request, wado_stream *stream)
+{
+    const wado_object *object = &stream->objects[0];
+    lam_stored_object stored = {.fd = -1};
+    struct stat info;
+    if (stream->count != 1 || object->bytes == 0 || to_transcode(stream, object) ||
+        stream->backend->instance_open(stream->backend->context, stream->study_uid, object->series_uid,
+                                       object->sop_uid, &stored, NULL) != LAM_OK)
+        return false;
+    lam_pixels pixels = {stored.fd, calloc(1, sizeof *pixels.pieces), 1};
+    if (!pixels.pieces || fstat(stored.fd, &info) != 0 || info.st_size != object->bytes) {
+        lam_pixels_done(&pixels);
+        return false;
+    }
+    static const int64_t no_frame[] = {0};
+    char type[128], location[LAM_URL_TEXT + 512];
+    pixels.pieces[0].length = object->bytes;
+    snprintf(type, sizeof type, "application/dicom; transfer-syntax=%s", object->transfer_syntax);
+    snprintf(location, sizeof location, "%s/studies/%s/series/%s/instances/%s", stream->root,
+             stream->study_uid, object->series_uid, object->sop_uid);
+    lam_reply_pixels_multipart(request, "application/dicom", type, location, no_frame, &pixels);
+    return true;
+}
+
 static void reply_several(lam_request *request, wado_stream **stream)
 {
+    if (reply_from_file(request, *stream))
+        return;
     if (!lam_parts_boundary((*stream)->boundary)) {
         lam_reply_problem(request, MHD_HTTP_SERVICE_UNAVAILABLE, "no random numbers from the system");
         return;
