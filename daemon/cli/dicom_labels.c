@@ -52,25 +52,21 @@ static lam_status fail_unknown(const lam_manifest *manifest, const lam_drawn_seg
         drawn->type.value ? drawn->type.value : "", lam_buffer_text(&names));
 }
 
-static lam_status match_segment(const lam_manifest *manifest, const lam_drawn_segment *drawn,
-                                const lam_model_segment **out, lam_error *err)
+/* NULL: none of them. */
+static const lam_model_segment *match_segment(const lam_manifest *manifest, const lam_drawn_segment *drawn)
 {
     const lam_model_segment *by_code = NULL, *by_name = NULL;
     size_t coded = 0;
     for (size_t i = 0; i < manifest->segment_count; i++) {
         const lam_model_segment *segment = &manifest->segments[i];
-        bool called = is_called(drawn->label, segment->label, segment->name);
         if (has_codes(drawn, segment)) {
             coded++;
             by_code = segment;
         }
-        by_name = called ? segment : by_name;
+        if (is_called(drawn->label, segment->label, segment->name))
+            by_name = segment;
     }
-    const lam_model_segment *found = coded == 1 ? by_code : by_name;
-    if (!found)
-        return fail_unknown(manifest, drawn, err);
-    *out = found;
-    return LAM_OK;
+    return coded == 1 ? by_code : by_name;
 }
 
 /* What has been drawn so far. */
@@ -87,10 +83,9 @@ static lam_status draw_segments(drawing *d, const lam_dicom_file *file, lam_fram
     uint8_t values[256] = {0};
     lam_drawn_segment drawn;
     for (size_t i = 0; lam_seg_read_description(seg, i, &drawn); i++) {
-        const lam_model_segment *segment = NULL;
-        lam_status status = match_segment(d->manifest, &drawn, &segment, err);
-        if (status != LAM_OK)
-            return status;
+        const lam_model_segment *segment = match_segment(d->manifest, &drawn);
+        if (!segment)
+            return fail_unknown(d->manifest, &drawn, err);
         const lam_dicom_file *other = d->drawn_by[segment->number];
         if (other && other != file)
             return lam_fail(err, LAM_E_INVALID,

@@ -1,0 +1,65 @@
+/* Sets that say whose a sample is: samples of one patient are in one group, wherever they stand, and stay
+ * together when the data is parted. */
+#include "tests/unit/unit.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "core/rnn/safetensors.h"
+#include "core/rnn/train/samples.h"
+
+enum { SAMPLES = 6, SIDE = 4, NAME = 2 };
+
+static const char model[] =
+    "{\"schema\": 1, \"name\": \"dots\", \"version\": \"1\", \"task\": \"classification\","
+    "\"network\": {\"input\": {\"axes\": [\"y\", \"x\"], \"channels\": 1}, \"layers\": ["
+    "{\"name\": \"pool\", \"kind\": \"global_pool\", \"function\": \"max\"},"
+    "{\"name\": \"logits\", \"kind\": \"dense\", \"units\": 2}]},"
+    "\"outputs\": {\"classes\": [{\"name\": \"a\", \"label\": \"A\"}, {\"name\": \"b\", \"label\": \"B\"}]}}";
+
+static void test_patients_stay_together(void **state)
+{
+    (void)state;
+    static const uint8_t images[SAMPLES][SIDE][SIDE], labels[SAMPLES] = {0, 1, 0, 1, 0, 1};
+    static const char patients[SAMPLES][NAME] = {"P", "Q", "P", "R", "Q", "P"}; /* with their NUL */
+    static const int groups[SAMPLES] = {0, 1, 0, 2, 1, 0};
+    const lam_tensor tensors[] = {
+        {"images", LAM_DTYPE_U8, {3, {SAMPLES, SIDE, SIDE}}, images, sizeof images},
+        {"labels", LAM_DTYPE_U8, {1, {SAMPLES}}, labels, sizeof labels},
+        {"patients", LAM_DTYPE_U8, {2, {SAMPLES, NAME}}, patients, sizeof patients},
+    };
+    LAM_AUTO_PTR(lam_manifest) *manifest = NULL;
+    LAM_AUTO_PTR(lam_network) *network = NULL;
+    LAM_AUTO_PTR(lam_samples) *all = NULL, *part = NULL, *rest = NULL;
+    lam_error err = {0};
+    char path[32];
+    lam_autoclose int fd = memfd_create("samples", MFD_CLOEXEC);
+    const char *const paths[] = {path};
+    snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    assert_ok(lam_safetensors_write(fd, tensors, 3, NULL, 0, &err), err);
+    assert_ok(lam_manifest_parse(model, strlen(model), &manifest, &err), err);
+    assert_ok(lam_network_create(manifest->network, &network, &err), err);
+    assert_ok(lam_samples_load(manifest, network, paths, 1, &all, &err), err);
+    assert_int_equal(lam_samples_groups(all), 3);
+    for (size_t i = 0; i < SAMPLES; i++)
+        assert_int_equal(lam_samples_at(all, i)->group, groups[i]);
+    assert_ok(lam_samples_fold(all, 0, 3, false, &part, &err), err);
+    assert_ok(lam_samples_fold(all, 0, 3, true, &rest, &err), err);
+    assert_int_equal(lam_samples_count(part), 3);
+    assert_int_equal(lam_samples_count(rest), 3);
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(lam_samples_at(part, i)->group, 0);
+        assert_int_not_equal(lam_samples_at(rest, i)->group, 0);
+    }
+    assert_int_equal(lam_samples_fold(all, 0, 4, false, &part, &err), LAM_E_INVALID);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_patients_stay_together),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
