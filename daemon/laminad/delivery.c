@@ -18,7 +18,7 @@
 
 enum {
     MAX_RUNNERS = 64,
-    IDLE_MS = 5000, /* what the intake notes about commitments is found within this time */
+    IDLE_MS = 5000,        /* what the intake notes about commitments is found within this time */
     FAULT_PAUSE_MS = 1000, /* after a database fault */
     LONGEST_PAUSE_MS = 10 * 60 * 1000,
 };
