@@ -3,31 +3,14 @@
 import json
 import os
 import subprocess
-import sys
 
 import numpy
 import pydicom
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
-import harness  # noqa: E402
-from harness.daemon import BUILD  # noqa: E402
-from harness.worker import phantom  # noqa: E402
+from npm import BUILD, HERE, harness, modules
+from harness.worker import phantom
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-MODULES = os.path.join(BUILD, "clients", "node_modules")
 DCMJS = "dcmjs@0.29.4"  # the last release that holds the adapter itself
-
-
-def modules():
-    """The folder of npm modules; fetched once, where there is a network."""
-    if not os.path.isdir(os.path.join(MODULES, "dcmjs")):
-        os.makedirs(os.path.dirname(MODULES), exist_ok=True)
-        try:
-            subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--prefix", os.path.dirname(MODULES), DCMJS],
-                           check=True, timeout=180, capture_output=True)
-        except (OSError, subprocess.SubprocessError) as err:
-            raise harness.Skip(f"{DCMJS} cannot be fetched from npm") from err
-    return MODULES
 
 
 def decoded(profile, paths):
@@ -39,7 +22,7 @@ def decoded(profile, paths):
     headers = {p: pydicom.dcmread(p, stop_before_pixels=True) for p in paths}
     normal = numpy.cross(*numpy.array(headers[paths[0]].ImageOrientationPatient, float).reshape(2, 3))
     in_order = sorted(paths, key=lambda p: numpy.dot(normal, numpy.array(headers[p].ImagePositionPatient, float)))
-    said = subprocess.run(["node", os.path.join(HERE, "adapter.js"), modules(), os.path.join(folder, "seg.dcm"), *in_order],
+    said = subprocess.run(["node", os.path.join(HERE, "adapter.js"), modules(DCMJS), os.path.join(folder, "seg.dcm"), *in_order],
                           check=True, capture_output=True, text=True).stdout
     ds = headers[paths[0]]
     return [set(s) for s in json.loads(said.strip().splitlines()[-1])["segments"]], (len(paths), ds.Rows, ds.Columns)

@@ -1,0 +1,24 @@
+"""Modules from npm for the tests of clients; kept in the build folder."""
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "e2e"))
+import harness  # noqa: E402
+from harness.daemon import BUILD  # noqa: E402
+
+
+def modules(*wanted):
+    """The folder that holds these ("name@version"), fetched where they are missing and there is a network."""
+    folder = os.path.join(BUILD, "clients")
+    for module in wanted:
+        if os.path.isdir(os.path.join(folder, "node_modules", module.split("@")[0])):
+            continue
+        os.makedirs(folder, exist_ok=True)
+        try:
+            subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--prefix", folder, module], check=True,
+                           timeout=180, capture_output=True)
+        except (OSError, subprocess.SubprocessError) as err:
+            raise harness.Skip(f"{module} cannot be fetched from npm") from err
+    return os.path.join(folder, "node_modules")
