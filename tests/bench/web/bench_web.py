@@ -5,7 +5,8 @@ same run where ../shared/bench has filled one.
   bench_web.py [--sizes 100000,1000000] [--seconds 3] [--peer URL-OF-DICOMWEB-ROOT]
 
 The index is filled by SQL in bulk, with the columns and texts that the intake writes; one series has 500 instances. `--peer` is a
-running server with data of its own, whose paths are made from what it answers.
+running server with data of its own, whose paths are made from what it answers; each of its figures is taken right after ours.
+Objects that are retrieved are stored on both.
 """
 import argparse
 import json
@@ -19,6 +20,8 @@ import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "..", "e2e"))
+from harness import images  # noqa: E402
+from harness.clients import multipart  # noqa: E402
 from harness.daemon import Daemon  # noqa: E402
 
 PER_SERIES, PER_STUDY, LARGE = 50, 100, 500
@@ -96,10 +99,10 @@ def get(url):
 
 
 def classes(root, largest):
-    """name: paths, out of what the server has; `largest` is the study whose first series is read, or None for any."""
+    """name: paths, out of what the server has; `largest` is the study whose first series is read, or None for the one of most instances."""
     studies = get(root + "/studies?limit=200")
     uids = [s["0020000D"]["Value"][0] for s in studies]
-    largest = largest or uids[0]
+    largest = largest or max(studies, key=lambda s: s.get("00201208", {"Value": [0]})["Value"][0])["0020000D"]["Value"][0]
     base = "/" + root.split("/", 3)[3]
     return {
         "by PatientID": [f"{base}/studies?PatientID={s['00100020']['Value'][0]}" for s in studies],
@@ -111,33 +114,72 @@ def classes(root, largest):
     }
 
 
-def measure(root, paths, connections, seconds):
+def measure(root, paths, accept, connections, seconds):
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(paths) + "\n")
         file.flush()
         said = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", HERE + "/wrk.lua",
-                               "/".join(root.split("/", 3)[:3]), "--", file.name, JSON], capture_output=True, text=True, check=False)
+                               "/".join(root.split("/", 3)[:3]), "--", file.name, accept], capture_output=True, text=True, check=False)
     found = [line for line in said.stdout.splitlines() if line.startswith("RESULT")]
     return [float(x) for x in found[0].split()[1:]] if found else None
 
 
-def report(name, root, seconds, largest=None):
-    for what, paths in classes(root, largest).items():
+def line(name, what, connections, figures):
+    print("| {} | {} | {} | {:.0f} | {:.2f} | {:.2f} | {:.0f} | {:.0f} |".format(name, what, connections, *figures), flush=True)
+
+
+def report(targets, seconds):
+    """targets: (name, root, {what: (paths, accept)}); each figure of the one right after that of the other."""
+    for what in targets[0][2]:
         for connections in (1, 8):
-            figures = measure(root, paths, connections, seconds)
-            if figures:
-                print("| {} | {} | {} | {:.0f} | {:.2f} | {:.2f} | {:.0f} | {:.0f} |".format(name, what, connections, *figures), flush=True)
+            rates = []
+            for name, root, asked in targets:
+                figures = measure(root, *asked[what], connections, seconds)
+                if figures:
+                    line(name, what, connections, figures)
+                    rates.append(figures[0])
+            if len(rates) == 2 and rates[1]:
+                print(f"| ratio | {what} | {connections} | {rates[0] / rates[1]:.1f} | | | | |", flush=True)
 
 
-def bench(size, seconds):
-    daemon = Daemon({"lamina.log_level": "error"})
+def searches(root, largest=None):
+    return {what: (paths, JSON) for what, paths in classes(root, largest).items()}
+
+
+def store(root, objects):
+    for ds in objects:
+        kind, body = multipart([images.to_bytes(ds)])
+        request = urllib.request.Request(root + "/studies", data=body, headers={"Content-Type": kind, "Accept": JSON})
+        urllib.request.urlopen(request, timeout=120).close()
+
+
+def retrievals(root, slices, large):
+    """The same objects on each server: 40 slices of 512 x 512, and one of 64 MB."""
+    base = "/" + root.split("/", 3)[3]
+    store(root, slices + [large])
+    place = [f"{base}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+             for ds in slices + [large]]
+    whole, frame = 'multipart/related; type="application/dicom"', 'multipart/related; type="application/octet-stream"'
+    return {"instance, 0.5 MB": (place[:-1], whole), "frame, 0.5 MB": ([p + "/frames/1" for p in place[:-1]], frame),
+            "instance, 64 MB": (place[-1:], whole)}
+
+
+def bench(size, seconds, peer, retrieve):
+    daemon = Daemon({"lamina.log_level": "error", "lamina.models_dir": tempfile.mkdtemp(prefix="lamina-no-models-")})
     try:
         with daemon:
             pass
         studies = fill(os.path.join(daemon.data, "lamina.db"), size)
         with daemon:
+            root = daemon.url + "/dicom-web"
             print(f"# {size} instances, {studies} studies", flush=True)
-            report(f"Lamina {size}", daemon.url + "/dicom-web", seconds, uid(1))
+            targets = [(f"Lamina {size}", root, searches(root, uid(1)))]
+            if peer:
+                targets.append(("peer", peer, searches(peer)))
+            report(targets, seconds)
+            if retrieve:
+                slices, large = images.series(slices=40, rows=512, columns=512), images.series(slices=1, rows=4096, columns=8192)[0]
+                report([(name, at, retrievals(at, slices, large)) for name, at, _ in targets], seconds)
     finally:
         shutil.rmtree(daemon.directory, ignore_errors=True)
 
@@ -152,11 +194,9 @@ def main():
         print("skipped: wrk is not installed (apt-get install wrk)")
         return
     print("| server | what | connections | requests/s | p50 ms | p95 ms | MB/s | errors |\n|---|---|---|---|---|---|---|---|")
-    for size in options.sizes.split(","):
-        bench(int(size), options.seconds)
-    if options.peer:
-        report("peer", options.peer, options.seconds)
-    else:
+    for i, size in enumerate(options.sizes.split(",")):
+        bench(int(size), options.seconds, options.peer, i == 0)
+    if not options.peer:
         print("# no --peer given: skipped")
 
 
