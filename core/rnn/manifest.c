@@ -385,13 +385,15 @@ static lam_status read_provenance(struct manifest *m, lam_error *err)
 
 static lam_status read_detection(const lam_jv *post, lam_model_detection *out, lam_error *err)
 {
-    static const char *const members[] = {"typical_size", "minimum_score", "overlap",
-                                          "vote",         "maximum",       NULL};
+    static const char *const members[] = {
+        "typical_size", "minimum_score", "report_score", "overlap", "vote", "maximum", NULL};
     const lam_jv *object;
     lam_status status;
     if ((status = open_object(post, "detection", members, &object, err)) ||
         (status = lam_options_number(object, "typical_size", 24, 1, 10000, &out->typical_size, err)) ||
         (status = lam_options_number(object, "minimum_score", 0.1, 0, 1, &out->minimum_score, err)) ||
+        (status =
+             lam_options_number(object, "report_score", out->minimum_score, 0, 1, &out->report_score, err)) ||
         (status = lam_options_number(object, "overlap", 0.3, 0, 1, &out->overlap, err)) ||
         (status = lam_options_number(object, "vote", 0.6, 0, 1, &out->vote, err)))
         return status;

@@ -106,7 +106,8 @@ typedef struct lam_model_class {
 /* How a detector's head is read and its candidates become objects (core/rnn/detect.h). */
 typedef struct lam_model_detection {
     double typical_size;  /* pixels that a log ratio of 0 stands for */
-    double minimum_score; /* of what is reported */
+    double minimum_score; /* of what is kept; low, so that precision can be weighed against recall */
+    double report_score;  /* of a finding that is worth reporting; at least minimum_score */
     double overlap;       /* greater IoU with a better one: the same object */
     double vote;          /* IoU from which candidates have a say in an object's box; 1: none */
     int64_t maximum;      /* objects a slice */

@@ -1,5 +1,6 @@
 #include "daemon/worker/find.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,11 +164,109 @@ static void add_extras(search *s)
         s->found.unexplained = err;
 }
 
+/* ---- detection ---- */
+
+/* Boxes on neighbouring slices are one finding from this overlap on, and across one slice without a box. */
+#define JOIN_OVERLAP 0.3
+enum { JOIN_GAP = 1 };
+
+static const uint8_t box_colours[][3] = {{220, 90, 70}, {70, 140, 220}, {90, 190, 100}, {220, 170, 60}};
+
+static lam_status place_box(const search *s, const lam_detected *from, lam_box *to, lam_error *err)
+{
+    const lam_passage_rect seen = {from->slice, from->box.x, from->box.y, from->box.x + from->box.width,
+                                   from->box.y + from->box.height};
+    const int64_t *size = s->passage.grid->size;
+    lam_passage_rect own;
+    lam_status status = lam_passage_map_rect_back(&s->passage, &seen, &own, err);
+    if (status == LAM_OK)
+        *to = (lam_box){.slice = (size_t)own.slice,
+                        .left = fmax(own.left, 0),
+                        .top = fmax(own.top, 0),
+                        .right = fmin(own.right, (double)size[2]),
+                        .bottom = fmin(own.bottom, (double)size[1]),
+                        .score = (double)from->score};
+    return status;
+}
+
+static int by_slice(const void *a, const void *b)
+{
+    const lam_box *left = a, *right = b;
+    return (left->slice > right->slice) - (left->slice < right->slice);
+}
+
+/* The boxes of finding `number`, behind those of the findings before it. */
+static lam_status gather_boxes(search *s, const lam_detected *list, size_t count, const size_t *owner,
+                               size_t number, lam_box *boxes, lam_detection *out, lam_error *err)
+{
+    size_t taken = 0;
+    lam_status status = LAM_OK;
+    for (size_t i = 0; i < count && status == LAM_OK; i++)
+        if (owner[i] == number)
+            status = place_box(s, &list[i], &boxes[taken++], err);
+    qsort(boxes, taken, sizeof *boxes, by_slice);
+    out->boxes = boxes;
+    out->box_count = taken;
+    for (size_t i = 0; i < taken; i++)
+        if (boxes[i].score > boxes[out->best].score)
+            out->best = i;
+    return status;
+}
+
+static lam_status describe_findings(search *s, const lam_detected *list, size_t count, const size_t *owner,
+                                    const lam_joined *joined, size_t found, lam_error *err)
+{
+    static const lam_code abnormal = {"49755003", "SCT", "Morphologically Abnormal Structure"};
+    size_t placed = 0;
+    lam_status status = LAM_OK;
+    size_t reported = 0; /* findings come by score */
+    while (reported < found && joined[reported].score >= s->manifest->detection.report_score)
+        reported++;
+    for (size_t i = 0; i < reported && status == LAM_OK; i++) {
+        const lam_model_class *class = &s->manifest->classes[joined[i].label];
+        const uint8_t *colour = box_colours[(size_t)joined[i].label % LAM_COUNT(box_colours)];
+        lam_detection *detection = &s->found.detections[i];
+        *detection = (lam_detection){.number = (int)i + 1,
+                                     .name = class->name,
+                                     .label = class->label,
+                                     .category = abnormal,
+                                     .type = code_of(class->code),
+                                     .rgb = {colour[0], colour[1], colour[2]},
+                                     .score = joined[i].score};
+        status = gather_boxes(s, list, count, owner, i, s->found.boxes + placed, detection, err);
+        placed += detection->box_count;
+    }
+    s->found.findings.detections = s->found.detections;
+    s->found.findings.detection_count = reported;
+    return status;
+}
+
+static lam_status find_boxes(search *s, lam_error *err)
+{
+    lam_volume volume = volume_of(s);
+    lam_autofree lam_detected *list = NULL;
+    size_t count = 0, found = 0;
+    lam_status status = lam_predict_boxes(s->predictor, &volume, &list, &count, err);
+    if (status != LAM_OK)
+        return status;
+    lam_progress_enter(s->progress, LAM_STAGE_MEASURE);
+    lam_autofree size_t *owner = calloc(count + 1, sizeof *owner);
+    lam_autofree lam_joined *joined = calloc(count + 1, sizeof *joined);
+    s->found.detections = calloc(count + 1, sizeof *s->found.detections);
+    s->found.boxes = calloc(count + 1, sizeof *s->found.boxes);
+    if (!owner || !joined || !s->found.detections || !s->found.boxes)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %zu boxes", count);
+    if (count)
+        status = lam_detect_join(list, count, JOIN_OVERLAP, JOIN_GAP, owner, joined, &found, err);
+    return status == LAM_OK ? describe_findings(s, list, count, owner, joined, found, err) : status;
+}
+
 /* ---- the whole ---- */
 
 static lam_status (*const finders[LAM_TASK_COUNT])(search *s, lam_error *err) = {
     [LAM_TASK_SEGMENTATION] = find_segments,
     [LAM_TASK_CLASSIFICATION] = find_class,
+    [LAM_TASK_DETECTION] = find_boxes,
 };
 
 static void tick(void *context, size_t done, size_t total)
@@ -219,6 +318,8 @@ void lam_found_done(lam_found *found)
     free(found->labels);
     free(found->segments);
     free(found->classes);
+    free(found->detections);
+    free(found->boxes);
     free(found->heat);
     *found = (lam_found){.voxels = NULL};
 }

@@ -19,7 +19,9 @@ typedef struct lam_found {
     uint8_t *labels; /* segmentation: the same shape */
     lam_segment *segments;
     lam_class_score *classes;
-    float *heat; /* the same shape as voxels: where the network looked */
+    lam_detection *detections;
+    lam_box *boxes; /* of all detections */
+    float *heat;    /* the same shape as voxels: where the network looked */
     lam_findings findings;
     lam_error unexplained; /* why there is no such map, where one was wanted */
 } lam_found;

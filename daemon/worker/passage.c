@@ -143,3 +143,30 @@ lam_status lam_passage_map_values_back(const lam_passage *p, const float *values
     lam_turn_floats_back(&p->turn, p->grid->size, turned ? turned : values, out);
     return LAM_OK;
 }
+
+/* A stretch along axis `axis` of the network's volume, as one along the series' own axis. */
+static void map_stretch_back(const lam_passage *p, int axis, double *low, double *high)
+{
+    double scale = (double)p->turned_size[axis] / (double)p->size[axis], n = (double)p->turned_size[axis];
+    double from = *low * scale, to = *high * scale;
+    *low = p->turn.flip[axis] ? n - to : from;
+    *high = p->turn.flip[axis] ? n - from : to;
+}
+
+lam_status lam_passage_map_rect_back(const lam_passage *p, const lam_passage_rect *rect,
+                                     lam_passage_rect *out, lam_error *err)
+{
+    if (p->turn.from[0] != 0)
+        return lam_fail(err, LAM_E_UNSUPPORTED,
+                        "the model looks at slices in another plane than the images of the series");
+    double low[3] = {(double)rect->slice, rect->top, rect->left};
+    double high[3] = {(double)rect->slice + 1, rect->bottom, rect->right}, own[2][3];
+    for (int axis = 0; axis < 3; axis++) {
+        map_stretch_back(p, axis, &low[axis], &high[axis]);
+        own[0][p->turn.from[axis]] = low[axis];
+        own[1][p->turn.from[axis]] = high[axis];
+    }
+    *out = (lam_passage_rect){(int64_t)((own[0][0] + own[1][0]) / 2), own[0][2], own[0][1], own[1][2],
+                              own[1][1]};
+    return LAM_OK;
+}

@@ -35,6 +35,15 @@ lam_status lam_passage_prepare_labels(const lam_passage *p, const uint8_t *label
 lam_status lam_passage_map_back(const lam_passage *p, const uint8_t *labels, uint8_t *out, lam_error *err);
 /* The same for values, interpolated linearly. */
 lam_status lam_passage_map_values_back(const lam_passage *p, const float *values, float *out, lam_error *err);
+/* A rectangle in a slice of the network's volume (edges in pixels, from the top left corner of its first
+ * pixel) as a slice and a rectangle of the series. LAM_E_UNSUPPORTED where the series' images are not the
+ * slices that the network sees. */
+typedef struct lam_passage_rect {
+    int64_t slice;
+    double left, top, right, bottom;
+} lam_passage_rect;
+lam_status lam_passage_map_rect_back(const lam_passage *p, const lam_passage_rect *rect,
+                                     lam_passage_rect *out, lam_error *err);
 void lam_passage_done(lam_passage *p);
 
 #endif

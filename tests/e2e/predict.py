@@ -47,6 +47,22 @@ def test_the_same_input_gives_the_same_objects():
     assert uids[0] == uids[1] and uids[0], uids
 
 
+def test_boxes_lie_in_their_images():
+    bundle = os.path.join(harness.ROOT, "models/brain-tumour/1.0.0")
+    out = tempfile.mkdtemp()
+    files = phantom("slices=6", "rows=200", "columns=180", "pixel=1.1", "description=T1 post contrast")
+    run = predict("--bundle", bundle, "--out", out, "--json", *files)
+    result, = json.loads(run.stdout)["results"]
+    assert result["state"] == "done" and result["task"] == "detection", result
+    uids = {pydicom.dcmread(f, stop_before_pixels=True).SOPInstanceUID for f in files}
+    for found in result["detections"]:
+        box = found["box"]
+        assert found["frame_sop_uid"] in uids and 0.5 <= found["score"] <= 1, found
+        assert box["x"] >= 0 and box["y"] >= 0 and box["width"] > 0 and box["height"] > 0, found
+        assert box["x"] + box["width"] <= 180 and box["y"] + box["height"] <= 200, found
+    assert "SR" in [o["type"] for o in result["objects"]], result
+
+
 def test_an_answer_is_explained():
     out = tempfile.mkdtemp()
     files = phantom("slices=20", "order=up")

@@ -72,8 +72,8 @@ static void long_types_are_refused(void **state)
 static void chooses_for_an_instance(void **state)
 {
     (void)state;
-    static const lam_offer offers[] = {{"multipart/related", "application/dicom", STORED},
-                                       {"application/dicom", NULL, STORED}};
+    static const lam_offer offers[] = {{"multipart/related", "application/dicom", STORED, false},
+                                       {"application/dicom", NULL, STORED, false}};
     static const struct {
         const char *accept;
         int chosen;
@@ -112,7 +112,7 @@ static void chooses_for_an_instance(void **state)
 static void equal_ranges_keep_the_higher_quality(void **state)
 {
     (void)state;
-    static const lam_offer offers[] = {{"a/b", NULL, NULL}, {"a/c", NULL, NULL}};
+    static const lam_offer offers[] = {{"a/b", NULL, NULL, false}, {"a/c", NULL, NULL, false}};
     assert_int_equal(lam_negotiate("a/b;q=0.1, a/c;q=0.5, a/b;q=0.9", offers, 2), 0);
     assert_int_equal(lam_negotiate("a/b;q=0.1, a/c;q=0.5", offers, 2), 1);
     assert_int_equal(lam_negotiate("a/b", offers, 0), -1);
