@@ -6,6 +6,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
+#include "core/base/sha256.h"
 #include "core/base/text.h"
 #include "daemon/laminad/catalog.h"
 #include "daemon/laminad/documents.h"
@@ -336,15 +337,29 @@ static lam_status apply_by_hand(lam_daemon *daemon, int64_t id, lam_job_event ev
     return lam_document_job(db, id, out, err);
 }
 
+/* Who has the UID can find what became of the study; the log alone does not tell it. */
+static void mark_of_study(const char *study_uid, char mark[LAM_SHA256_TEXT])
+{
+    uint8_t digest[LAM_SHA256_BYTES];
+    lam_sha256 hash;
+    lam_sha256_init(&hash);
+    lam_sha256_update(&hash, study_uid, strlen(study_uid));
+    lam_sha256_final(&hash, digest);
+    lam_sha256_hex(digest, mark);
+    mark[16] = '\0';
+}
+
 static lam_status remove_place(void *context, const lam_place *place, const char *who, lam_error *err)
 {
     lam_daemon *daemon = context;
     int64_t instances = 0;
+    char mark[LAM_SHA256_TEXT];
+    mark_of_study(place->study_uid, mark);
     WITH_DB(daemon, db);
     lam_status done = lam_removal_run(db, daemon->store, place, lam_clock_steady_ms(), &instances, err);
     if (done != LAM_OK)
         return done;
-    lam_log(LAM_LOG_WARNING, "removed", "client=%s level=%s instances=%lld", who,
+    lam_log(LAM_LOG_WARNING, "removed", "client=%s study=%s level=%s instances=%lld", who, mark,
             place->sop_uid      ? "instance"
             : place->series_uid ? "series"
                                 : "study",

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """QIDO-RS and metadata, case by case, each with the clause of PS3.18 (2024) or PS3.4 that it checks."""
 import gzip
+import hashlib
 import os
 import urllib.parse
 import xml.etree.ElementTree as ElementTree
@@ -8,7 +9,7 @@ import xml.etree.ElementTree as ElementTree
 import harness
 from harness import images
 from harness.clients import curl, parts_of, stow
-from harness.daemon import Daemon
+from harness.daemon import Daemon, wait_until
 
 JSON = "application/dicom+json"
 XML = 'multipart/related; type="application/dicom+xml"'
@@ -223,8 +224,47 @@ def test_delete(d):
         assert find(other, "/studies").json[0]["00201208"]["Value"] == [2]
         assert curl(place, "-X", "DELETE").status == 204
         assert find(other, "/studies").status == 204 and curl(place, headers={"Accept": "*/*"}).status == 404
+        mark = hashlib.sha256(mine[0].StudyInstanceUID.encode()).hexdigest()[:16]
+        told = [line for line in other.log().splitlines() if "event=removed" in line]
+        assert len(told) == 2 and all(f"study={mark}" in line for line in told), told
+        assert not [line for line in told if mine[0].StudyInstanceUID in line], "no UID in the log"
         left = [name for _, _, names in os.walk(os.path.join(other.data, "store")) for name in names]
         assert not left, left
+
+
+def test_delete_under_a_running_job(_):
+    """The job ends with what it worked on, nothing of it stays, and the daemon goes on"""
+    with Daemon({"http.allow_delete": "yes", "analysis.stable_after": "1s"}) as other:
+        mine = images.series()
+        place = f"{other.url}/dicom-web/studies/{mine[0].StudyInstanceUID}"
+        assert stow(other, [images.to_bytes(ds) for ds in mine]).status == 200
+        assert other.analyze(mine[0].StudyInstanceUID).status == 202
+        wait_until(lambda: other.get("/api/v1/jobs").json["jobs"], 10, "a job")
+        assert curl(place, "-X", "DELETE").status == 204
+        assert other.get("/api/v1/jobs").json["jobs"] == [] and find(other, "/studies").status == 204
+        next_one = images.series(slices=8)
+        assert stow(other, [images.to_bytes(ds) for ds in next_one]).status == 200
+        other.wait_for_study(next_one[0].StudyInstanceUID)
+        assert len(find(other, "/studies").json) == 1, "nothing of the removed one came back"
+        assert other.get("/readyz").status == 200
+
+
+def test_how_many_remain(d):
+    """PS3.18 8.3.4.4.1"""
+    warning = find(d, "/studies?limit=1&offset=1").headers["warning"]
+    assert warning == '299 lamina "There are 1 additional results that can be requested"', warning
+    assert "warning" not in find(d, "/studies?limit=3").headers
+
+
+def test_pixel_data_has_a_uri(d):
+    """PS3.18 table F.2.3.1-1: and what it names is there"""
+    study, series, instances = uids[0]
+    found = find(d, f"/studies/{study}/series/{series}/metadata").json
+    pixels = found[0]["7FE00010"]
+    assert pixels["vr"] == "OW" and list(found[0])[-1] == "7FE00010", pixels
+    uri = pixels["BulkDataURI"]
+    answer = curl(d.url + uri if uri.startswith("/") else uri, headers={"Accept": "application/octet-stream"})
+    assert answer.status == 200 and len(answer.body) == 48 * 40 * 2, answer
 
 
 harness.run(globals(), Daemon({"http.cors_origins": "https://viewer.example.org"}))
