@@ -12,6 +12,8 @@ LAM_EMBED(lam_ui_style, "api/ui/style.css");
 LAM_EMBED(lam_ui_icon, "api/ui/icon.svg");
 LAM_EMBED(lam_ui_app, "api/ui/app.js");
 LAM_EMBED(lam_ui_client, "api/ui/client.js");
+LAM_EMBED(lam_ui_deliveries, "api/ui/deliveries.js");
+LAM_EMBED(lam_ui_search, "api/ui/search.js");
 LAM_EMBED(lam_ui_dom, "api/ui/dom.js");
 LAM_EMBED(lam_ui_results, "api/ui/results.js");
 LAM_EMBED(lam_ui_viewer, "api/ui/viewer.js");
@@ -32,6 +34,8 @@ static const struct {
     {"icon.svg", "image/svg+xml", lam_ui_icon, lam_ui_icon_end},
     {"app.js", SCRIPT, lam_ui_app, lam_ui_app_end},
     {"client.js", SCRIPT, lam_ui_client, lam_ui_client_end},
+    {"deliveries.js", SCRIPT, lam_ui_deliveries, lam_ui_deliveries_end},
+    {"search.js", SCRIPT, lam_ui_search, lam_ui_search_end},
     {"dom.js", SCRIPT, lam_ui_dom, lam_ui_dom_end},
     {"results.js", SCRIPT, lam_ui_results, lam_ui_results_end},
     {"viewer.js", SCRIPT, lam_ui_viewer, lam_ui_viewer_end},

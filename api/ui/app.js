@@ -6,7 +6,7 @@ import { views } from "./views.js";
 
 const refreshMs = 2500;
 const parallelUploads = 4;
-const titles = { studies: "Studies", jobs: "Jobs", models: "Models", system: "System" };
+const titles = { studies: "Studies", jobs: "Jobs", deliveries: "Deliveries", models: "Models", system: "System" };
 const main = document.getElementById("main");
 
 let drawn = ""; // what is on the screen, so that nothing is drawn again for the same data

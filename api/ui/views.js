@@ -1,8 +1,10 @@
 // The views: each says what to load and how to draw it. A view draws the same for the same data.
 
 import { getJson, post } from "./client.js";
+import { deliveriesView } from "./deliveries.js";
 import { bytes, dicomDate, duration, h, personName, plural, say, state, table, time } from "./dom.js";
 import { resultCard } from "./results.js";
+import { searchStudies } from "./search.js";
 import { thumbnail } from "./viewer.js";
 
 const pageSize = 50;
@@ -74,19 +76,31 @@ function studyCard(study, selected, query) {
   const suffix = query.size ? `?${query}` : "";
   return h("li", null, h("a", { class: "card", href: `#/studies/${study.study_uid}${suffix}`, "data-key": study.study_uid,
     "aria-current": study.study_uid === selected ? "true" : null },
-    h("span", { class: "row" }, h("strong", null, personName(study.patient_name) || study.patient_id || "No name"), state(study.state)),
+    h("span", { class: "row" }, h("strong", null, personName(study.patient_name) || study.patient_id || "No name"), study.state && state(study.state)),
     h("small", { class: "row" },
       h("span", null, [study.description, dicomDate(study.study_date)].filter(Boolean).join(" · ") || study.study_uid),
       h("span", null, plural(study.instances ?? 0, "image")))));
 }
 
+function searchBox(query) {
+  const go = (event) => {
+    event.preventDefault();
+    const words = new FormData(event.target).get("words").trim();
+    location.hash = words ? `#/studies?${new URLSearchParams({ search: words })}` : "#/studies";
+  };
+  return h("form", { role: "search", class: "search", onsubmit: go },
+    h("input", { type: "search", name: "words", "data-key": "search", "aria-label": "Find studies by patient name or ID",
+      placeholder: "Patient name or ID", value: query.get("search") }),
+    h("button", { class: "small" }, "Find"));
+}
+
 function studyList(data, selected, query) {
-  return h("section", { class: "list", "aria-label": "Studies" },
+  return h("section", { class: "list", "aria-label": "Studies" }, searchBox(query),
     h("div", { class: "list-head" }, filter(studyStates, query, "#/studies"),
       h("button", { type: "button", "data-key": "add", onclick: () => dispatchEvent(new Event("lamina-add-files")) }, "Add files…")),
     data.studies.length ? h("ul", null, data.studies.map((study) => studyCard(study, selected, query)))
       : h("p", { class: "quiet" }, "No study here."),
-    pager(data.studies.length, query, "#/studies"));
+    !query.get("search") && pager(data.studies.length, query, "#/studies"));
 }
 
 const seriesTitle = (series) => series.description || (series.number != null ? `Series ${series.number}` : series.series_uid);
@@ -140,16 +154,18 @@ function firstSteps(status) {
 
 const studies = {
   async load([selected], query) {
-    const [list, status] = await Promise.all([getJson(listPath("studies", query)), getJson("api/v1/status")]);
+    const words = query.get("search");
+    const [list, status] = await Promise.all([
+      words ? { studies: await searchStudies(words, pageSize) } : getJson(listPath("studies", query)), getJson("api/v1/status")]);
     const uid = selected ?? list.studies[0]?.study_uid;
     const [study, results] = uid
       ? await Promise.all([getJson(`api/v1/studies/${uid}`), getJson(`api/v1/studies/${uid}/results`)]) : [null, null];
     return { list, study, results: results?.results, ae_title: status.ae_title, dicom: status.dicom };
   },
   draw(data, _parts, query) {
-    const nothing = !data.list.studies.length && !query.get("state");
+    const nothing = !data.list.studies.length && !query.get("state") && !query.get("search");
     return h("div", { class: "columns" }, studyList(data.list, data.study?.study_uid, query),
-      data.study ? studyPage(data.study, data.results) : nothing ? firstSteps(data) : h("p", { class: "empty" }, "Nothing in this state."));
+      data.study ? studyPage(data.study, data.results) : nothing ? firstSteps(data) : h("p", { class: "empty" }, query.get("search") ? "No study of such a patient." : "Nothing in this state."));
   },
 };
 
@@ -216,6 +232,8 @@ function tile(name, value) {
   return h("div", { class: "tile" }, h("b", null, value), h("span", null, name));
 }
 
+const deliveries = deliveriesView({ button, filter, pager, listPath });
+
 const system = {
   async load() {
     const status = await getJson("api/v1/status");
@@ -232,4 +250,4 @@ const system = {
   },
 };
 
-export const views = { studies, jobs, models, system };
+export const views = { studies, jobs, deliveries, models, system };

@@ -41,6 +41,26 @@ def test_a_study_appears_by_itself(d):
         p.until("document.querySelector('article')?.innerText.includes('no model')")
 
 
+def test_studies_are_found_by_name(d):
+    send(d, SeriesDescription="T2", PatientName="Wanted^Wanda", PatientID="W-17")
+    type_in = ("(() => { const field = document.querySelector('input[type=search]'); field.value = %s;"
+               "field.form.requestSubmit(); })()")
+    with page(d) as p:
+        p.until("document.querySelectorAll('.card').length > 1")
+        for words in ("wanda", "W-17"):
+            p.js(type_in % json.dumps(words))
+            p.until("document.querySelectorAll('.card').length === 1 && document.querySelector('.card').innerText.includes('Wanted')")
+        p.js(type_in % json.dumps("nobody"))
+        p.until("document.body.innerText.includes('No study of such a patient')")
+        assert not p.errors, p.errors
+
+
+def test_deliveries_say_what_there_is_to_configure(d):
+    with page(d, "#/deliveries") as p:
+        p.until("document.querySelector('h1')?.innerText === 'Deliveries'")
+        assert "No destination is configured" in p.text() and not p.errors, (p.text(), p.errors)
+
+
 def test_names_are_text_and_not_markup(d):
     ds = send(d, SeriesDescription="<img src=x onerror=document.title='owned'>", PatientName="<b>Bold</b>^Bob")
     with page(d, f"#/studies/{ds.StudyInstanceUID}") as p:
