@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -389,10 +390,12 @@ static bool is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
+static pthread_once_t prepared = PTHREAD_ONCE_INIT;
+
 static lam_status make_set(const char *bundle, char *const *folders, lam_dicom_set *set, lam_error *err)
 {
     LAM_AUTO(gathering_done) struct gathering g = {.manifest = NULL};
-    lam_dicom_prepare();
+    pthread_once(&prepared, lam_dicom_prepare); /* --data and --val may both be folders */
     lam_status status = read_manifest(bundle, &g, err);
     if (status == LAM_OK)
         status = lam_dicom_files_find(folders, &g.files, err);

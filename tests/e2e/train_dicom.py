@@ -95,6 +95,13 @@ def test_training_from_drawings():
     assert said["n"] == PATIENTS and 0 <= said["metrics"]["dice_mean"] <= 1, said
 
 
+def test_folders_to_learn_from_and_to_validate_on():
+    bundle = small_bundle()
+    trained = lamina("train", "--bundle", bundle, "--data", drawn(), "--val", drawn(), "--threads", "1", "--json")
+    assert trained.stderr.count("3 labelled series") == 2, trained.stderr
+    assert any(name.startswith("validation") or "dice" in name for name in json.loads(trained.stdout)["metrics"])
+
+
 def test_series_of_one_patient_stay_together():
     folder = drawn()
     for path in glob.glob(os.path.join(folder, "*.dcm")):
