@@ -85,7 +85,7 @@ typedef struct lam_search {
 typedef struct lam_search_answer {
     lam_buffer *out; /* initialised by the caller: gets a JSON array of data sets */
     int64_t count;
-    bool more; /* there are others after the last one */
+    bool more;         /* there are others after the last one */
     int64_t remaining; /* then: how many; -1: too many to be counted */
 } lam_search_answer;
 

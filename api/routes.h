@@ -31,8 +31,8 @@ typedef struct lam_query_parameter {
 } lam_query_parameter;
 
 typedef enum lam_route_flags {
-    LAM_ROUTE_OPEN = 1,  /* no authentication: carries no data of patients */
-    LAM_ROUTE_QUIET = 2, /* asked every few seconds: logged at debug level */
+    LAM_ROUTE_OPEN = 1,       /* no authentication: carries no data of patients */
+    LAM_ROUTE_QUIET = 2,      /* asked every few seconds: logged at debug level */
     LAM_ROUTE_NEGOTIATES = 8, /* the handler chooses among what `produces` says */
     LAM_ROUTE_FREE_QUERY =
         4 /* query parameters that are not listed are ignored (PS3.18 section 8.3) instead of refused */
@@ -44,8 +44,8 @@ typedef struct lam_route {
     void (*handle)(lam_request *request); /* the whole request is here; must reply */
     const char *summary;
     const char *produces; /* media types by commas, checked against Accept; NULL: the handler negotiates */
-    const char *schema;               /* of the 2xx answer, in components/schemas; NULL: not JSON */
-    unsigned success;                 /* status of the usual answer */
+    const char *schema;   /* of the 2xx answer, in components/schemas; NULL: not JSON */
+    unsigned success;     /* status of the usual answer */
     const lam_query_parameter *query; /* NULL: none */
     const lam_body_functions *body;   /* NULL: none */
     unsigned flags;

@@ -54,8 +54,8 @@ sqlite3_stmt *lam_db_prepare(lam_db *db, lam_error *err, const char *sql, const 
 /* The same for SQL that is put together at run time; the values are texts. Keeps the last few. */
 sqlite3_stmt *lam_db_prepare_composed(lam_db *db, const char *sql, lam_error *err);
 
-/* From now on a statement that has not ended after `budget_ms` is broken off and fails with LAM_E_LIMIT; 0: no
- * limit again. */
+/* From now on a statement that has not ended after `budget_ms` is broken off and fails with LAM_E_LIMIT; 0:
+ * no limit again. */
 void lam_db_set_deadline(lam_db *db, int64_t budget_ms);
 
 /* Next row: *row tells whether there is one. After the last row or an error the statement is reset. */

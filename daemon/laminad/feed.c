@@ -40,6 +40,21 @@ static const struct {
 
 static atomic_uint open_feeds;
 
+/* False for an id of another run, or one that was never given. */
+static bool go_on_from(lam_feed *feed, const char *id)
+{
+    char *end = NULL;
+    long long epoch = strtoll(id, &end, 10);
+    if (*end != '-' || epoch != feed->epoch)
+        return false;
+    const char *number = end + 1;
+    long long position = strtoll(number, &end, 10);
+    if (end == number || *end || position < 0 || position > feed->position)
+        return false;
+    feed->position = position;
+    return true;
+}
+
 lam_status lam_feed_open(lam_database *database, const char *last_id, lam_feed **out, lam_error *err)
 {
     if (atomic_fetch_add(&open_feeds, 1) >= LAM_FEEDS) {
@@ -52,16 +67,11 @@ lam_status lam_feed_open(lam_database *database, const char *last_id, lam_feed *
         atomic_fetch_sub(&open_feeds, 1);
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     }
-    long long epoch = 0, position = 0;
     feed->database = database;
     feed->epoch = lam_database_opened_ms(database);
     feed->position = lam_changes_now(lam_database_changes(database));
-    if (last_id && *last_id) {
-        bool known = sscanf(last_id, "%lld-%lld", &epoch, &position) == 2 && epoch == feed->epoch &&
-                     position >= 0 && position <= feed->position;
-        feed->reset = !known;
-        feed->position = known ? position : feed->position;
-    }
+    if (last_id && *last_id)
+        feed->reset = !go_on_from(feed, last_id);
     *out = feed;
     return LAM_OK;
 }
