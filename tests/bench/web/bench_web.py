@@ -165,7 +165,9 @@ def retrievals(root, slices, large):
 
 
 def bench(size, seconds, peer, retrieve):
-    daemon = Daemon({"lamina.log_level": "error", "lamina.models_dir": tempfile.mkdtemp(prefix="lamina-no-models-")})
+    daemon = Daemon({"lamina.log_level": "error"})
+    daemon.settings["lamina.models_dir"] = os.path.join(daemon.directory, "no-models")
+    os.mkdir(daemon.settings["lamina.models_dir"])
     try:
         with daemon:
             pass
