@@ -76,7 +76,7 @@ def test_files_of_the_viewer(d):
 
 def check_rendered_segmentation(d, study, results):
     """The SEG as a rendered resource is drawn over its image, in colour."""
-    seg = next(o for o in results[0]["objects"] if o["type"] == "SEG")
+    seg = next(o for result in results for o in result["objects"] if o["type"] == "SEG")
     url = f"{d.url}/dicom-web/studies/{study}/series/{seg['series_uid']}/instances/{seg['sop_uid']}/rendered"
     answer = curl(url + "?viewport=512,512", headers={"Accept": "image/png"})
     assert answer.status == 200, answer

@@ -138,7 +138,7 @@ def test_asking_for_a_study_that_is_not_there(d):
 
 
 def test_the_real_study_has_series_no_model_wants(d):
-    path = harness.shared("data", "dicom", "mr-study-a", "11-T1post-18670")
+    path = harness.shared("data", "dicom", "mr-study-a", "36468-FLAIRreg-58706")
     paths = images.files_below(path)[:3]
     contents = [open(p, "rb").read() for p in paths]
     assert stow(d, contents).status == 200
