@@ -306,11 +306,10 @@ static lam_status copy_text(const char **text, lam_error *err)
 static lam_status copy_options(lam_http_server *server, const lam_http_options *options, lam_error *err)
 {
     server->options = *options;
-    const char **texts[] = {&server->options.address, &server->options.public_url,
+    const char **texts[] = {&server->options.address,    &server->options.public_url,
                             &server->options.token_file, &server->options.cors_origins,
-                            &server->options.ohif_dir,
-                            &server->options.tls_certificate, &server->options.tls_key,
-                            &server->options.tls_client_ca};
+                            &server->options.ohif_dir,   &server->options.tls_certificate,
+                            &server->options.tls_key,    &server->options.tls_client_ca};
     lam_status status = LAM_OK;
     for (size_t i = 0; i < LAM_COUNT(texts); i++) {
         lam_status copied = copy_text(texts[i], err);

@@ -37,7 +37,7 @@ typedef struct lam_http_options {
     const char *tls_certificate, *tls_key, *tls_client_ca;
     const char *ohif_dir; /* folder with the files of OHIF, served under /ohif; NULL: none */
 
-    bool allow_delete;        /* DELETE below /dicom-web */
+    bool allow_delete; /* DELETE below /dicom-web */
     unsigned max_connections;
     unsigned max_connections_per_ip;
     unsigned idle_timeout_s;   /* closes a connection that neither sends nor takes a byte for so long, or

@@ -26,8 +26,8 @@ lam_status lam_io_read_file(const char *path, lam_buffer *out, lam_error *err);
 /* Data and size of `fd` are on stable storage when this returns LAM_OK (fdatasync). */
 lam_status lam_io_sync(int fd, lam_error *err);
 
-/* Makes or replaces the file `name` of a folder as a whole: `write` fills a file beside it, which is synced and
- * renamed. A failure, or a kill at any moment, leaves what was there. */
+/* Makes or replaces the file `name` of a folder as a whole: `write` fills a file beside it, which is synced
+ * and renamed. A failure, or a kill at any moment, leaves what was there. */
 typedef lam_status lam_io_writer(void *context, int fd, lam_error *err);
 lam_status lam_io_replace(int folder, const char *name, lam_io_writer *write, void *context, lam_error *err);
 

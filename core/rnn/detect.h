@@ -38,7 +38,7 @@ enum {
 #define LAM_HEAD_SIDE_LIMIT 3.0f
 
 typedef struct lam_detected {
-    lam_rect box;                             /* pixels of the input image */
+    lam_rect box;                            /* pixels of the input image */
     float score;                             /* 0 … 1: that something is there and the box fits */
     float classes[LAM_MAX_DETECTED_CLASSES]; /* probabilities, summing to 1 */
     int label;                               /* the most probable class */
@@ -76,7 +76,7 @@ typedef struct lam_joined {
     int64_t first_slice, last_slice;
     size_t best;                             /* the detection with the highest score, as number in the list */
     size_t slices;                           /* detections that it joins */
-    lam_rect box;                             /* around all its boxes */
+    lam_rect box;                            /* around all its boxes */
     double score;                            /* the highest */
     int label;                               /* of the probabilities weighted by score */
     float classes[LAM_MAX_DETECTED_CLASSES]; /* that mean */

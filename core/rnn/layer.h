@@ -79,10 +79,10 @@ typedef struct lam_layer_run {
     void *scratch;
     lam_pool *pool;
     const uint32_t *lengths; /* valid steps of each sequence of the batch, or NULL; for inputs of one axis */
-    bool training;         /* what backward reads is kept */
-    bool dropout;          /* what is random in training is */
-    bool batch_statistics; /* batch norm normalises by the batch, not by its running statistics */
-    uint64_t key; /* of this layer in this pass, for random numbers */
+    bool training;           /* what backward reads is kept */
+    bool dropout;            /* what is random in training is */
+    bool batch_statistics;   /* batch norm normalises by the batch, not by its running statistics */
+    uint64_t key;            /* of this layer in this pass, for random numbers */
 
     /* backward only */
     float *d_out;                /* may be overwritten */

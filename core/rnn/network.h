@@ -143,11 +143,7 @@ void lam_session_forward(lam_session *session, uint64_t key);
 /* How a training session behaves: as in training (the default), as in inference while everything is kept that
  * lam_session_backward needs (gradients that explain an answer), or as in inference but for dropout (answers
  * that vary with the key: Gal, Ghahramani, ICML 2016). Valid from the next forward on. */
-typedef enum lam_behaviour {
-    LAM_BEHAVE_TRAINING,
-    LAM_BEHAVE_INFERENCE,
-    LAM_BEHAVE_DROPOUT
-} lam_behaviour;
+typedef enum lam_behaviour { LAM_BEHAVE_TRAINING, LAM_BEHAVE_INFERENCE, LAM_BEHAVE_DROPOUT } lam_behaviour;
 void lam_session_behave(lam_session *session, lam_behaviour behaviour);
 
 /* For each position that the layer `name` of kind attention_pool weighs, how much (they sum to 1 over the

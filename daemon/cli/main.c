@@ -70,7 +70,8 @@ static const lam_cli_command commands[] = {
      "                our own certificate and its key (PEM)\n"
      "  --json        print the outcome as JSON\n",
      lam_cli_send},
-    {"echo", "[--aet CALLING] [--tls] [--json] HOST:PORT[/AET]", "ask a DICOM node whether it answers (C-ECHO)",
+    {"echo", "[--aet CALLING] [--tls] [--json] HOST:PORT[/AET]",
+     "ask a DICOM node whether it answers (C-ECHO)",
      "AET is the AE title of the node; default: LAMINA.\n\n"
      "  --aet CALLING our own AE title; default: LAMINA-SCU\n"
      "  --tls         by TLS; the peer's certificate must be signed by one of the system's authorities\n"
@@ -81,7 +82,8 @@ static const lam_cli_command commands[] = {
      lam_cli_echo},
     {"train", "--bundle DIR --data PATH... [--val PATH...] [OPTION...]",
      "train the network that a bundle's model.json describes",
-     "PATH is a safetensors set of images and labels, or a folder of DICOM: series that the model's selector\n"
+     "PATH is a safetensors set of images and labels, or a folder of DICOM: series that the model's "
+     "selector\n"
      "wants, with what was drawn in them (SEG) or said of them (SR). Writes weights, metrics, curve.csv and\n"
      "curve.svg into DIR.\n\n"
      "  --val PATH... samples to validate on; the weights that score best there are kept\n"
@@ -95,41 +97,50 @@ static const lam_cli_command commands[] = {
      "  --json        print the metrics as JSON\n",
      lam_cli_train},
     {"eval", "[OPTION...] --bundle DIR --data PATH...", "score a bundle on a labelled set",
-     "PATH is what train takes: a safetensors set, or a folder of DICOM with its segmentations or reports.\n\n"
+     "PATH is what train takes: a safetensors set, or a folder of DICOM with its segmentations or "
+     "reports.\n\n"
      "  --bootstrap N rounds for the 95 % intervals; 0: none; default: 1000\n"
      "  --card[=NAME] write the bundle's card.md; NAME says what set this is\n"
-     "  --out-of-fold the data is what a cross-validated ensemble was trained on: each case is scored by the\n"
+     "  --out-of-fold the data is what a cross-validated ensemble was trained on: each case is scored by "
+     "the\n"
      "                one member that has not seen it\n"
      "  --threads N   default: all processors\n"
      "  --json        print the metrics as JSON\n",
      lam_cli_eval},
     {"predict", "--bundle DIR [OPTION...] PATH...", "run one model on DICOM files or a safetensors set",
-     "PATH is a DICOM file, a folder of them, or a set (*.safetensors). Series that the model's selector does not\n"
+     "PATH is a DICOM file, a folder of them, or a set (*.safetensors). Series that the model's selector "
+     "does not\n"
      "want are named and left out. The exit status is 1 when something failed or nothing was wanted.\n\n"
-     "  --out DIR     write results.json and, for DICOM, SEG, SR and a picture for each series; for a set of images\n"
+     "  --out DIR     write results.json and, for DICOM, SEG, SR and a picture for each series; for a set of "
+     "images\n"
      "                to be segmented predictions.safetensors\n"
      "  --explain M   where the network looked, as a Parametric Map: gradient, integrated or attention\n"
-     "  --samples N   how sure it is: the deviation of probabilities over an ensemble, or N passes with dropout\n"
+     "  --samples N   how sure it is: the deviation of probabilities over an ensemble, or N passes with "
+     "dropout\n"
      "  --any         whatever the selector says\n"
      "  --profile P   of the DICOM objects: strict, ohif or slicer; default: strict\n"
      "  --threads N   default: all processors\n"
      "  --json        print results.json\n",
      lam_cli_predict},
     {"model", "import FILE --bundle DIR [OPTION...]", "make a bundle of a model that was trained elsewhere",
-     "FILE is an ONNX model, or a PyTorch or Keras state saved as safetensors. DIR/model.json describes what the\n"
-     "model is for; a state needs its network there too, for an ONNX model the network is written and the rest\n"
+     "FILE is an ONNX model, or a PyTorch or Keras state saved as safetensors. DIR/model.json describes what "
+     "the\n"
+     "model is for; a state needs its network there too, for an ONNX model the network is written and the "
+     "rest\n"
      "may be absent (a classifier is assumed, for you to edit).\n\n"
      "  --framework F onnx, pytorch or keras; default: onnx for *.onnx, else pytorch\n"
      "  --map FILE    JSON object: layers of ours to the modules of the state they come from, such as\n"
      "                {\"head\": \"classifier.0\", \"rnn2\": {\"from\": \"lstm\", \"layer\": 1}}\n"
-     "  --layout L    what the dimensions of an ONNX input are, such as NTCHW: N batch, C channels, others axes\n"
+     "  --layout L    what the dimensions of an ONNX input are, such as NTCHW: N batch, C channels, others "
+     "axes\n"
      "  --output NAME the output of an ONNX model that is wanted; default: the first\n"
      "  --json        print the result as JSON\n",
      lam_cli_model},
     {"validate", "[--source DIR] [--json] FILE...",
      "check result objects against the rules that viewers need",
      "Knows segmentations, label maps, reports, key objects, presentation states, secondary captures and\n"
-     "parametric maps. Each problem names its attribute and clause; the exit status is 1 where there is one.\n\n"
+     "parametric maps. Each problem names its attribute and clause; the exit status is 1 where there is "
+     "one.\n\n"
      "  --source DIR  the images they were made from: checks identity and geometry against them\n"
      "  --json        print the problems as JSON\n",
      lam_cli_validate},

@@ -145,8 +145,8 @@ typedef struct lam_config {
     int max_connections;
     char token_file[LAM_CONFIG_PATH]; /* absolute, or "", as are: */
     char http_certificate[LAM_CONFIG_PATH], http_key[LAM_CONFIG_PATH], http_client_ca[LAM_CONFIG_PATH];
-    char ohif_dir[LAM_CONFIG_PATH]; /* "": no viewer */
-    bool allow_delete; /* by HTTP */
+    char ohif_dir[LAM_CONFIG_PATH];     /* "": no viewer */
+    bool allow_delete;                  /* by HTTP */
     char cors_origins[LAM_CONFIG_PATH]; /* by blanks; "*" for any; "" for none */
 
     /* [storage] */
@@ -159,7 +159,7 @@ typedef struct lam_config {
     int64_t stable_after_ms;
     int max_attempts;
     int64_t job_timeout_ms;
-    int64_t retry_delay_ms; /* before the second attempt */
+    int64_t retry_delay_ms;     /* before the second attempt */
     lam_config_objects objects; /* made for the study itself, in the strict profile */
     lam_config_segmentation segmentation;
     bool compress_segmentations;

@@ -86,8 +86,7 @@ static lam_status begin_with(lam_scheduler *s, lam_worker_slot *slot, const clai
     const lam_config *config = s->config;
     lam_log(LAM_LOG_INFO, "job_started", "job=%lld model=%s version=%s attempt=%d inputs=%zu",
             (long long)c->job.id, c->job.model, c->job.version, c->job.attempt, c->count);
-    lam_status status =
-        lam_slot_begin(slot, &c->job, model, c->inputs, c->count, s->store, config, err);
+    lam_status status = lam_slot_begin(slot, &c->job, model, c->inputs, c->count, s->store, config, err);
     slot->renew_ms = lam_clock_monotonic_ms() + LAM_RENEW_MS;
     return status == LAM_OK ? lam_slot_feed(slot, s->store, err) : status;
 }

@@ -277,8 +277,8 @@ static void announce(const laminad *d)
     unsigned http_port = lam_http_server_port(d->http);
     char url[LAM_CONFIG_HOST + 32];
     bool bracket = strchr(config->http_listen.host, ':') != NULL;
-    snprintf(url, sizeof url, "%s://%s%s%s:%u", config->http_certificate[0] ? "https" : "http", bracket ? "[" : "", config->http_listen.host,
-             bracket ? "]" : "", http_port);
+    snprintf(url, sizeof url, "%s://%s%s%s:%u", config->http_certificate[0] ? "https" : "http",
+             bracket ? "[" : "", config->http_listen.host, bracket ? "]" : "", http_port);
     printf("Lamina %s\n  AE title   %s\n  DICOM      %s port %d\n  DICOMweb   %s/dicom-web\n  REST       "
            "%s/api/v1\n"
            "  Web page   %s/\n  Data       %s\n  Research software, not a medical device.\n",

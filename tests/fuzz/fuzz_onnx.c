@@ -1,4 +1,5 @@
-/* Fuzzes core/rnn/import with ONNX files: an import gives a network and weights, or an error that says why. */
+/* Fuzzes core/rnn/import with ONNX files: an import gives a network and weights, or an error that says why.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -35,7 +35,7 @@ static struct object place(const struct image *image, const lam_true_box *truth)
     float stride = (float)image->head->stride;
     struct object o = {.label = truth->label < image->head->classes ? truth->label : 0};
     o.box = (lam_rect){truth->box.x / stride, truth->box.y / stride, truth->box.width / stride,
-                      truth->box.height / stride};
+                       truth->box.height / stride};
     o.x = o.box.x + o.box.width / 2.0;
     o.y = o.box.y + o.box.height / 2.0;
     o.column = held((int64_t)floor(o.x), image->head->columns);

@@ -49,7 +49,7 @@ static void test_giou_gradient(void **state)
                                       boxes[i].y + boxes[i].height};
                     side[k] += sign ? step : -step;
                     lam_rect moved = {(float)side[0], (float)side[1], (float)(side[2] - side[0]),
-                                     (float)(side[3] - side[1])};
+                                      (float)(side[3] - side[1])};
                     value[sign] = lam_rect_giou(&moved, &boxes[j], NULL);
                 }
                 double low = gradient[k] - 0.01, high = gradient[k] + 0.01;
@@ -97,7 +97,7 @@ static void test_select(void **state)
 {
     lam_selection selection = {.minimum_score = 0.1, .overlap = 0.3, .vote = 0.6, .maximum = 10};
     lam_detected list[] = {detection(40, 0.5f, 0), detection(0, 0.9f, 0),   detection(1, 0.9f, 0),
-                            detection(5, 0.3f, 0),  detection(90, 0.05f, 0), detection(70, NAN, 0)};
+                           detection(5, 0.3f, 0),  detection(90, 0.05f, 0), detection(70, NAN, 0)};
     (void)state;
     size_t count = lam_detect_select(&selection, 1, list, LAM_COUNT(list));
     assert_int_equal(count, 2);
@@ -118,7 +118,7 @@ static void test_join(void **state)
 {
     /* One object in slices 3, 4 and 6, another beside it in 4, a third far away in slice 20. */
     lam_detected list[] = {detection(2, 0.5f, 4), detection(0, 0.6f, 3),  detection(50, 0.9f, 4),
-                            detection(3, 0.8f, 6), detection(3, 0.1f, 20), detection(4, 0.4f, 6)};
+                           detection(3, 0.8f, 6), detection(3, 0.1f, 20), detection(4, 0.4f, 6)};
     size_t owner[6], found;
     lam_joined findings[6];
     lam_error err;
