@@ -102,7 +102,7 @@ static lam_status read_rest(metadata_stream *stream, lam_error *err)
 static void send_metadata(lam_request *request, metadata_stream **stream, int chosen)
 {
     static const char *const types[] = {"application/dicom+json", "application/json"};
-    if ((*stream)->closed)
+    if ((*stream)->closed || chosen > 1)
         lam_data_sets_reply(request, chosen, &(*stream)->piece);
     else
         lam_reply_stream(request, types[chosen], -1, read_stream, LAM_TAKE_PTR(*stream), free_stream);

@@ -240,7 +240,7 @@ static lam_status draw_grey(lam_frames *frames, int64_t index, const pixels *p, 
     if (!g.has_window && !g.voi)
         window_of_range(frames, p, &g);
     size_t range = p->stored <= 16 && p->layout->tag == LAM_TAG_PIXELS ? (size_t)1 << p->stored : 0;
-    double lowest = p->is_signed && p->layout->bits_allocated > 1 ? -(double)(range / 2) : 0;
+    double lowest = p->is_signed && p->layout->bits_allocated > 1 ? -(double)range / 2 : 0;
     lam_autofree uint8_t *table = range && range <= p->count ? malloc(range) : NULL;
     for (size_t i = 0; table && i < range; i++)
         table[i] = shade(&g, lowest + (double)i);

@@ -13,7 +13,7 @@ extern "C" {
 
 /* The bytes of the value as encoded, borrowed from the file: of a sequence its items, of encapsulated pixel
  * data its fragments. Errors: LAM_E_INVALID (not a path), LAM_E_NOT_FOUND, those of lam_walk_next. */
-lam_status lam_value_find(const lam_part10 *file, const char *path, lam_bytes *out, lam_error *err);
+lam_status lam_value_find(const lam_part10 *file, const char *text, lam_bytes *out, lam_error *err);
 
 #ifdef __cplusplus
 }

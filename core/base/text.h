@@ -13,9 +13,9 @@ extern "C" {
  * change the meaning, check first. */
 size_t lam_text_copy(char *to, size_t size, const char *from);
 
-/* Length of the well-formed UTF-8 sequence that begins at `at` (Unicode table 3-7), 0 when there is none
+/* Length of the well-formed UTF-8 sequence that begins at `begin` (Unicode table 3-7), 0 when there is none
  * before `end`. */
-size_t lam_text_utf8_length(const char *at, const char *end);
+size_t lam_text_utf8_length(const char *begin, const char *end);
 
 #ifdef __cplusplus
 }

@@ -118,7 +118,7 @@ static lam_status choose_rows(const struct study *s, int *target, int16_t **out,
     bool map = s->manifest->task == LAM_TASK_SEGMENTATION;
     if (!map && *target < 0)
         *target = (int)best_of(scores, channels);
-    int16_t *chosen = malloc((size_t)rows * sizeof *chosen);
+    int16_t *chosen = calloc((size_t)rows + 1, sizeof *chosen);
     if (!chosen)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     for (int64_t r = 0; r < rows; r++) {

@@ -51,7 +51,7 @@ static bool ends_with(const char *text, const char *end)
 
 static bool is_onnx(const struct import_options *options)
 {
-    return strcmp(options->framework, "onnx") == 0;
+    return options->framework && strcmp(options->framework, "onnx") == 0;
 }
 
 static int parse_arguments(int argc, char **argv, struct import_options *out)

@@ -90,7 +90,7 @@ static bool is_set(const char *path)
 static lam_status run(const struct predict_options *options, const lam_prediction_job *job, json_t *results,
                       lam_error *err)
 {
-    if (!is_set(options->paths[0]))
+    if (!options->paths || !is_set(options->paths[0]))
         return lam_predict_dicom(job, options->paths, results, err);
     lam_status status = LAM_OK;
     for (char **path = options->paths; *path && status == LAM_OK; path++)

@@ -372,11 +372,11 @@ static lam_status handle_report(lam_carriage *c, const report *r, lam_error *err
 }
 
 lam_status lam_commitment_send_reports(lam_db *db, lam_store *store, const lam_config *config,
-                                       const _Atomic bool *abandon, lam_error *err)
+                                       const lam_flag *abandon, lam_error *err)
 {
     lam_carriage c = {.config = config, .db = db, .store = store, .abandon = abandon};
     lam_status status = LAM_OK;
-    for (bool found = true; status == LAM_OK && found && !*abandon;) {
+    for (bool found = true; status == LAM_OK && found && !lam_flag_is_set(abandon);) {
         report r = {0};
         status = next_report(db, lam_clock_steady_ms(), &r, &found, err);
         if (status == LAM_OK && found)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/base/buffer.h"
+#include "core/base/flag.h"
 #include "core/base/status.h"
 #include "daemon/laminad/config.h"
 #include "daemon/laminad/db.h"
@@ -49,6 +50,6 @@ lam_status lam_commitment_next_report(lam_db *db, int64_t *next_ms, lam_error *e
 /* Sends the reports that are due to the peers that asked, over associations of ours. Gives up after a day, or
  * where the configuration has no address for the sender. */
 lam_status lam_commitment_send_reports(lam_db *db, lam_store *store, const lam_config *config,
-                                       const _Atomic bool *abandon, lam_error *err);
+                                       const lam_flag *abandon, lam_error *err);
 
 #endif

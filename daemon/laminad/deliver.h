@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 
+#include "core/base/flag.h"
 #include "core/base/status.h"
 #include "daemon/laminad/config.h"
 #include "daemon/laminad/db.h"
@@ -16,7 +17,7 @@ typedef struct lam_carriage {
     const lam_config_peer *peer;
     lam_db *db;
     lam_store *store;
-    const _Atomic bool *abandon; /* set: stop now */
+    const lam_flag *abandon; /* set: stop now */
 } lam_carriage;
 
 /* What a peer said of an object. */

@@ -173,7 +173,7 @@ static lam_status converse(call *k, lam_error *err)
     int64_t deadline = lam_clock_monotonic_ms() + silence_ms;
     while (!k->ended) {
         struct pollfd poller = {.fd = k->child.socket, .events = POLLIN};
-        if (*k->carriage->abandon)
+        if (lam_flag_is_set(k->carriage->abandon))
             return lam_fail(err, LAM_E_CANCELLED, "the daemon is stopping");
         if (lam_clock_monotonic_ms() > deadline)
             return lam_fail(err, LAM_E_TIMEOUT, "lamina-dimse hangs");

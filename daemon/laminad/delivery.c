@@ -45,7 +45,8 @@ struct lam_delivery {
     lam_store *store;
     lam_db *db;
     _Atomic(const lam_config *) config;
-    _Atomic bool stopping, abandon, ended, reconfigure;
+    _Atomic bool stopping, ended, reconfigure;
+    lam_flag abandon;
     pthread_mutex_t lock; /* all below */
     runner runners[MAX_RUNNERS];
     pause_of pauses[LAM_CONFIG_MAX_PEERS];
@@ -159,7 +160,7 @@ static lam_status (*const carriers[])(lam_carriage *, lam_parcel *, size_t, lam_
 /* What was not confirmed goes back into the queue. */
 static void give_back(lam_carriage *c, lam_parcel *parcels, size_t count, const char *why)
 {
-    bool ours = *c->abandon;
+    bool ours = lam_flag_is_set(c->abandon);
     int64_t now = lam_clock_steady_ms();
     for (size_t i = 0; i < count; i++) {
         if (parcels[i].settled)
@@ -193,7 +194,7 @@ static bool run_once(lam_delivery *d, lam_carriage *c)
     } else if (c->peer->commitment) {
         status = lam_deliver_ask_commitment(c, &asked, &err);
     }
-    if (*c->abandon || (!count && !asked && status == LAM_OK))
+    if (lam_flag_is_set(c->abandon) || (!count && !asked && status == LAM_OK))
         return false;
     note_outcome(d, c->peer, status == LAM_OK, &err);
     return status == LAM_OK;
@@ -415,7 +416,7 @@ void lam_delivery_stop(lam_delivery *d, int64_t grace_ms)
     int64_t deadline = lam_clock_monotonic_ms() + grace_ms;
     while (!d->ended && lam_clock_monotonic_ms() < deadline)
         usleep(10000);
-    d->abandon = true;
+    lam_flag_set(&d->abandon);
     pthread_join(d->thread, NULL);
     delivery_free(d);
 }

@@ -28,7 +28,7 @@ static int on_progress(void *user, curl_off_t a, curl_off_t b, curl_off_t c, cur
 {
     (void)a, (void)b, (void)c, (void)d;
     const lam_carriage *carriage = user;
-    return *carriage->abandon;
+    return lam_flag_is_set(carriage->abandon);
 }
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *user)
@@ -100,7 +100,7 @@ lam_status lam_http_perform(const lam_carriage *c, CURL *curl, lam_buffer *answe
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
     CURLcode result = curl_easy_perform(curl);
     curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
-    if (*c->abandon)
+    if (lam_flag_is_set(c->abandon))
         return lam_fail(err, LAM_E_CANCELLED, "the daemon is stopping");
     if (result != CURLE_OK)
         return lam_fail(err, result == CURLE_OPERATION_TIMEDOUT ? LAM_E_TIMEOUT : LAM_E_PEER,

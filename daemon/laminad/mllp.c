@@ -58,7 +58,7 @@ static lam_status wait_for(line *l, short events, lam_error *err)
 {
     for (;;) {
         struct pollfd poller = {.fd = l->socket, .events = events};
-        if (*l->carriage->abandon)
+        if (lam_flag_is_set(l->carriage->abandon))
             return lam_fail(err, LAM_E_CANCELLED, "the daemon is stopping");
         if (lam_clock_monotonic_ms() > l->deadline_ms)
             return lam_fail(err, LAM_E_TIMEOUT, "the peer was silent for too long");

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-lam_status lam_graph_fail(lam_onnx_graph *g, lam_status status, const char *format, ...)
+void lam_graph_report(lam_onnx_graph *g, lam_status status, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -17,7 +17,6 @@ lam_status lam_graph_fail(lam_onnx_graph *g, lam_status status, const char *form
                          *node->name          ? node->name
                          : node->output_count ? node->outputs[0]
                                               : "");
-    return status;
 }
 
 /* ---- values ---- */
@@ -311,7 +310,7 @@ lam_status lam_graph_order_axes(lam_onnx_graph *g, lam_placed *value, const int 
 
 lam_status lam_graph_axes_last(lam_onnx_graph *g, lam_placed *value, const int *axes, int count)
 {
-    int order[LAM_MAX_ATOMS], filled = 0;
+    int order[LAM_MAX_ATOMS] = {0}, filled = 0;
     for (int a = 1; a <= value->axes; a++) {
         bool named = false;
         for (int i = 0; i < count; i++)

@@ -64,9 +64,11 @@ typedef struct lam_onnx_graph {
     lam_error *err;
 } lam_onnx_graph;
 
-/* Fails with a message that names the node. */
-lam_status lam_graph_fail(lam_onnx_graph *g, lam_status status, const char *format, ...)
+/* Sets the error, with the name of the node. */
+void lam_graph_report(lam_onnx_graph *g, lam_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same as an expression of that status. */
+#define lam_graph_fail(g, status, ...) (lam_graph_report((g), (status), __VA_ARGS__), (status))
 
 /* ---- values ---- */
 

@@ -160,7 +160,7 @@ static const lam_onnx_node *following_bias(lam_onnx_graph *g, int64_t count, con
             }
     for (size_t i = 0; i < g->model->output_count; i++)
         uses += strcmp(g->model->outputs[i].name, g->node->outputs[0]) == 0;
-    if (uses != 1 || strcmp(found->operation, "Add") != 0 || found->input_count != 2)
+    if (!found || uses != 1 || strcmp(found->operation, "Add") != 0 || found->input_count != 2)
         return NULL;
     for (int i = 0; i < 2; i++) {
         const lam_onnx_known *known = lam_graph_find(g, found->inputs[i]);

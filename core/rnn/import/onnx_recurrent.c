@@ -102,6 +102,8 @@ static lam_status read_cell(lam_onnx_graph *g, int64_t inputs, struct recurrent 
     for (size_t i = 0; i < LAM_COUNT(lam_gate_orders); i++)
         if (strcmp(lam_gate_orders[i].cell, lam_onnx_detail(g)) == 0)
             cell->cell = &lam_gate_orders[i];
+    if (!cell->cell)
+        return lam_graph_fail(g, LAM_E_INTERNAL, "there is no such cell");
     if ((status = read_attributes(g, cell)))
         return status;
     int64_t rows = cell->cell->gates * cell->hidden, d = cell->directions;

@@ -107,7 +107,7 @@ static lam_status convert_shape(lam_onnx_graph *g)
 static lam_status convert_expand(lam_onnx_graph *g)
 {
     const lam_onnx_tensor *value = lam_graph_constant(g, 0), *shape = lam_graph_constant(g, 1);
-    int64_t dim[LAM_ONNX_MAX_RANK], have[LAM_ONNX_MAX_RANK];
+    int64_t dim[LAM_ONNX_MAX_RANK] = {0}, have[LAM_ONNX_MAX_RANK] = {0};
     if (!value || !shape || !shape->integers || shape->count > LAM_ONNX_MAX_RANK)
         return lam_graph_fail(g, LAM_E_UNSUPPORTED, "only constants can be expanded");
     int rank = shape->count > value->rank ? (int)shape->count : value->rank;
@@ -115,7 +115,7 @@ static lam_status convert_expand(lam_onnx_graph *g)
         int own = i - (rank - value->rank), wanted = i - (rank - (int)shape->count);
         have[i] = own < 0 ? 1 : value->dim[own];
         dim[i] = wanted >= 0 && shape->integers[wanted] > have[i] ? shape->integers[wanted] : have[i];
-        if (have[i] != 1 && dim[i] != have[i])
+        if (dim[i] < 1 || (have[i] != 1 && dim[i] != have[i]))
             return lam_graph_fail(g, LAM_E_INVALID, "its shape does not go with its input's");
     }
     lam_onnx_tensor *result = lam_graph_new_constant(g, value->integers, rank, dim);
@@ -243,6 +243,7 @@ static lam_status convert_squeeze(lam_onnx_graph *g)
 
 static lam_status convert_unsqueeze(lam_onnx_graph *g)
 {
+    static const lam_dimension nothing = {.count = 0};
     const lam_onnx_tensor *constant = lam_graph_constant(g, 0);
     const int64_t *axes;
     bool marks[LAM_ONNX_MAX_RANK] = {false};
@@ -262,7 +263,7 @@ static lam_status convert_unsqueeze(lam_onnx_graph *g)
     for (int i = 0; i < rank; i++) {
         dim[i] = marks[i] ? 1 : constant ? constant->dim[taken] : 0;
         if (!constant)
-            result.dim[i] = marks[i] ? (lam_dimension){0} : value.dim[taken];
+            result.dim[i] = marks[i] ? nothing : value.dim[taken];
         taken += !marks[i];
     }
     return constant ? set_reshaped(g, constant, rank, dim)

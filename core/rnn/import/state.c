@@ -90,7 +90,7 @@ static float *floats_of(struct import *in, const lam_tensor *tensor, lam_status 
                            lam_dtype_name(tensor->dtype));
         return NULL;
     }
-    float *values = malloc((size_t)count * sizeof *values);
+    float *values = calloc((size_t)count + 1, sizeof *values);
     if (!values) {
         *status = lam_fail(in->err, LAM_E_NO_MEMORY, "out of memory");
         return NULL;

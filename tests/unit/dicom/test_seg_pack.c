@@ -20,7 +20,7 @@ static void packs_as_the_rule_says(void **state)
 {
     (void)state;
     enum { MOST = 67 };
-    uint8_t labels[MOST];
+    uint8_t labels[MOST] = {0};
     unsigned random = 1;
     for (size_t count = 0; count <= MOST; count++)
         for (uint64_t offset = 0; offset < 17; offset++)
