@@ -122,8 +122,8 @@ static lam_status convert_expand(lam_onnx_graph *g)
     for (int64_t to = 0; result && to < result->count; to++) {
         int64_t rest = to, source = 0, step = 1;
         for (int i = rank - 1; i >= 0; i--) {
-            source += have[i] == 1 ? 0 : rest % dim[i] * step;
-            rest /= dim[i];
+            source += have[i] == 1 || !dim[i] ? 0 : rest % dim[i] * step;
+            rest /= dim[i] ? dim[i] : 1;
             step *= have[i];
         }
         if (value->integers)
