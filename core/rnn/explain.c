@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/rnn/layer.h"
-#include "core/rnn/prepare.h"
+#include "core/rnn/predict_passes.h"
 
 enum { MAX_STEPS = 1000 };
 
@@ -36,16 +36,6 @@ const char *lam_explain_method_name(lam_explain_method method)
     return names[method < LAM_EXPLAIN_COUNT ? method : 0];
 }
 
-static lam_status check_size(const struct study *s, lam_error *err)
-{
-    const lam_model_preprocessing *pre = &s->manifest->preprocessing;
-    for (int i = 0; i < 3; i++)
-        if (s->size[i] < pre->minimum_size[i] || s->size[i] > pre->maximum_size[i])
-            return lam_fail(err, LAM_E_LIMIT, "the volume has a size that model %s does not take",
-                            s->manifest->name);
-    return LAM_OK;
-}
-
 /* Normalises and pads as prediction does. */
 static lam_status prepare(struct study *s, const lam_volume *volume, lam_error *err)
 {
@@ -69,7 +59,7 @@ static lam_status begin(struct study *s, const lam_bundle *bundle, lam_pool *poo
     if (s->manifest->task != LAM_TASK_CLASSIFICATION && s->manifest->task != LAM_TASK_SEGMENTATION)
         return lam_fail(err, LAM_E_UNSUPPORTED, "answers of models for %s are not explained",
                         lam_task_name(s->manifest->task));
-    lam_status status = check_size(s, err);
+    lam_status status = lam_predictor_check_size(s->manifest, volume, err);
     if (status)
         return status;
     s->frame = lam_prepare_frame(&s->manifest->preprocessing, s->size);

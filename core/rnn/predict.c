@@ -63,7 +63,7 @@ void lam_segmentation_done(lam_segmentation *segmentation)
     *segmentation = (lam_segmentation){0};
 }
 
-static lam_status check_size(const lam_manifest *manifest, const lam_volume *volume, lam_error *err)
+lam_status lam_predictor_check_size(const lam_manifest *manifest, const lam_volume *volume, lam_error *err)
 {
     const lam_model_preprocessing *pre = &manifest->preprocessing;
     for (int i = 0; i < 3; i++)
@@ -111,7 +111,7 @@ lam_status lam_predictor_prepare(lam_predictor *predictor, const lam_volume *vol
     const lam_model_preprocessing *pre = &predictor->manifest->preprocessing;
     int64_t channels = lam_network_input_channels(predictor->network);
     int axes = lam_network_axes(predictor->network);
-    lam_status status = check_size(predictor->manifest, volume, err);
+    lam_status status = lam_predictor_check_size(predictor->manifest, volume, err);
     if (status)
         return status;
     predictor->frame = lam_prepare_frame(pre, volume->size);

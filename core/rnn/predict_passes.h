@@ -13,6 +13,9 @@ const lam_network *lam_predictor_network(const lam_predictor *predictor);
 /* The workspace, for tasks that fill the input themselves. */
 lam_session *lam_predictor_session(lam_predictor *predictor);
 
+/* LAM_E_LIMIT naming sizes when the model does not take this volume. */
+lam_status lam_predictor_check_size(const lam_manifest *manifest, const lam_volume *volume, lam_error *err);
+
 /* Checks the size, plans the session for it, normalises. */
 lam_status lam_predictor_prepare(lam_predictor *predictor, const lam_volume *volume, lam_frame *frame,
                                  lam_error *err);

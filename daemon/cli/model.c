@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -249,6 +250,20 @@ static lam_status import_state(struct import *in, lam_error *err)
                             map ? lam_json_root(map) : NULL, &in->weights, err);
 }
 
+/* Weights that are no numbers are refused before anything is written. */
+static lam_status check_finite(const struct import *in, lam_error *err)
+{
+    for (size_t i = 0; i < lam_network_parameter_count(in->network); i++) {
+        const lam_parameter *parameter = lam_network_parameter(in->network, i);
+        const float *values = lam_weights_view(in->weights) + parameter->offset;
+        for (int64_t k = 0; k < parameter->count; k++)
+            if (!isfinite(values[k]))
+                return lam_fail(err, LAM_E_INVALID, "%s: a weight of %s is not a finite number",
+                                in->options->file, parameter->name);
+    }
+    return LAM_OK;
+}
+
 /* ---- writing ---- */
 
 static lam_status write_weights(void *context, int fd, lam_error *err)
@@ -323,7 +338,8 @@ int lam_cli_model(int argc, char **argv)
     if (status)
         return status;
     if (read_document(&in, &err) || (is_onnx(&options) ? import_onnx : import_state)(&in, &err) ||
-        write_bundle(&in, &err) || lam_bundle_load_path(options.bundle, &bundle, &err))
+        check_finite(&in, &err) || write_bundle(&in, &err) ||
+        lam_bundle_load_path(options.bundle, &bundle, &err))
         return lam_cli_fail_error(&err);
     print_result(&in);
     return LAM_CLI_OK;

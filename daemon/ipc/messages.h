@@ -107,7 +107,7 @@ typedef enum lam_message_type {
     LAM_MESSAGE_ANALYZE_RUN,
 
     /* worker → laminad: sign of life and how far.
-       {"stage":"read|prepare|network|measure|write","done","total"} */
+       {"stage":"read|prepare|network|measure|explain|write","done","total"} */
     LAM_MESSAGE_PROGRESS,
 
     /* worker → laminad: outputs written (not synced: laminad does that).

@@ -158,6 +158,8 @@ static lam_status add_heat(search *s, lam_error *err)
 static void add_extras(search *s)
 {
     lam_error err = {0};
+    if (s->options->explain || s->options->samples > 0)
+        lam_progress_enter(s->progress, LAM_STAGE_EXPLAIN);
     if (s->options->explain && add_heat(s, &err) != LAM_OK)
         s->found.unexplained = err;
     if (s->options->samples > 0 && s->found.classes && add_spread(s, &err) != LAM_OK)

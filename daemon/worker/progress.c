@@ -8,7 +8,7 @@ enum { TELL_EVERY_US = 100000 };
 
 static const char *const names[LAM_STAGE_COUNT] = {
     [LAM_STAGE_READ] = "read",       [LAM_STAGE_PREPARE] = "prepare", [LAM_STAGE_NETWORK] = "network",
-    [LAM_STAGE_MEASURE] = "measure", [LAM_STAGE_WRITE] = "write",
+    [LAM_STAGE_MEASURE] = "measure", [LAM_STAGE_EXPLAIN] = "explain", [LAM_STAGE_WRITE] = "write",
 };
 
 const char *lam_stage_name(lam_stage stage)

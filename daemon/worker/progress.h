@@ -12,6 +12,7 @@ typedef enum lam_stage {
     LAM_STAGE_PREPARE,
     LAM_STAGE_NETWORK,
     LAM_STAGE_MEASURE,
+    LAM_STAGE_EXPLAIN,
     LAM_STAGE_WRITE,
     LAM_STAGE_COUNT
 } lam_stage;

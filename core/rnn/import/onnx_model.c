@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/rnn/import/numbers.h"
 #include "core/rnn/import/wire.h"
 
 enum { MAX_NAME = 1024, MAX_ATTRIBUTES = 64, MAX_CONSTANTS = 65536, MAX_VALUES = 65536 };
@@ -111,24 +112,6 @@ static void *list_of(struct reader *r, lam_wire message, uint32_t number, size_t
 
 /* ---- numbers ---- */
 
-static float float_of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float float_of_half(uint16_t half)
-{
-    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, mantissa = half & 1023;
-    if (exponent == 31)
-        return float_of_bits(sign | 0x7f800000 | mantissa << 13);
-    if (exponent)
-        return float_of_bits(sign | (exponent + 112) << 23 | mantissa << 13);
-    float value = (float)mantissa / (1 << 24);
-    return sign ? -value : value;
-}
-
 static double double_of_bits(uint64_t bits)
 {
     double value;
@@ -160,13 +143,13 @@ static void set_number(const struct number_form *form, lam_onnx_tensor *tensor, 
 {
     switch (form->type) {
     case FLOAT:
-        tensor->floats[index] = float_of_bits((uint32_t)bits);
+        tensor->floats[index] = lam_float_of_bits((uint32_t)bits);
         break;
     case FLOAT16:
-        tensor->floats[index] = float_of_half((uint16_t)bits);
+        tensor->floats[index] = lam_float_of_half((uint16_t)bits);
         break;
     case BFLOAT16:
-        tensor->floats[index] = float_of_bits((uint32_t)(bits & 0xffff) << 16);
+        tensor->floats[index] = lam_float_of_bf16((uint16_t)bits);
         break;
     case DOUBLE:
         tensor->floats[index] = (float)double_of_bits(bits);
@@ -320,7 +303,7 @@ static void read_lists(struct reader *r, lam_wire message, lam_onnx_attribute *a
     if (r->status)
         return;
     for (size_t i = 0; i < attribute->float_count; i++)
-        floats[i] = float_of_bits((uint32_t)bits[i]);
+        floats[i] = lam_float_of_bits((uint32_t)bits[i]);
     while (next(r, &message, &field))
         if (field.number == 9)
             strings[attribute->string_count++] = text_of(r, field.content);
@@ -338,7 +321,7 @@ static void read_attribute(struct reader *r, lam_wire message, lam_onnx_attribut
         if (field.number == 1) {
             attribute->name = text_of(r, field.content);
         } else if (field.number == 2) {
-            attribute->f = float_of_bits((uint32_t)field.integer);
+            attribute->f = lam_float_of_bits((uint32_t)field.integer);
         } else if (field.number == 3) {
             attribute->i = (int64_t)field.integer;
         } else if (field.number == 4) {

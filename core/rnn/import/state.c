@@ -6,6 +6,7 @@
 
 #include "core/rnn/import/gates.h"
 #include "core/rnn/import/import.h"
+#include "core/rnn/import/numbers.h"
 #include "core/rnn/layer.h"
 
 typedef enum arrangement {
@@ -58,25 +59,15 @@ struct import {
 
 static float float_at(const lam_tensor *tensor, int64_t index)
 {
-    const uint16_t *halves = tensor->data;
-    uint32_t bits;
-    float value;
     switch (tensor->dtype) {
     case LAM_DTYPE_F32:
         return ((const float *)tensor->data)[index];
     case LAM_DTYPE_F64:
         return (float)((const double *)tensor->data)[index];
     case LAM_DTYPE_BF16:
-        bits = (uint32_t)halves[index] << 16;
-        memcpy(&value, &bits, sizeof value);
-        return value;
-    default: { /* F16 */
-        uint16_t half = halves[index];
-        float magnitude = (half >> 10 & 31) == 0 ? (float)(half & 1023) / (1 << 24)
-                                                 : (float)((half & 1023) + 1024) / (1 << 25) *
-                                                       (float)((uint32_t)1 << (half >> 10 & 31));
-        return half & 0x8000 ? -magnitude : magnitude;
-    }
+        return lam_float_of_bf16(((const uint16_t *)tensor->data)[index]);
+    default:
+        return lam_float_of_half(((const uint16_t *)tensor->data)[index]);
     }
 }
 

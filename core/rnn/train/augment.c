@@ -191,7 +191,7 @@ static float cut(double value, int64_t high)
 
 /* From the source into the result: the inverse of the matrix in the plane, which boxes lie in. */
 static void move_boxes(const struct deformation *d, const lam_sample *sample, const lam_frame *frame,
-                       lam_box *out)
+                       lam_sample_box *out)
 {
     double a = d->matrix[Y][Y], b = d->matrix[Y][X], c = d->matrix[X][Y], e = d->matrix[X][X];
     double determinant = a * e - b * c, inverse[2][2];
@@ -200,7 +200,7 @@ static void move_boxes(const struct deformation *d, const lam_sample *sample, co
     inverse[1][0] = -c / determinant;
     inverse[1][1] = a / determinant;
     for (size_t i = 0; i < sample->truth.box_count; i++) {
-        const lam_box *box = &sample->truth.boxes[i];
+        const lam_sample_box *box = &sample->truth.boxes[i];
         double y = box->y - 0.5 - d->centre[Y], x = box->x - 0.5 - d->centre[X];
         double cy = inverse[0][0] * y + inverse[0][1] * x + d->middle[Y] + 0.5;
         double cx = inverse[1][0] * y + inverse[1][1] * x + d->middle[X] + 0.5;
@@ -208,7 +208,8 @@ static void move_boxes(const struct deformation *d, const lam_sample *sample, co
         double half_x = hypot(inverse[1][0] * box->height, inverse[1][1] * box->width) / 2;
         float top = cut(cy - half_y, frame->taken[Y]), bottom = cut(cy + half_y, frame->taken[Y]);
         float left = cut(cx - half_x, frame->taken[X]), right = cut(cx + half_x, frame->taken[X]);
-        out[i] = (lam_box){(left + right) / 2, (top + bottom) / 2, right - left, bottom - top, box->label};
+        out[i] =
+            (lam_sample_box){(left + right) / 2, (top + bottom) / 2, right - left, bottom - top, box->label};
     }
 }
 

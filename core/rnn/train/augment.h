@@ -9,10 +9,10 @@
 
 /* What is drawn of a sample: memory of the caller, for the part that the frame takes. */
 typedef struct lam_augmented {
-    float *image;   /* [taken…, channels] */
-    uint8_t *map;   /* [taken…]; used when the sample has one */
-    lam_box *boxes; /* room for the sample's; in pixels of the part taken, cut at its edges */
-    float *scratch; /* room for an image */
+    float *image;          /* [taken…, channels] */
+    uint8_t *map;          /* [taken…]; used when the sample has one */
+    lam_sample_box *boxes; /* room for the sample's; in pixels of the part taken, cut at its edges */
+    float *scratch;        /* room for an image */
 } lam_augmented;
 
 /* Fills `out` from the sample's prepared image and its truth. Values from outside the image are the border's,

@@ -77,22 +77,25 @@ static void fit_done(struct fit *fit)
 
 typedef lam_status write_function(const struct fit *fit, int fd, const void *what, lam_error *err);
 
-/* Writes aside, syncs, renames. */
+struct writing {
+    const struct fit *fit;
+    write_function *write;
+    const void *what;
+};
+
+static lam_status run_writing(void *context, int fd, lam_error *err)
+{
+    const struct writing *w = context;
+    return w->write(w->fit, fd, w->what, err);
+}
+
 static lam_status replace_file(const struct fit *fit, const char *name, write_function *write,
                                const void *what, lam_error *err)
 {
-    char aside[64];
-    snprintf(aside, sizeof aside, ".%.50s.new", name);
-    lam_autoclose int fd = openat(fit->folder, aside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-    if (fd < 0)
-        return lam_fail_errno(err, errno, "%s/%s", fit->settings->bundle, aside);
-    lam_status status = write(fit, fd, what, err);
-    if (status == LAM_OK)
-        status = lam_io_sync(fd, err);
-    if (status == LAM_OK && renameat(fit->folder, aside, fit->folder, name) != 0)
-        status = lam_fail_errno(err, errno, "%s/%s", fit->settings->bundle, name);
+    struct writing writing = {fit, write, what};
+    lam_status status = lam_io_replace(fit->folder, name, run_writing, &writing, err);
     if (status)
-        unlinkat(fit->folder, aside, 0);
+        lam_error_prefix(err, "%s", fit->settings->bundle);
     return status;
 }
 

@@ -22,17 +22,17 @@ extern "C" {
 #endif
 
 /* A rectangle in an image, in pixels: pixel i covers i to i + 1. */
-typedef struct lam_box {
+typedef struct lam_sample_box {
     float x, y; /* centre */
     float width, height;
     int label; /* class */
-} lam_box;
+} lam_sample_box;
 
 /* What is true of a sample; which of these depends on the task. Borrowed from the sample or the file. */
 typedef struct lam_truth {
     const uint8_t *map; /* segmentation: [size…]; else NULL */
     int label;          /* classification, generation: the class; else -1 */
-    const lam_box *boxes;
+    const lam_sample_box *boxes;
     size_t box_count;
 } lam_truth;
 
@@ -46,8 +46,8 @@ typedef struct lam_sample {
     float *raw;      /* [size…, channels] as stored */
     float *prepared; /* the same after the manifest's intensity normalisation */
     lam_truth truth;
-    uint8_t *map;   /* truth.map, where it is not the file's own memory */
-    lam_box *boxes; /* truth.boxes; malloc'd by the task */
+    uint8_t *map;          /* truth.map, where it is not the file's own memory */
+    lam_sample_box *boxes; /* truth.boxes; malloc'd by the task */
 } lam_sample;
 
 typedef struct lam_samples lam_samples;

@@ -37,14 +37,14 @@ static lam_status read_truth(const lam_sample_source *source, lam_sample *sample
               b[3] <= 1))
             return lam_fail(err, LAM_E_INVALID, "%s: box %zu is not within the image", source->id, i);
         sample->boxes[i] =
-            (lam_box){b[0] * sides[0], b[1] * sides[1], b[2] * sides[0], b[3] * sides[1], labels[i]};
+            (lam_sample_box){b[0] * sides[0], b[1] * sides[1], b[2] * sides[0], b[3] * sides[1], labels[i]};
     }
     sample->truth.boxes = sample->boxes;
     sample->truth.box_count = count;
     return LAM_OK;
 }
 
-static lam_true_box true_box(const lam_box *box)
+static lam_true_box true_box(const lam_sample_box *box)
 {
     return (lam_true_box){{box->x - box->width / 2, box->y - box->height / 2, box->width, box->height},
                           box->label};

@@ -19,10 +19,10 @@ enum { STREAM_ORDER = 1, STREAM_AUGMENT, STREAM_DROPOUT, STREAM_CROP };
 /* One thread's workspace. */
 struct worker {
     lam_session *session;
-    lam_augmented drawn; /* of one sample; room for the largest */
-    uint8_t *maps;       /* of a shard's samples, padded, each of the largest size */
-    lam_box *boxes;      /* of a shard's samples */
-    float *loss_scratch; /* the largest result of a sample */
+    lam_augmented drawn;   /* of one sample; room for the largest */
+    uint8_t *maps;         /* of a shard's samples, padded, each of the largest size */
+    lam_sample_box *boxes; /* of a shard's samples */
+    float *loss_scratch;   /* the largest result of a sample */
 };
 
 struct shard {
@@ -117,9 +117,9 @@ static lam_status make_worker(const lam_trainer *trainer, size_t voxels, struct 
     worker->drawn.image = malloc(values * sizeof(float));
     worker->drawn.scratch = malloc(values * sizeof(float));
     worker->drawn.map = malloc(values);
-    worker->drawn.boxes = malloc(boxes * sizeof(lam_box));
+    worker->drawn.boxes = malloc(boxes * sizeof(lam_sample_box));
     worker->maps = malloc(voxels * (size_t)trainer->recipe.shard);
-    worker->boxes = malloc(boxes * (size_t)trainer->recipe.shard * sizeof(lam_box));
+    worker->boxes = malloc(boxes * (size_t)trainer->recipe.shard * sizeof(lam_sample_box));
     worker->loss_scratch =
         malloc(voxels * (size_t)lam_network_output_channels(trainer->network) * sizeof(float));
     bool complete = worker->drawn.image && worker->drawn.scratch && worker->drawn.map &&
@@ -243,7 +243,7 @@ static lam_frame inner_frame(const lam_frame *frame)
 /* Draws one sample into its place in the input, and what is true of it, in the input's positions. `map` and
  * `boxes` are memory for it. */
 static lam_truth fill_sample(const lam_trainer *trainer, struct worker *worker, uint32_t number,
-                             const lam_frame *frame, float *input, uint8_t *map, lam_box *boxes)
+                             const lam_frame *frame, float *input, uint8_t *map, lam_sample_box *boxes)
 {
     const lam_sample *sample = lam_samples_at(trainer->dataset, number);
     lam_frame inner = inner_frame(frame);

@@ -220,7 +220,7 @@ static void test_augmentation_moves_boxes(void **state)
     (void)state;
     enum { SIDE = 64, COUNT = SIDE * SIDE };
     static float image[COUNT], out[COUNT], scratch[COUNT];
-    lam_box box = {.x = 35, .y = 23, .width = 10, .height = 6, .label = 2}, moved;
+    lam_sample_box box = {.x = 35, .y = 23, .width = 10, .height = 6, .label = 2}, moved;
     for (int i = 0; i < COUNT; i++)
         image[i] = fabs(i % SIDE + 0.5 - 35) < 5 && fabs(i / SIDE + 0.5 - 23) < 3;
     lam_sample sample = {
