@@ -2,12 +2,11 @@
 #include "core/rnn/manifest.h"
 
 #include <math.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/pattern.h"
+#include "core/rnn/manifest_parts.h"
 #include "core/rnn/options.h"
 
 enum { SCHEMA_VERSION = 1, MAX_SIDE = 4096, MAX_METRICS = 64, MAX_SENTENCES = 32 };
@@ -16,7 +15,7 @@ struct manifest {
     lam_manifest public; /* first, so that a pointer to it is a pointer to this */
     lam_json *document;
     char *text;
-    lam_model_match *matches;
+    lam_model_matches matches;
     lam_model_segment *segments;
     lam_model_class *classes;
     lam_model_metric *metrics;
@@ -40,7 +39,8 @@ void lam_manifest_free(lam_manifest *manifest)
     struct manifest *m = (struct manifest *)manifest;
     if (!m)
         return;
-    free(m->matches);
+    for (size_t i = 0; i < LAM_COUNT(m->matches.of); i++)
+        free(m->matches.of[i]);
     free(m->segments);
     free(m->classes);
     free(m->metrics);
@@ -49,9 +49,8 @@ void lam_manifest_free(lam_manifest *manifest)
     free(m);
 }
 
-/* An optional object member whose members must all be known. */
-static lam_status open_object(const lam_jv *parent, const char *key, const char *const *allowed,
-                              const lam_jv **out, lam_error *err)
+lam_status lam_manifest_object(const lam_jv *parent, const char *key, const char *const *allowed,
+                               const lam_jv **out, lam_error *err)
 {
     const lam_jv *value = lam_jv_get(parent, key);
     if (value && !lam_jv_is(value, LAM_JSON_OBJECT))
@@ -65,9 +64,8 @@ static lam_status open_object(const lam_jv *parent, const char *key, const char 
     return LAM_OK;
 }
 
-/* An optional list of objects; allocates `count` zeroed items of `size`. */
-static lam_status open_list(const lam_jv *parent, const char *key, size_t maximum, size_t size,
-                            const lam_jv **list, void *items, size_t *count, lam_error *err)
+lam_status lam_manifest_list(const lam_jv *parent, const char *key, size_t maximum, size_t size,
+                             const lam_jv **list, void *items, size_t *count, lam_error *err)
 {
     const lam_jv *value = lam_jv_get(parent, key);
     if (value && !lam_jv_is(value, LAM_JSON_ARRAY))
@@ -83,8 +81,8 @@ static lam_status open_list(const lam_jv *parent, const char *key, size_t maximu
     return LAM_OK;
 }
 
-static lam_status need_token(const lam_jv *object, const char *key, const char *extra, size_t maximum,
-                             const char **out, lam_error *err)
+lam_status lam_manifest_token(const lam_jv *object, const char *key, const char *extra, size_t maximum,
+                              const char **out, lam_error *err)
 {
     const char *text;
     lam_status status = lam_jv_need_text(object, key, &text, err);
@@ -106,7 +104,7 @@ static lam_status read_code(const lam_jv *parent, const char *key, bool required
 {
     static const char *const members[] = {"scheme", "value", "meaning", NULL};
     const lam_jv *code;
-    lam_status status = open_object(parent, key, members, &code, err);
+    lam_status status = lam_manifest_object(parent, key, members, &code, err);
     if (status)
         return status;
     if (!code && !required)
@@ -122,50 +120,6 @@ static lam_status read_code(const lam_jv *parent, const char *key, bool required
         !*out->meaning || strlen(out->meaning) > 64)
         return lam_fail(err, LAM_E_INVALID, "`%s`: scheme and value have 1 to 16 characters, meaning 1 to 64",
                         key);
-    return LAM_OK;
-}
-
-static lam_status read_match(const lam_jv *value, lam_model_match *match, lam_error *err)
-{
-    static const char *const members[] = {"keyword", "pattern", "ignore_case", NULL};
-    lam_status status;
-    if ((status = lam_options_only(value, members, err)) ||
-        (status = lam_jv_need_text(value, "keyword", &match->keyword, err)) ||
-        (status = lam_jv_need_text(value, "pattern", &match->pattern, err)) ||
-        (status = lam_options_bool(value, "ignore_case", false, &match->ignore_case, err)))
-        return status;
-    regex_t regex;
-    int flags = REG_NOSUB | (match->ignore_case ? REG_ICASE : 0);
-    if ((status = lam_pattern_compile(match->pattern, flags, &regex, err))) {
-        lam_error_prefix(err, "`pattern`");
-        return status;
-    }
-    regfree(&regex);
-    return LAM_OK;
-}
-
-static lam_status read_selector(struct manifest *m, lam_error *err)
-{
-    static const char *const members[] = {"modality", "match", "minimum_slices", "maximum_slices", NULL};
-    lam_model_selector *selector = &m->public.selector;
-    const lam_jv *object, *list;
-    int64_t minimum = 1, maximum = 0;
-    lam_status status;
-    if ((status = open_object(m->public.root, "selector", members, &object, err)) ||
-        (status = lam_options_text(object, "modality", "", &selector->modality, err)) ||
-        (status = lam_options_integer(object, "minimum_slices", 1, 1, 1000000, &minimum, err)) ||
-        (status = lam_options_integer(object, "maximum_slices", 0, 0, 1000000, &maximum, err)) ||
-        (status = open_list(object, "match", LAM_MANIFEST_MAX_MATCHES, sizeof *m->matches, &list, &m->matches,
-                            &selector->match_count, err)))
-        return status;
-    selector->matches = m->matches;
-    selector->minimum_slices = (int)minimum;
-    selector->maximum_slices = (int)maximum;
-    for (size_t i = 0; i < selector->match_count; i++)
-        if ((status = read_match(lam_jv_at(list, i), &m->matches[i], err))) {
-            lam_error_prefix(err, "`selector.match[%zu]`", i);
-            return status;
-        }
     return LAM_OK;
 }
 
@@ -189,7 +143,7 @@ static lam_status read_intensity(const lam_jv *parent, lam_model_preprocessing *
     const lam_jv *object;
     int mask = 0;
     lam_status status;
-    if ((status = open_object(parent, "intensity", members, &object, err)) ||
+    if ((status = lam_manifest_object(parent, "intensity", members, &object, err)) ||
         (status = lam_options_number(object, "threshold", 0, -1e30, 1e30, &out->threshold, err)) ||
         (status = lam_options_number(object, "clip_percentile", 0, 0, 100, &out->clip_percentile, err)) ||
         (status = lam_options_choice(object, "z_score", masks, 0, &mask, err)) ||
@@ -211,7 +165,7 @@ static lam_status read_preprocessing(struct manifest *m, lam_error *err)
     const lam_jv *object;
     const char *orientation;
     lam_status status;
-    if ((status = open_object(m->public.root, "preprocessing", members, &object, err)) ||
+    if ((status = lam_manifest_object(m->public.root, "preprocessing", members, &object, err)) ||
         (status = lam_options_text(object, "orientation", "", &orientation, err)) ||
         (status = lam_options_numbers(object, "spacing_mm", 0, 0, 1000, 3, out->spacing_mm, err)) ||
         (status =
@@ -249,7 +203,7 @@ static lam_status read_segment(const lam_jv *value, int number, lam_model_segmen
     lam_status status;
     if ((status = lam_options_only(value, members, err)) ||
         (status = lam_jv_need_integer(value, "number", number, number, &given, err)) ||
-        (status = need_token(value, "name", "_-", 64, &out->name, err)) ||
+        (status = lam_manifest_token(value, "name", "_-", 64, &out->name, err)) ||
         (status = lam_jv_need_text(value, "label", &out->label, err)) ||
         (status = lam_options_text(value, "description", "", &out->description, err)) ||
         (status = read_code(value, "category", true, &out->category, err)) ||
@@ -272,7 +226,7 @@ static lam_status read_class(const lam_jv *value, lam_model_class *out, lam_erro
     static const char *const members[] = {"name", "label", "code", NULL};
     lam_status status;
     if ((status = lam_options_only(value, members, err)) ||
-        (status = need_token(value, "name", "_-", 64, &out->name, err)) ||
+        (status = lam_manifest_token(value, "name", "_-", 64, &out->name, err)) ||
         (status = lam_jv_need_text(value, "label", &out->label, err)))
         return status;
     return read_code(value, "code", false, &out->code, err);
@@ -284,12 +238,12 @@ static lam_status read_outputs(struct manifest *m, lam_error *err)
     lam_manifest *out = &m->public;
     const lam_jv *object, *segments, *classes;
     lam_status status;
-    if ((status = open_object(out->root, "outputs", members, &object, err)) ||
+    if ((status = lam_manifest_object(out->root, "outputs", members, &object, err)) ||
         (status = lam_options_text(object, "unit", "ml", &out->unit, err)) ||
-        (status = open_list(object, "segments", LAM_MANIFEST_MAX_SEGMENTS, sizeof *m->segments, &segments,
-                            &m->segments, &out->segment_count, err)) ||
-        (status = open_list(object, "classes", LAM_MANIFEST_MAX_CLASSES, sizeof *m->classes, &classes,
-                            &m->classes, &out->class_count, err)))
+        (status = lam_manifest_list(object, "segments", LAM_MANIFEST_MAX_SEGMENTS, sizeof *m->segments,
+                                    &segments, &m->segments, &out->segment_count, err)) ||
+        (status = lam_manifest_list(object, "classes", LAM_MANIFEST_MAX_CLASSES, sizeof *m->classes, &classes,
+                                    &m->classes, &out->class_count, err)))
         return status;
     out->segments = m->segments;
     out->classes = m->classes;
@@ -333,7 +287,7 @@ static lam_status read_card(struct manifest *m, lam_error *err)
     lam_model_card *out = &m->public.card;
     const lam_jv *object;
     lam_status status;
-    if ((status = open_object(m->public.root, "card", members, &object, err)) ||
+    if ((status = lam_manifest_object(m->public.root, "card", members, &object, err)) ||
         (status = lam_options_text(object, "population", "", &out->population, err)) ||
         (status = read_sentences(object, "intended", &out->intended, err)) ||
         (status = read_sentences(object, "not_intended", &out->not_intended, err)) ||
@@ -370,7 +324,7 @@ static lam_status read_provenance(struct manifest *m, lam_error *err)
     lam_model_provenance *out = &m->public.provenance;
     const lam_jv *object;
     lam_status status;
-    if ((status = open_object(m->public.root, "provenance", members, &object, err)) ||
+    if ((status = lam_manifest_object(m->public.root, "provenance", members, &object, err)) ||
         (status = lam_options_text(object, "data", "", &out->data, err)) ||
         (status = lam_options_text(object, "licence", "", &out->licence, err)) ||
         (status = lam_options_text(object, "split", "", &out->split, err)) ||
@@ -389,7 +343,7 @@ static lam_status read_detection(const lam_jv *post, lam_model_detection *out, l
         "typical_size", "minimum_score", "report_score", "overlap", "vote", "maximum", NULL};
     const lam_jv *object;
     lam_status status;
-    if ((status = open_object(post, "detection", members, &object, err)) ||
+    if ((status = lam_manifest_object(post, "detection", members, &object, err)) ||
         (status = lam_options_number(object, "typical_size", 24, 1, 10000, &out->typical_size, err)) ||
         (status = lam_options_number(object, "minimum_score", 0.1, 0, 1, &out->minimum_score, err)) ||
         (status =
@@ -414,12 +368,12 @@ static lam_status read_head(lam_manifest *out, lam_error *err)
         return lam_fail(err, LAM_E_INVALID, "must be an object");
     if ((status = lam_options_only(out->root, members, err)) ||
         (status = lam_jv_need_integer(out->root, "schema", SCHEMA_VERSION, SCHEMA_VERSION, &schema, err)) ||
-        (status = need_token(out->root, "name", "_-", 64, &out->name, err)) ||
-        (status = need_token(out->root, "version", ".+-", 16, &out->version, err)) ||
+        (status = lam_manifest_token(out->root, "name", "_-", 64, &out->name, err)) ||
+        (status = lam_manifest_token(out->root, "version", ".+-", 16, &out->version, err)) ||
         (status = lam_options_text(out->root, "title", out->name, &out->title, err)) ||
         (status = lam_options_text(out->root, "description", "", &out->description, err)) ||
         (status = lam_options_choice(out->root, "task", task_names, -1, &task, err)) ||
-        (status = open_object(out->root, "postprocessing", post_members, &post, err)) ||
+        (status = lam_manifest_object(out->root, "postprocessing", post_members, &post, err)) ||
         (status = lam_options_axes(post, "average_flips", out->average_flips, err)) ||
         (status = read_detection(post, &out->detection, err)) ||
         (status = lam_options_integer(post, "members", 1, 1, LAM_MANIFEST_MAX_MEMBERS, &weight_sets, err)) ||
@@ -451,7 +405,8 @@ static lam_status parse(struct manifest *m, const char *text, size_t length, lam
     if (status)
         return status;
     m->public.root = lam_json_root(m->document);
-    if ((status = read_head(&m->public, err)) || (status = read_selector(m, err)) ||
+    if ((status = read_head(&m->public, err)) ||
+        (status = lam_manifest_read_selectors(m->public.root, &m->matches, &m->public, err)) ||
         (status = read_preprocessing(m, err)) || (status = read_outputs(m, err)) ||
         (status = read_card(m, err)))
         return status;

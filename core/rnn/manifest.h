@@ -18,6 +18,16 @@
 extern "C" {
 #endif
 
+enum {
+    LAM_MANIFEST_MAX_BYTES = 1 << 20,
+    LAM_MANIFEST_MAX_SEGMENTS = 255,
+    LAM_MANIFEST_MAX_CLASSES = 1000,
+    LAM_MANIFEST_MAX_MATCHES = 32,
+    LAM_MANIFEST_MAX_MEMBERS = 16,
+    LAM_MANIFEST_MAX_WORDS = 16,
+    LAM_MANIFEST_MAX_ROLES = 4,
+};
+
 typedef enum lam_task {
     LAM_TASK_CLASSIFICATION,
     LAM_TASK_DETECTION,
@@ -44,14 +54,32 @@ typedef struct lam_model_match {
     bool ignore_case;
 } lam_model_match;
 
-/* Which series a model wants: modality equal, all matches true, at least so many slices. */
+/* One of several texts; count 0: any. */
+typedef struct lam_model_words {
+    const char *word[LAM_MANIFEST_MAX_WORDS];
+    size_t count;
+} lam_model_words;
+
+/* Which series a model wants. All that is given must hold; what is not given holds for every series. */
 typedef struct lam_model_selector {
-    const char *modality;
+    const char *modality;        /* "MR"; "": any */
+    lam_model_words sop_classes; /* UIDs */
+    lam_model_words body_parts;  /* Body Part Examined, without regard to case */
+    lam_model_words planes; /* "axial", "coronal", "sagittal": the plane that the slices are nearest to */
+    double pixel_mm[2];     /* smallest and largest distance of pixels, in both directions; 0 and 0: any */
+    double slice_mm[2];     /* of neighbouring slices */
     const lam_model_match *matches;
     size_t match_count;
     int minimum_slices; /* at least 1 */
     int maximum_slices; /* 0: no limit */
 } lam_model_selector;
+
+/* One of the series that a model reads together, such as the stacks at the end of diastole and of systole. */
+typedef struct lam_model_role {
+    const char *name;            /* [a-z0-9_-]{1,32} */
+    bool prior;                  /* in an earlier study of the same patient; else in the same study */
+    lam_model_selector selector; /* beside the model's own, which holds for every role */
+} lam_model_role;
 
 typedef enum lam_intensity_mask {
     LAM_INTENSITY_ALL,     /* mean and deviation of every voxel */
@@ -141,6 +169,8 @@ typedef struct lam_manifest {
     const char *description;
     lam_task task;
     lam_model_selector selector;
+    lam_model_role roles[LAM_MANIFEST_MAX_ROLES]; /* the first one's series is the one that a job is of */
+    size_t role_count;                            /* 0: the model reads one series; else at least 2 */
     lam_model_preprocessing preprocessing;
     bool average_flips[3]; /* z, y, x: probabilities are the mean over the image and its mirror images along
                               these axes */
@@ -160,14 +190,6 @@ typedef struct lam_manifest {
     const char *text;       /* the file as it was read */
     size_t text_length;
 } lam_manifest;
-
-enum {
-    LAM_MANIFEST_MAX_BYTES = 1 << 20,
-    LAM_MANIFEST_MAX_SEGMENTS = 255,
-    LAM_MANIFEST_MAX_CLASSES = 1000,
-    LAM_MANIFEST_MAX_MATCHES = 32,
-    LAM_MANIFEST_MAX_MEMBERS = 16,
-};
 
 /* Reads and checks everything but the network. An unknown member is an error that names it. Errors:
  * LAM_E_INVALID (which member and what is expected), LAM_E_LIMIT, LAM_E_NO_MEMORY. The result is immutable.
