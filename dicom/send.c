@@ -7,11 +7,55 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/text.h"
+#include "dicom/part10.h"
 #include "dicom/scu.h"
+#include "dicom/value.h"
+
+/* ---- looking at a file ---- */
+
+/* Leaves `uid` as it is where the data set does not say a valid one. */
+static void take_own_uid(const lam_part10 *file, const char *path, char uid[LAM_UID_TEXT])
+{
+    lam_bytes value;
+    char text[LAM_UID_TEXT + 1] = "";
+    if (lam_value_find(file, path, &value, NULL) != LAM_OK || value.length >= sizeof text)
+        return;
+    memcpy(text, value.data, value.length); /* ends at its padding, a zero byte */
+    text[strcspn(text, " ")] = '\0';
+    if (lam_uid_is_valid(text))
+        lam_text_copy(uid, LAM_UID_TEXT, text);
+}
+
+lam_status lam_send_look_at(int fd, lam_send_file *out, lam_error *err)
+{
+    struct stat info;
+    lam_file_meta meta;
+    lam_part10 file;
+    uint64_t offset = 0;
+    lam_status status = lam_file_meta_read(fd, &meta, &offset, err);
+    if (status != LAM_OK)
+        return status;
+    if (fstat(fd, &info) < 0)
+        return lam_fail_errno(err, errno, "cannot stat");
+    /* Inflating a whole data set for two UIDs is not worth it. */
+    if (!lam_transfer_syntax_of(meta.transfer_syntax).deflated &&
+        lam_part10_open(fd, &file, NULL) == LAM_OK) {
+        take_own_uid(&file, "00080016", meta.sop_class);
+        take_own_uid(&file, "00080018", meta.sop_instance);
+        lam_part10_close(&file);
+    }
+    out->meta = meta;
+    out->offset = offset;
+    out->bytes = (uint64_t)info.st_size - offset;
+    return LAM_OK;
+}
+
+/* ---- sending ---- */
 
 /* Files that share an association's contexts. */
 typedef struct batch {

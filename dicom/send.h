@@ -34,6 +34,12 @@ typedef struct lam_send_file {
     char reason[LAM_SEND_REASON]; /* unless SENT */
 } lam_send_file;
 
+/* Reads what is needed to send an open Part 10 file: meta, offset and bytes of *out. SOP class and instance
+ * are the data set's own where it says them, for some writers leave others in the meta information, and a
+ * peer holds the request against the data set. Errors: those of lam_file_meta_read; the rest of *out stays.
+ */
+lam_status lam_send_look_at(int fd, lam_send_file *out, lam_error *err);
+
 /* Called after each file, never by two threads at once; `file` has its outcome. */
 typedef void (*lam_send_progress)(void *user, const lam_send_file *file);
 

@@ -223,12 +223,12 @@ int main(int argc, char **argv)
     const lam_cli_command *command = find_command(name);
     if (!command)
         return unknown_command(name);
-    if (!command->run)
-        return run_help(argc - 1, argv + 1);
     if (asks_for_help(argc - 1, argv + 1)) {
         print_help(command);
         return LAM_CLI_OK;
     }
+    if (!command->run)
+        return run_help(argc - 1, argv + 1);
     if (runs_the_engine(command))
         lam_cpu_reexec_for_openblas(argv);
     int status = command->run(argc - 1, argv + 1);

@@ -187,7 +187,7 @@ static lam_status add_file(file_list *list, const char *path, const lam_send_fil
     return LAM_OK;
 }
 
-static lam_status look_at(file_list *list, const char *path, int64_t size, lam_error *err)
+static lam_status look_at(file_list *list, const char *path, lam_error *err)
 {
     lam_send_file file = {0};
     lam_error why = {0};
@@ -197,7 +197,7 @@ static lam_status look_at(file_list *list, const char *path, int64_t size, lam_e
         list->failed = true;
         return LAM_OK;
     }
-    if (lam_file_meta_read(fd, &file.meta, &file.offset, &why) != LAM_OK) {
+    if (lam_send_look_at(fd, &file, &why) != LAM_OK) {
         skip(list, path, why.message);
         return LAM_OK;
     }
@@ -205,7 +205,6 @@ static lam_status look_at(file_list *list, const char *path, int64_t size, lam_e
         skip(list, path, "not an object of a study (a DICOMDIR, for example)");
         return LAM_OK;
     }
-    file.bytes = (uint64_t)size - file.offset;
     return add_file(list, path, &file, err);
 }
 
@@ -224,7 +223,7 @@ static lam_status find_files(char **paths, file_list *list, lam_error *err)
     for (FTSENT *entry; status == LAM_OK && (entry = fts_read(walk));) {
         switch (entry->fts_info) {
         case FTS_F:
-            status = look_at(list, entry->fts_path, entry->fts_statp->st_size, err);
+            status = look_at(list, entry->fts_path, err);
             break;
         case FTS_DNR:
         case FTS_ERR:
