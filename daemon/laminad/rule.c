@@ -2,12 +2,12 @@
 
 #include <ctype.h>
 #include <math.h>
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/buffer.h"
+#include "core/base/pattern.h"
 #include "core/base/text.h"
 
 typedef struct term {
@@ -115,16 +115,11 @@ static lam_status compile(term *t, lam_error *err)
                         operator_text(t->op), t->value);
     if (!is_search(t->op))
         return LAM_OK;
-    int flags = REG_EXTENDED | REG_NOSUB | (t->op == LAM_RULE_SEARCH_IGNORE_CASE ? REG_ICASE : 0);
-    int code = regcomp(&t->regex, t->value, flags);
-    if (code != 0) {
-        char why[128];
-        regerror(code, &t->regex, why, sizeof why);
-        return lam_fail(err, LAM_E_INVALID, "%s: '%s' is not a POSIX extended regular expression: %s",
-                        t->keyword, t->value, why);
-    }
-    t->has_regex = true;
-    return LAM_OK;
+    int flags = REG_NOSUB | (t->op == LAM_RULE_SEARCH_IGNORE_CASE ? REG_ICASE : 0);
+    lam_error why = {LAM_OK, ""};
+    lam_status status = lam_pattern_compile(t->value, flags, &t->regex, &why);
+    t->has_regex = status == LAM_OK;
+    return status == LAM_OK ? LAM_OK : lam_fail(err, status, "%s: %s", t->keyword, why.message);
 }
 
 lam_status lam_rule_add(lam_rule *rule, const char *keyword, lam_rule_op op, const char *value,

@@ -52,7 +52,8 @@ void lam_rule_free(lam_rule *rule);
 LAM_DEFINE_AUTO(lam_rule, lam_rule_free)
 
 /* Adds one term; `keyword` and `value` are copied. LAM_E_INVALID: a bad keyword, number or regular
- * expression; LAM_E_LIMIT: more than LAM_RULE_MAX_TERMS. */
+ * expression; LAM_E_LIMIT: more than LAM_RULE_MAX_TERMS, or an expression that core/base/pattern.h finds too
+ * large. */
 lam_status lam_rule_add(lam_rule *rule, const char *keyword, lam_rule_op op, const char *value,
                         lam_error *err);
 

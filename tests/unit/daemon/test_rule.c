@@ -171,12 +171,28 @@ static void counts_terms(void **state)
     assert_true(lam_rule_matches(rule, get, NULL, NULL));
 }
 
+/* A configuration must not take all memory by a few bytes. */
+static void refuses_expressions_that_explode(void **state)
+{
+    (void)state;
+    lam_rule *rule = NULL;
+    lam_error err = {0};
+    assert_int_equal(lam_rule_parse("Modality ~ /((((a{200}){200}){200}){200})/", &rule, &err), LAM_E_LIMIT);
+    assert_null(rule);
+    assert_string_equal(err.message, "Modality: the regular expression '((((a{200}){200}){200}){200})' "
+                                     "repeats too many repetitions");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(evaluates),    cmocka_unit_test(refuses),
-        cmocka_unit_test(says_why_not), cmocka_unit_test(cuts_reasons_between_characters),
-        cmocka_unit_test(escapes),      cmocka_unit_test(counts_terms),
+        cmocka_unit_test(evaluates),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(says_why_not),
+        cmocka_unit_test(cuts_reasons_between_characters),
+        cmocka_unit_test(escapes),
+        cmocka_unit_test(counts_terms),
+        cmocka_unit_test(refuses_expressions_that_explode),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
