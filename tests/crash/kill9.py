@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""Promises 1, 3, 4 and 5 under kill -9: while 200 instances are sent, each of the three programs is killed at random
-moments. laminad is started again when it was the victim; the sender sends again what was not acknowledged. In the end
-everything acknowledged is there byte for byte, the study is analysed, with exactly one SEG and one SR.
+"""Promises 1, 3, 4 and 5 under kill -9: while 200 instances are sent, each of the three programs is killed, at random
+moments and at the places of core/base/failpoint.h. laminad is started again when it was the victim; the sender sends
+again what was not acknowledged. In the end everything acknowledged is there byte for byte, the study is analysed, with
+exactly one SEG and one SR.
 
 LAMINA_CRASH_ROUNDS and LAMINA_CRASH_SEED say how often and from where; `make crash ROUNDS=200 SEED=7`. The sender is
 DCMTK's storescu, which says after each object whether it was acknowledged.
@@ -10,6 +11,7 @@ import os
 import random
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
@@ -26,6 +28,8 @@ ROUNDS = int(os.environ.get("LAMINA_CRASH_ROUNDS") or 5)
 SEED = int(os.environ.get("LAMINA_CRASH_SEED") or time.time())
 SLICES = 200
 VICTIMS = ("laminad", "lamina-dimse", "lamina-worker")
+POINTS = ("spool.create", "spool.write", "spool.sync", "spool.open", "store.rename", "store.sync", "db.begin", "db.step",
+          "db.commit", "commit.after", "answer")
 
 
 class Sender(threading.Thread):
@@ -67,6 +71,21 @@ def kill_one(d, victim):
     for pid in pids[:1]:
         os.kill(pid, signal.SIGKILL)
     return bool(pids)
+
+
+def kill_at(d, point, passes):
+    """Whoever comes by `point` after so many passes is killed there: laminad, then started again, or lamina-dimse, which
+    laminad starts again."""
+    d.kill()
+    d.environment["LAMINA_FAILPOINTS"] = f"{point}=KILL+{passes}"
+    process = d.launch()
+    try:
+        process.wait(3)
+    except subprocess.TimeoutExpired:
+        pass
+    d.environment.pop("LAMINA_FAILPOINTS")
+    d.kill()
+    d.start()
 
 
 def data_set(path_or_bytes):
@@ -118,9 +137,14 @@ def one_round(d, number, seconds):
     sender.start()
     killed = []
     # In a first round each is killed once; after that, whoever the dice say.
-    for victim in VICTIMS if number == 0 else dice.choices(VICTIMS, k=6):
+    for victim in (*VICTIMS, dice.choice(POINTS)) if number == 0 else dice.choices(VICTIMS + POINTS, k=6):
         time.sleep(dice.uniform(0.0, 0.4 * seconds))
-        if sender.is_alive() and kill_one(d, victim):
+        if not sender.is_alive():
+            break
+        if victim in POINTS:
+            kill_at(d, victim, dice.randrange(40))
+            killed.append(f"at {victim}")
+        elif kill_one(d, victim):
             killed.append(victim)
     sender.join()
     if dice.random() < 0.7:  # and once while it waits, analyses or publishes
@@ -149,4 +173,4 @@ def test_nothing_half_finished_is_left(d):
 
 # Quiet long enough that no gap made by a kill looks like the end of the series: a study that grows is analysed again.
 harness.run(globals(), Daemon({"analysis.stable_after": "5s", "analysis.max_attempts": "20",
-                               "lamina.log_level": "info"}))
+                               "lamina.log_level": "info"}, {"LAMINA_TEST_HOOKS": "1"}))
