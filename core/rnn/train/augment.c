@@ -51,13 +51,13 @@ static void rotate(double matrix[3][3], int axis, double angle)
     multiply(matrix, turn);
 }
 
-static void draw_field(lam_random *random, const int64_t nodes[3], int values, double deviation,
+static void draw_field(lam_random *random, const int64_t nodes[3], int values, const double *deviations,
                        struct field *out)
 {
     memcpy(out->nodes, nodes, sizeof out->nodes);
     out->values = values;
     for (int64_t i = 0; i < nodes[Z] * nodes[Y] * nodes[X] * values; i++)
-        out->node[i] = (float)deviation * lam_random_normal(random);
+        out->node[i] = (float)deviations[i % values] * lam_random_normal(random);
 }
 
 static void draw_matrix(const lam_augmentation *a, lam_random *random, const int64_t size[3],
@@ -239,10 +239,10 @@ static void blur_axis(const int64_t size[3], int axis, const float *in, float *o
     }
 }
 
-static void blur(const int64_t size[3], float *image, float *scratch)
+static void blur(const bool along[3], const int64_t size[3], float *image, float *scratch)
 {
     for (int axis = 0; axis < 3; axis++) {
-        if (size[axis] == 1)
+        if (size[axis] == 1 || !along[axis])
             continue;
         blur_axis(size, axis, image, scratch);
         memcpy(image, scratch, (size_t)(size[Z] * size[Y] * size[X]) * sizeof *image);
@@ -276,7 +276,7 @@ static void change_intensities(const lam_augmentation *a, lam_random *random, co
     float deviation = (float)a->noise_deviation * lam_random_uniform(random);
     if (uneven) {
         struct field field;
-        draw_field(random, a->bias_grid, 1, a->bias_log, &field);
+        draw_field(random, a->bias_grid, 1, &a->bias_log, &field);
         apply_bias(&field, size, image);
     }
     for (int64_t i = 0; i < count && (gain != 1 || offset != 0); i++)
@@ -286,7 +286,7 @@ static void change_intensities(const lam_augmentation *a, lam_random *random, co
     for (int64_t i = 0; i < count && noisy; i++)
         image[i] += deviation * lam_random_normal(random);
     if (blurs)
-        blur(size, image, scratch);
+        blur(a->blur, size, image, scratch);
 }
 
 /* The part that is taken, as it is. */

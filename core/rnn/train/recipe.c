@@ -73,9 +73,10 @@ static lam_status read_event(const lam_jv *parent, const char *key, const char *
     return number ? lam_options_number(object, number, 0, 0, maximum, value, err) : LAM_OK;
 }
 
-/* {probability, NUMBER, grid} */
-static lam_status read_field(const lam_jv *parent, const char *key, const char *number, int64_t nodes,
-                             double *probability, double *value, int64_t grid[3], lam_error *err)
+/* {probability, NUMBER of `count` values, grid} */
+static lam_status read_field(const lam_jv *parent, const char *key, const char *number, int count,
+                             int64_t nodes, double *probability, double *values, int64_t grid[3],
+                             lam_error *err)
 {
     const char *const members[] = {"probability", number, "grid", NULL};
     const lam_jv *object;
@@ -83,9 +84,24 @@ static lam_status read_field(const lam_jv *parent, const char *key, const char *
     if (status || !object)
         return status;
     if ((status = lam_options_number(object, "probability", 1, 0, 1, probability, err)) ||
-        (status = lam_options_number(object, number, 1, 0, 100, value, err)))
+        (status = lam_options_numbers(object, number, 1, 0, 100, count, values, err)))
         return status;
     return lam_options_integers(object, "grid", nodes, 2, LAM_MAX_ELASTIC_GRID, 3, grid, err);
+}
+
+/* {probability, axes}; all axes when none are named. */
+static lam_status read_blur(const lam_jv *parent, lam_augmentation *out, lam_error *err)
+{
+    static const char *const members[] = {"probability", "axes", NULL};
+    const lam_jv *object;
+    lam_status status = open_object(parent, "blur", members, &object, err);
+    if (status || !object ||
+        (status = lam_options_number(object, "probability", 1, 0, 1, &out->blur_probability, err)) ||
+        (status = lam_options_axes(object, "axes", out->blur, err)))
+        return status;
+    for (int axis = 0; axis < 3 && !lam_jv_get(object, "axes"); axis++)
+        out->blur[axis] = true;
+    return LAM_OK;
 }
 
 static lam_status read_crops(const lam_jv *parent, lam_augmentation *out, lam_error *err)
@@ -120,8 +136,8 @@ static lam_status read_geometry(const lam_jv *object, lam_augmentation *out, lam
         (status = lam_options_axes(object, "flip", out->flip, err)) ||
         (status = read_event(object, "slice_jitter", "voxels", 100, &out->jitter_probability,
                              &out->jitter_voxels, err)) ||
-        (status = read_field(object, "elastic", "voxels", 5, &out->elastic_probability, &out->elastic_voxels,
-                             out->elastic_grid, err)))
+        (status = read_field(object, "elastic", "voxels", 3, 5, &out->elastic_probability,
+                             out->elastic_voxels, out->elastic_grid, err)))
         return status;
     out->spatial = any(out->rotate_degrees) || any(out->scale_log) || any(out->stretch_log) ||
                    any(out->shift) || out->flip[0] || out->flip[1] || out->flip[2] ||
@@ -135,18 +151,17 @@ static lam_status read_augmentation(const lam_jv *parent, lam_augmentation *out,
                                           "elastic",        "gain_log",   "offset",       "gamma", "noise",
                                           "blur",           "bias_field", "slice_jitter", "crops", NULL};
     const lam_jv *object;
-    double none;
     lam_status status;
     if ((status = open_object(parent, "augmentation", members, &object, err)) ||
         (status = read_geometry(object, out, err)) ||
-        (status = read_field(object, "bias_field", "log", 3, &out->bias_probability, &out->bias_log,
+        (status = read_field(object, "bias_field", "log", 1, 3, &out->bias_probability, &out->bias_log,
                              out->bias_grid, err)) ||
         (status = lam_options_number(object, "gain_log", 0, 0, 10, &out->gain_log, err)) ||
         (status = lam_options_number(object, "offset", 0, 0, 10, &out->offset, err)) ||
         (status = read_event(object, "gamma", "log", 5, &out->gamma_probability, &out->gamma_log, err)) ||
         (status = read_event(object, "noise", "deviation", 100, &out->noise_probability,
                              &out->noise_deviation, err)) ||
-        (status = read_event(object, "blur", NULL, 0, &out->blur_probability, &none, err)))
+        (status = read_blur(object, out, err)))
         lam_error_prefix(err, "`augmentation`");
     return status;
 }

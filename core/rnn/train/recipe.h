@@ -49,8 +49,8 @@ typedef struct lam_augmentation {
     double stretch_log[3];    /* the same with a number for each axis */
     double shift[3];          /* voxels, uniform within ± along each axis */
     bool flip[3];             /* with probability 1/2 */
-    double jitter_probability, jitter_voxels; /* each slice is moved in its plane: normal deviation */
-    double elastic_probability, elastic_voxels;
+    double jitter_probability, jitter_voxels;      /* each slice is moved in its plane: normal deviation */
+    double elastic_probability, elastic_voxels[3]; /* normal deviations at elastic_grid */
     int64_t elastic_grid[3];
     double bias_probability, bias_log; /* a smooth field multiplies: exp of normal deviations at bias_grid */
     int64_t bias_grid[3];
@@ -58,6 +58,7 @@ typedef struct lam_augmentation {
     double gamma_probability, gamma_log;
     double noise_probability, noise_deviation;
     double blur_probability;
+    bool blur[3];                    /* along which axes: thick slices are not blurred into each other */
     bool spatial;                    /* any of the geometric ones */
     int64_t crops[LAM_MAX_CROPS][3]; /* one of these is drawn instead of the manifest's crop */
     int crop_count;

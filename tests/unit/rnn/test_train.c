@@ -191,7 +191,7 @@ static void test_augmentation(void **state)
                             .jitter_probability = 1,
                             .jitter_voxels = 1,
                             .elastic_probability = 1,
-                            .elastic_voxels = 1,
+                            .elastic_voxels = {1, 1, 1},
                             .elastic_grid = {3, 4, 5},
                             .bias_probability = 1,
                             .bias_log = 0.2,
@@ -203,6 +203,7 @@ static void test_augmentation(void **state)
                             .noise_probability = 1,
                             .noise_deviation = 0.1,
                             .blur_probability = 1,
+                            .blur = {true, true, true},
                             .spatial = true};
     lam_augment(&all, lam_random_stream(1, 2, 3), &sample, 1, &frame, &first);
     lam_augment(&all, lam_random_stream(1, 2, 3), &sample, 1, &frame, &second);
@@ -212,6 +213,20 @@ static void test_augmentation(void **state)
     assert_memory_not_equal(out, again, sizeof out);
     for (int i = 0; i < COUNT; i++)
         assert_true(isfinite(out[i]));
+
+    /* Bending and blur in the plane alone keep a slice's values to itself. */
+    lam_augmentation plane = {.elastic_probability = 1,
+                              .elastic_voxels = {0, 1, 1},
+                              .elastic_grid = {2, 4, 5},
+                              .blur_probability = 1,
+                              .blur = {false, false, true},
+                              .spatial = true};
+    for (int i = 0; i < COUNT; i++)
+        image[i] = (float)(i / (Y * X));
+    lam_augment(&plane, lam_random_stream(1, 2, 3), &sample, 1, &frame, &first);
+    for (int i = 0; i < COUNT; i++)
+        if (i % X > 0 && i % X < X - 1)
+            assert_float_equal(out[i], image[i], 1e-4);
 }
 
 /* A box goes where its pixels go. */
