@@ -111,13 +111,25 @@ function segmentationOf(series, results) {
   return objects.find((object) => object.type === "SEG")?.sop_uid ?? null;
 }
 
+/** What each model said of a series: those that run on it, and on request why the others do not. */
+function opinions(series) {
+  const models = series.models ?? [], wanted = models.filter((model) => model.wanted);
+  if (!models.length) return series.reason && h("span", { class: "quiet" }, series.reason);
+  const line = (model) => h("li", null, h("strong", null, `${model.name} ${model.version}`),
+    model.wanted ? " runs: " : " does not: ", model.reason);
+  return [series.state === "failed" && series.reason && h("p", { class: "reason" }, series.reason),
+    h("details", { class: "opinions" },
+      h("summary", null, wanted.length ? wanted.map((model) => model.name).join(", ") : "no model applies"),
+      h("ul", null, models.map(line)))];
+}
+
 function seriesTable(study, results) {
   return table("Series", [
     { title: "Series", cell: (s) => [thumbnail(study.study_uid, s.series_uid, s.modality, seriesTitle(s), segmentationOf(s, results)), seriesTitle(s)] },
     { title: "Modality", cell: (s) => s.modality ?? "" },
     { title: "Images", number: true, cell: (s) => String(s.instances ?? "") },
     { title: "State", cell: (s) => state(s.state) },
-    { title: "Reason", cell: (s) => s.reason && h("span", { class: s.state === "failed" ? "reason" : "quiet" }, s.reason) },
+    { title: "Models", cell: opinions },
   ], study.series ?? []);
 }
 

@@ -92,12 +92,14 @@ typedef enum lam_message_type {
 
     /* laminad → worker: start of a job. fds: [model.json, weights.safetensors].
      * {"job","model":{"name","version","weights_sha256"},"study_uid","series_uid","inputs" (how many files
-     * follow), "input_set" (hex hash of the sorted SOP instance
-     * UIDs),"device":{"manufacturer","model_name","serial","software"},
-     * "replaces"?:{"series_uid","sop_uid"} (the report over an earlier input set)} */
+     * follow), "series":[{"role","series_uid","inputs"}]? (of a model that reads several: so many files each,
+     * in this order; the first is series_uid), "input_set" (hex hash of the sorted SOP instance
+     * UIDs),"device":{"manufacturer","model_name","serial","software"}, "replaces"?:{"series_uid","sop_uid"}
+     * (the report over an earlier input set)} */
     LAM_MESSAGE_ANALYZE_BEGIN,
 
-    /* laminad → worker, after BEGIN: up to LAM_IPC_MAX_FDS source files, any order. fds: [file …]. {} */
+    /* laminad → worker, after BEGIN: up to LAM_IPC_MAX_FDS source files, in any order within a series. fds:
+       [file …]. {} */
     LAM_MESSAGE_ANALYZE_INPUT,
 
     /* laminad → worker: all inputs are there; run and write. fds: one empty writable file for each of
@@ -154,6 +156,21 @@ typedef enum lam_message_type {
 
     /* worker → laminad: the answer to one of the above. */
     LAM_MESSAGE_PIXELS,
+
+    /* ---- laminad ↔ lamina-worker: archives that come by HTTP. Answer: UNPACKED or FAILED. ---- */
+
+    /* laminad → worker: take this zip archive. fds: [archive].
+     * {"files","bytes","file_bytes","ratio"}: the limits of daemon/worker/unpack.h. Answer: {"bytes" (of all
+     * files, unpacked)} */
+    LAM_MESSAGE_UNPACK = 65,
+
+    /* laminad → worker: go on with it. fds: [empty writable file …], one for each object that is found.
+     * {} Answer: {"files":[{"name","output" (which)} | {"name","ignored" (why)} | {"name","failed" (why)}
+     * …],"end"} */
+    LAM_MESSAGE_UNPACK_NEXT,
+
+    /* worker → laminad */
+    LAM_MESSAGE_UNPACKED,
 } lam_message_type;
 
 #ifdef __cplusplus

@@ -324,6 +324,13 @@ lam_status lam_catalog_input_set(lam_db *db, int64_t series, char text[65], int6
     return LAM_OK;
 }
 
+/* The jobs that read the series as it is, on behalf of its own study: what an earlier study lends to a job of
+ * a later one changes nothing about the earlier. */
+#define JOBS_OF_SERIES                                                                                       \
+    " FROM job_input i JOIN current_job c ON c.id = i.job_id JOIN job j ON j.id = i.job_id"                  \
+    " JOIN series own ON own.id = j.series_id"                                                               \
+    " WHERE i.series_id = series.id AND own.study_id = series.study_id"
+
 /* Of several jobs (or series) the state that matters most comes first. A cancelled job leaves its series
  * failed: nothing will come of it (promise 6: cancel is final), and the reason says so. */
 lam_status lam_catalog_refresh(lam_db *db, int64_t series, int64_t now_ms, lam_error *err)
@@ -334,10 +341,9 @@ lam_status lam_catalog_refresh(lam_db *db, int64_t series, int64_t now_ms, lam_e
         " SELECT CASE WHEN sum(j.state = 'running') THEN 'running' WHEN sum(j.state = 'queued') THEN 'queued'"
         "  WHEN sum(j.state IN ('failed', 'cancelled')) THEN 'failed' ELSE 'done' END,"
         "  group_concat(CASE WHEN j.state IN ('failed', 'cancelled') THEN"
-        "   'job ' || j.id || ' (' || j.model || '): ' || coalesce(j.reason, j.state) END, '; ')"
-        " FROM job j WHERE j.series_id = series.id AND j.input_set = series.input_set)"
-        " WHERE id = ?1 AND state NOT IN ('receiving', 'result') AND EXISTS"
-        " (SELECT 1 FROM job j WHERE j.series_id = series.id AND j.input_set = series.input_set)",
+        "   'job ' || j.id || ' (' || j.model || '): ' || coalesce(j.reason, j.state) END, '; "
+        "')" JOBS_OF_SERIES
+        ") WHERE id = ?1 AND state NOT IN ('receiving', 'result') AND EXISTS (SELECT 1" JOBS_OF_SERIES ")",
         "i", series);
     if (status != LAM_OK)
         return status;
@@ -350,4 +356,20 @@ lam_status lam_catalog_refresh(lam_db *db, int64_t series, int64_t now_ms, lam_e
         "  ELSE 'no_model' END FROM series s WHERE s.study_id = study.id)"
         " WHERE id = (SELECT study_id FROM series WHERE id = ?1)",
         "ii", series, now_ms);
+}
+
+lam_status lam_catalog_refresh_job(lam_db *db, int64_t job, int64_t now_ms, lam_error *err)
+{
+    for (int64_t position = 0;; position++) {
+        int64_t series = 0;
+        lam_status status = lam_db_get_integer(
+            db, &series, err, "SELECT series_id FROM job_input WHERE job_id = ? AND position = ?", "ii", job,
+            position);
+        if (status == LAM_E_NOT_FOUND)
+            return LAM_OK;
+        if (status == LAM_OK)
+            status = lam_catalog_refresh(db, series, now_ms, err);
+        if (status != LAM_OK)
+            return status;
+    }
 }

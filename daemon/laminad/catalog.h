@@ -63,5 +63,7 @@ lam_status lam_catalog_input_set(lam_db *db, int64_t series, char text[65], int6
 /* Sets the state of a series from its current jobs, and the state of its study from its series. To be called
  * in the transaction that changed either. */
 lam_status lam_catalog_refresh(lam_db *db, int64_t series, int64_t now_ms, lam_error *err);
+/* The same for all the series that a job reads. */
+lam_status lam_catalog_refresh_job(lam_db *db, int64_t job, int64_t now_ms, lam_error *err);
 
 #endif

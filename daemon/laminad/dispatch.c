@@ -20,42 +20,64 @@ typedef struct claimed {
 
 /* ---- claiming ---- */
 
-static lam_status read_inputs(lam_db *db, claimed *c, int64_t instances, lam_error *err)
+static lam_status read_files(lam_db *db, claimed *c, int64_t series, size_t room, lam_error *err)
 {
-    lam_autofree int64_t *files = calloc((size_t)instances + 1, sizeof *files);
-    if (!files)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %lld inputs", (long long)instances);
-    sqlite3_stmt *statement = lam_db_prepare(
-        db, err, "SELECT file FROM instance WHERE series_id = ? ORDER BY id", "i", c->job.series);
-    size_t n = 0;
+    sqlite3_stmt *statement =
+        lam_db_prepare(db, err, "SELECT file FROM instance WHERE series_id = ? ORDER BY id", "i", series);
     for (bool row = true; row;) {
         lam_status status = lam_db_step(db, statement, &row, err);
         if (status != LAM_OK)
             return status;
-        if (row && n < (size_t)instances)
-            files[n++] = sqlite3_column_int64(statement, 0);
+        if (row && c->count < room)
+            c->inputs[c->count++] = sqlite3_column_int64(statement, 0);
     }
-    c->inputs = LAM_TAKE_PTR(files);
-    c->count = n;
     return LAM_OK;
+}
+
+/* Series by series, as the worker is told to expect them. */
+static lam_status read_inputs(lam_db *db, claimed *c, lam_error *err)
+{
+    size_t room = 0;
+    for (size_t i = 0; i < c->job.input_count; i++)
+        room += (size_t)c->job.inputs[i].instances;
+    c->inputs = calloc(room + 1, sizeof *c->inputs);
+    if (!c->inputs)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %zu inputs", room);
+    lam_status status = LAM_OK;
+    for (size_t i = 0; status == LAM_OK && i < c->job.input_count; i++)
+        status = read_files(db, c, c->job.inputs[i].series, room, err);
+    return status;
+}
+
+/* Whether a series that the job reads has changed since it was queued, or is gone. */
+static lam_status find_superseded(lam_db *db, claimed *c, lam_error *err)
+{
+    char input_set[65];
+    lam_status status = LAM_OK;
+    lam_jobs_input_set(c->job.inputs, c->job.input_count, input_set);
+    c->superseded = c->job.input_count == 0 || strcmp(input_set, c->job.input_set) != 0;
+    for (size_t i = 0; status == LAM_OK && !c->superseded && i < c->job.input_count; i++) {
+        lam_job_input *input = &c->job.inputs[i];
+        status = lam_catalog_input_set(db, input->series, input_set, &input->instances, err);
+        c->superseded = strcmp(input_set, input->input_set) != 0;
+    }
+    return status;
 }
 
 static lam_status claim_rows(lam_scheduler *s, claimed *c, lam_error *err)
 {
     lam_job_limits limits = lam_scheduler_limits(s);
-    char input_set[65];
-    int64_t instances = 0, now = lam_clock_steady_ms();
+    int64_t now = lam_clock_steady_ms();
     lam_status status = lam_jobs_claim(s->db, s->owner, &limits, now, &c->job, err);
     if (status == LAM_OK)
-        status = lam_catalog_input_set(s->db, c->job.series, input_set, &instances, err);
+        status = find_superseded(s->db, c, err);
     if (status != LAM_OK)
         return status;
-    c->superseded = strcmp(input_set, c->job.input_set) != 0;
     if (c->superseded)
         return lam_jobs_apply(s->db, c->job.id, LAM_JOB_CANCEL, &limits, "superseded: the series has grown",
                               NULL, now, err);
     status = lam_publish_predecessor(s->db, &c->job, err);
-    return status == LAM_OK ? read_inputs(s->db, c, instances, err) : status;
+    return status == LAM_OK ? read_inputs(s->db, c, err) : status;
 }
 
 /* LAM_E_NOT_FOUND without a message when no job waits. */

@@ -98,7 +98,7 @@ static void add_attempt_timings(json_t *attempt, sqlite3_stmt *s)
 
 lam_status lam_document_job(lam_db *db, int64_t job, json_t **out, lam_error *err)
 {
-    json_t *found = NULL, *attempts = NULL;
+    json_t *found = NULL, *attempts = NULL, *inputs = NULL;
     sqlite3_stmt *s = lam_db_prepare(db, err, JOB_COLUMNS "WHERE j.id = ?", "i", job);
     lam_status status = collect(db, s, 0, nest_model, &found, err);
     if (status == LAM_OK && json_array_size(found) == 0)
@@ -110,10 +110,21 @@ lam_status lam_document_job(lam_db *db, int64_t job, json_t **out, lam_error *er
                            "i", job);
         status = collect(db, s, 1, add_attempt_timings, &attempts, err);
     }
+    if (status == LAM_OK)
+        status =
+            collect(db,
+                    lam_db_prepare(db, err,
+                                   "SELECT i.role, t.uid AS study_uid, s.uid AS series_uid FROM job_input i"
+                                   " JOIN series s ON s.id = i.series_id JOIN study t ON t.id = s.study_id"
+                                   " WHERE i.job_id = ? ORDER BY i.position",
+                                   "i", job),
+                    0, NULL, &inputs, err);
     if (status == LAM_OK) {
         *out = json_incref(json_array_get(found, 0));
-        json_object_set_new(*out, "attempts_made", attempts);
+        json_object_set_new(*out, "inputs", inputs);
+        json_object_set_new(*out, "attempts_made", json_incref(attempts));
     }
+    json_decref(attempts);
     json_decref(found);
     return status;
 }
@@ -151,19 +162,50 @@ static lam_status find_study(lam_db *db, const char *study_uid, json_t **out, la
     return status;
 }
 
+static void add_wanted(json_t *opinion, sqlite3_stmt *s)
+{
+    json_object_set_new(opinion, "wanted", json_boolean(sqlite3_column_int(s, 0)));
+}
+
+/* The series of a study, each with what the installed models said of it. */
+static lam_status collect_series(lam_db *db, const char *study_uid, json_t **out, lam_error *err)
+{
+    json_t *series = NULL, *one;
+    size_t i;
+    lam_status status = collect(
+        db,
+        lam_db_prepare(db, err,
+                       "SELECT id, uid AS series_uid, modality, number, description, instances, state, reason"
+                       " FROM series WHERE study_id = (SELECT id FROM study WHERE uid = ?) ORDER BY id",
+                       "t", study_uid),
+        0, NULL, &series, err);
+    json_array_foreach(series, i, one)
+    {
+        json_t *models = NULL;
+        int64_t id = json_integer_value(json_object_get(one, "id"));
+        json_object_del(one, "id");
+        if (status == LAM_OK)
+            status = collect(db,
+                             lam_db_prepare(db, err,
+                                            "SELECT wanted, model AS name, version, reason FROM opinion"
+                                            " WHERE series_id = ? ORDER BY wanted DESC, model",
+                                            "i", id),
+                             1, add_wanted, &models, err);
+        json_object_set_new(one, "models", models);
+    }
+    if (status == LAM_OK)
+        *out = series;
+    else
+        json_decref(series);
+    return status;
+}
+
 lam_status lam_document_study(lam_db *db, const char *study_uid, json_t **out, lam_error *err)
 {
     json_t *study = NULL, *series = NULL, *jobs = NULL;
     lam_status status = find_study(db, study_uid, &study, err);
-    if (status == LAM_OK) {
-        sqlite3_stmt *s =
-            lam_db_prepare(db, err,
-                           "SELECT uid AS series_uid, modality, number, description, instances, state,"
-                           " reason FROM series WHERE study_id = (SELECT id FROM study WHERE uid = ?)"
-                           " ORDER BY id",
-                           "t", study_uid);
-        status = collect(db, s, 0, NULL, &series, err);
-    }
+    if (status == LAM_OK)
+        status = collect_series(db, study_uid, &series, err);
     if (status == LAM_OK) {
         sqlite3_stmt *s =
             lam_db_prepare(db, err, JOB_COLUMNS "WHERE t.uid = ? ORDER BY j.id", "t", study_uid);
@@ -220,10 +262,11 @@ lam_status lam_document_results(lam_db *db, const char *study_uid, json_t **out,
         sqlite3_stmt *s = lam_db_prepare(
             db, err,
             "SELECT r.findings, j.id AS job, j.model, j.version, j.weights_sha256, s.uid AS series_uid,"
-            " CASE WHEN j.input_set = s.input_set THEN j.state ELSE 'superseded' END AS state, r.created_ms"
+            " iif(EXISTS (SELECT 1 FROM current_job c WHERE c.id = j.id), j.state, 'superseded') AS state,"
+            " r.created_ms"
             " FROM result r JOIN job j ON j.id = r.job_id JOIN series s ON s.id = j.series_id"
             " JOIN study t ON t.id = s.study_id WHERE t.uid = ?"
-            " ORDER BY j.input_set <> s.input_set, j.id",
+            " ORDER BY NOT EXISTS (SELECT 1 FROM current_job c WHERE c.id = j.id), j.id",
             "t", study_uid);
         status = collect(db, s, 1, merge_findings, &results, err);
     }

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "core/base/sha256.h"
 #include "core/base/text.h"
 #include "daemon/laminad/catalog.h"
 
@@ -65,27 +66,87 @@ bool lam_job_next(lam_job_state state, lam_job_event event, lam_job_state *next)
     return found >= 0;
 }
 
-lam_status lam_jobs_add(lam_db *db, int64_t series, const char *model, const char *version,
-                        const char *weights_sha256, const char *input_set, int64_t now_ms, bool *queued,
+/* ---- what a job reads ---- */
+
+void lam_jobs_input_set(const lam_job_input *inputs, size_t count, char text[65])
+{
+    lam_sha256 hash;
+    uint8_t digest[LAM_SHA256_BYTES];
+    if (count == 1) {
+        memcpy(text, inputs->input_set, sizeof inputs->input_set);
+        return;
+    }
+    lam_sha256_init(&hash);
+    for (size_t i = 0; i < count; i++) {
+        lam_sha256_update_text(&hash, inputs[i].role);
+        lam_sha256_update_text(&hash, inputs[i].input_set);
+    }
+    lam_sha256_final(&hash, digest);
+    lam_sha256_hex(digest, text);
+}
+
+static lam_status add_inputs(lam_db *db, const lam_job_input *inputs, size_t count, lam_error *err)
+{
+    int64_t job = lam_db_last_id(db);
+    lam_status status = LAM_OK;
+    for (size_t i = 0; status == LAM_OK && i < count; i++)
+        status = lam_db_run(db, err,
+                            "INSERT INTO job_input (job_id, position, role, series_id, input_set)"
+                            " VALUES (?, ?, ?, ?, ?)",
+                            "iitit", job, (int64_t)i, inputs[i].role, inputs[i].series, inputs[i].input_set);
+    return status;
+}
+
+lam_status lam_jobs_add(lam_db *db, const lam_job_input *inputs, size_t count, const char *model,
+                        const char *version, const char *weights_sha256, int64_t now_ms, bool *queued,
                         lam_error *err)
 {
+    char input_set[65];
+    lam_jobs_input_set(inputs, count, input_set);
     lam_status status =
         lam_db_run(db, err,
                    "INSERT INTO job (series_id, model, version, weights_sha256, input_set, state,"
                    " created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?6)"
                    " ON CONFLICT DO NOTHING",
-                   "itttti", series, model, version, weights_sha256, input_set, now_ms);
+                   "itttti", inputs->series, model, version, weights_sha256, input_set, now_ms);
+    bool added = status == LAM_OK && lam_db_changes(db) == 1;
+    if (added)
+        status = add_inputs(db, inputs, count, err);
     if (status == LAM_OK && queued)
-        *queued = lam_db_changes(db) == 1;
+        *queued = added;
     return status;
 }
+
+static lam_status read_inputs(lam_db *db, lam_job *job, lam_error *err)
+{
+    sqlite3_stmt *s =
+        lam_db_prepare(db, err,
+                       "SELECT i.series_id, i.role, i.input_set, s.instances, s.uid FROM job_input i"
+                       " JOIN series s ON s.id = i.series_id WHERE i.job_id = ? ORDER BY i.position",
+                       "i", job->id);
+    for (bool row = true; row;) {
+        lam_status status = lam_db_step(db, s, &row, err);
+        if (status != LAM_OK)
+            return status;
+        if (!row || job->input_count == LAM_JOB_MAX_INPUTS)
+            continue;
+        lam_job_input *input = &job->inputs[job->input_count++];
+        *input =
+            (lam_job_input){.series = sqlite3_column_int64(s, 0), .instances = sqlite3_column_int64(s, 3)};
+        lam_text_copy(input->role, sizeof input->role, lam_db_text(s, 1));
+        lam_text_copy(input->input_set, sizeof input->input_set, lam_db_text(s, 2));
+        lam_text_copy(input->series_uid, sizeof input->series_uid, lam_db_text(s, 4));
+    }
+    return LAM_OK;
+}
+
+/* ---- attempts ---- */
 
 static lam_status read_waiting(lam_db *db, int64_t now_ms, lam_job *out, lam_error *err)
 {
     sqlite3_stmt *s = lam_db_prepare(
         db, err,
-        "SELECT j.id, j.series_id, j.model, j.version, j.weights_sha256, j.input_set, t.uid, s.uid, "
-        "s.instances,"
+        "SELECT j.id, j.series_id, j.model, j.version, j.weights_sha256, j.input_set, t.uid, s.uid,"
         " (SELECT coalesce(max(number), 0) + 1 FROM attempt a WHERE a.job_id = j.id)"
         " FROM job j JOIN series s ON s.id = j.series_id JOIN study t ON t.id = s.study_id"
         " WHERE j.state = 'queued' AND j.not_before_ms <= ? ORDER BY j.not_before_ms, j.id LIMIT 1",
@@ -98,8 +159,7 @@ static lam_status read_waiting(lam_db *db, int64_t now_ms, lam_job *out, lam_err
         return LAM_E_NOT_FOUND;
     lam_job job = {.id = sqlite3_column_int64(s, 0),
                    .series = sqlite3_column_int64(s, 1),
-                   .instances = sqlite3_column_int64(s, 8),
-                   .attempt = sqlite3_column_int(s, 9)};
+                   .attempt = sqlite3_column_int(s, 8)};
     lam_text_copy(job.model, sizeof job.model, lam_db_text(s, 2));
     lam_text_copy(job.version, sizeof job.version, lam_db_text(s, 3));
     lam_text_copy(job.weights_sha256, sizeof job.weights_sha256, lam_db_text(s, 4));
@@ -107,8 +167,10 @@ static lam_status read_waiting(lam_db *db, int64_t now_ms, lam_job *out, lam_err
     lam_text_copy(job.study_uid, sizeof job.study_uid, lam_db_text(s, 6));
     lam_text_copy(job.series_uid, sizeof job.series_uid, lam_db_text(s, 7));
     sqlite3_reset(s);
-    *out = job;
-    return LAM_OK;
+    status = read_inputs(db, &job, err);
+    if (status == LAM_OK)
+        *out = job;
+    return status;
 }
 
 static lam_status start_attempt(lam_db *db, const lam_job *job, const char *owner,
@@ -123,7 +185,7 @@ static lam_status start_attempt(lam_db *db, const lam_job *job, const char *owne
         status = lam_db_run(db, err, "INSERT INTO attempt (job_id, number, started_ms) VALUES (?, ?, ?)",
                             "iii", job->id, (int64_t)job->attempt, now_ms);
     if (status == LAM_OK)
-        status = lam_catalog_refresh(db, job->series, now_ms, err);
+        status = lam_catalog_refresh_job(db, job->id, now_ms, err);
     return status;
 }
 
@@ -152,14 +214,13 @@ lam_status lam_jobs_renew(lam_db *db, int64_t job, const lam_job_limits *limits,
 
 typedef struct job_row {
     lam_job_state state;
-    int64_t series;
     int attempts, interruptions;
 } job_row;
 
 static lam_status read_row(lam_db *db, int64_t job, job_row *out, lam_error *err)
 {
-    sqlite3_stmt *s = lam_db_prepare(
-        db, err, "SELECT state, series_id, attempts, interruptions FROM job WHERE id = ?", "i", job);
+    sqlite3_stmt *s =
+        lam_db_prepare(db, err, "SELECT state, attempts, interruptions FROM job WHERE id = ?", "i", job);
     bool row = false;
     lam_status status = lam_db_step(db, s, &row, err);
     if (status != LAM_OK)
@@ -169,9 +230,8 @@ static lam_status read_row(lam_db *db, int64_t job, job_row *out, lam_error *err
         sqlite3_reset(s);
         return lam_fail(err, LAM_E_NOT_FOUND, "there is no job %lld", (long long)job);
     }
-    out->series = sqlite3_column_int64(s, 1);
-    out->attempts = sqlite3_column_int(s, 2);
-    out->interruptions = sqlite3_column_int(s, 3);
+    out->attempts = sqlite3_column_int(s, 1);
+    out->interruptions = sqlite3_column_int(s, 2);
     sqlite3_reset(s);
     return LAM_OK;
 }
@@ -228,7 +288,7 @@ lam_status lam_jobs_apply(lam_db *db, int64_t job, lam_job_event event, const la
                             " WHERE job_id = ?1 AND finished_ms IS NULL",
                             "iittt", job, now_ms, transitions[found].outcome, reason, timings);
     if (status == LAM_OK)
-        status = lam_catalog_refresh(db, row.series, now_ms, err);
+        status = lam_catalog_refresh_job(db, job, now_ms, err);
     return status;
 }
 

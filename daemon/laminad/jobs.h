@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "core/base/status.h"
+#include "core/rnn/manifest.h"
 #include "daemon/laminad/db.h"
 
 typedef enum lam_job_state {
@@ -46,28 +47,46 @@ typedef struct lam_job_limits {
     int64_t lease_ms;
 } lam_job_limits;
 
-enum { LAM_JOB_MAX_INTERRUPTIONS = 20 };
+enum {
+    LAM_JOB_MAX_INTERRUPTIONS = 20,
+    LAM_JOB_MAX_INPUTS = LAM_MANIFEST_MAX_ROLES, /* series */
+    LAM_JOB_ROLE = 33
+};
+
+/* One of the series that a job reads. */
+typedef struct lam_job_input {
+    int64_t series;
+    char role[LAM_JOB_ROLE]; /* "": the model reads one series */
+    char input_set[65];      /* lam_catalog_input_set of this series */
+    int64_t instances;
+    char series_uid[65];
+} lam_job_input;
 
 /* A claimed job. */
 typedef struct lam_job {
     int64_t id;
     int64_t series;
+    lam_job_input inputs[LAM_JOB_MAX_INPUTS]; /* the first is of `series` */
+    size_t input_count;
     int attempt; /* 1 … */
     char model[65];
     char version[33];
     char weights_sha256[65];
-    char input_set[65];
+    char input_set[65]; /* of all it reads: lam_jobs_input_set */
     char study_uid[65];
     char series_uid[65];
-    int64_t instances;
     char replaces_series[65], replaces_sop[65]; /* the report of an earlier job that this one's takes the
                                                    place of; "": none. Set by lam_publish_predecessor */
 } lam_job;
 
-/* Queues a model for a series unless that very job exists. `queued` (or NULL) tells whether a job was added.
- */
-lam_status lam_jobs_add(lam_db *db, int64_t series, const char *model, const char *version,
-                        const char *weights_sha256, const char *input_set, int64_t now_ms, bool *queued,
+/* What identifies the input of a job: of one series its input set, else a hash (hex) over roles and sets. */
+void lam_jobs_input_set(const lam_job_input *inputs, size_t count, char text[65]);
+
+/* Queues a model for the series `inputs[0]`, with the others beside it, unless that very job exists; the
+ * states of these series are the caller's to refresh. Of an input `series`, `role` and `input_set` are read.
+ * `queued` (or NULL) tells whether a job was added. */
+lam_status lam_jobs_add(lam_db *db, const lam_job_input *inputs, size_t count, const char *model,
+                        const char *version, const char *weights_sha256, int64_t now_ms, bool *queued,
                         lam_error *err);
 
 /* The next waiting job, now running for `owner`. LAM_E_NOT_FOUND without a message when none waits. */

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,8 +12,8 @@
 #include "core/base/io.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
+#include "core/base/text.h"
 #include "core/rnn/bundle.h"
-#include "daemon/laminad/header.h"
 
 enum { MAX_MODELS = 256, MAX_CARD = 1 << 20 };
 static const size_t max_weights = (size_t)1 << 31;
@@ -28,7 +27,9 @@ struct lam_models {
 static void model_done(lam_model *model)
 {
     lam_manifest_free(model->manifest);
-    lam_rule_free(model->selector);
+    lam_selection_free(model->selector);
+    for (size_t i = 0; i < LAM_COUNT(model->roles); i++)
+        lam_selection_free(model->roles[i]);
     if (model->directory_fd >= 0)
         close(model->directory_fd);
     free(model->card);
@@ -63,31 +64,13 @@ static lam_status hash_weights(lam_model *model, lam_error *err)
     return LAM_OK;
 }
 
-static lam_status make_selector(const lam_manifest *manifest, lam_rule **out, lam_error *err)
+static lam_status make_selections(lam_model *model, lam_error *err)
 {
-    lam_rule *rule = lam_rule_create();
-    if (!rule)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    const lam_model_selector *selector = &manifest->selector;
-    lam_status status = LAM_OK;
-    if (selector->modality[0])
-        status = lam_rule_add(rule, "Modality", LAM_RULE_EQUAL, selector->modality, err);
-    for (size_t i = 0; status == LAM_OK && i < selector->match_count; i++) {
-        const lam_model_match *match = &selector->matches[i];
-        if (!lam_header_tag(match->keyword))
-            status = lam_fail(err, LAM_E_INVALID,
-                              "selector names the attribute %s, which cannot be selected on", match->keyword);
-        else
-            status = lam_rule_add(rule, match->keyword,
-                                  match->ignore_case ? LAM_RULE_SEARCH_IGNORE_CASE : LAM_RULE_SEARCH,
-                                  match->pattern, err);
-    }
-    if (status != LAM_OK) {
-        lam_rule_free(rule);
-        return status;
-    }
-    *out = rule;
-    return LAM_OK;
+    const lam_manifest *manifest = model->manifest;
+    lam_status status = lam_selection_create(&manifest->selector, &model->selector, err);
+    for (size_t i = 0; status == LAM_OK && i < manifest->role_count; i++)
+        status = lam_selection_create(&manifest->roles[i].selector, &model->roles[i], err);
+    return status;
 }
 
 static lam_status read_text(const lam_model *model, const char *name, lam_buffer *text, lam_error *err)
@@ -131,7 +114,7 @@ static lam_status load_bundle(int directory_fd, const char *name, const char *ve
     if (status == LAM_OK)
         status = hash_weights(&model, err);
     if (status == LAM_OK)
-        status = make_selector(model.manifest, &model.selector, err);
+        status = make_selections(&model, err);
     if (status != LAM_OK) {
         model_done(&model);
         return status;
@@ -242,29 +225,20 @@ const lam_model *lam_models_find(const lam_models *models, const char *name, con
     return NULL;
 }
 
-const char *lam_rule_source_get(void *context, const char *keyword)
-{
-    lam_rule_source *source = context;
-    const char *tag = lam_header_tag(keyword);
-    return tag ? lam_header_text(source->attributes, tag, source->text) : NULL;
-}
-
-bool lam_model_wants(const lam_model *model, const json_t *attributes, int64_t slices,
+bool lam_model_wants(const lam_model *model, size_t role, const lam_series_facts *facts, bool ruled,
                      char reason[LAM_RULE_REASON])
 {
-    lam_rule_source source = {.attributes = attributes};
-    const lam_model_selector *selector = &model->manifest->selector;
-    if (!lam_rule_matches(model->selector, lam_rule_source_get, &source, reason))
+    char special[LAM_RULE_REASON];
+    if (!ruled && !lam_selection_wants(model->selector, facts, reason))
         return false;
-    if (slices < selector->minimum_slices) {
-        snprintf(reason, LAM_RULE_REASON, "has %" PRId64 " slice%s, needs at least %d", slices,
-                 slices == 1 ? "" : "s", selector->minimum_slices);
-        return false;
-    }
-    if (selector->maximum_slices > 0 && slices > selector->maximum_slices) {
-        snprintf(reason, LAM_RULE_REASON, "has %" PRId64 " slices, takes at most %d", slices,
-                 selector->maximum_slices);
+    if (!model->roles[role])
+        return true;
+    if (!lam_selection_wants(model->roles[role], facts, special)) {
+        memcpy(reason, special, sizeof special);
         return false;
     }
+    size_t used = ruled ? 0 : strlen(reason);
+    used += lam_text_copy(reason + used, LAM_RULE_REASON - used, used ? ", " : "");
+    lam_text_copy(reason + used, LAM_RULE_REASON - used, special);
     return true;
 }

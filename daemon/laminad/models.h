@@ -11,14 +11,15 @@
 
 #include "core/base/status.h"
 #include "core/rnn/manifest.h"
-#include "daemon/laminad/rule.h"
+#include "daemon/laminad/selection.h"
 
 typedef struct lam_model {
     lam_manifest *manifest;
     char weights_sha256[65]; /* of the file as it is */
     int directory_fd;
     char *card; /* card.md, or NULL */
-    lam_rule *selector;
+    lam_selection *selector;
+    lam_selection *roles[LAM_MANIFEST_MAX_ROLES];
     bool newest; /* of its name: the one that new jobs use */
 } lam_model;
 
@@ -38,16 +39,9 @@ const lam_model *lam_models_find(const lam_models *models, const char *name, con
 /* A file of the bundle, open for reading. */
 lam_status lam_model_open_file(const lam_model *model, const char *name, int *fd, lam_error *err);
 
-/* Whether the model's own selector wants a series with these attributes (DICOM JSON) and so many slices; else
- * why not. */
-bool lam_model_wants(const lam_model *model, const json_t *attributes, int64_t slices,
+/* Whether the model's own selector wants a series, with the conditions of `role` (index; 0 where the model
+ * reads one series) beside it, and why or why not. `ruled`: whatever the selector says, but for the role. */
+bool lam_model_wants(const lam_model *model, size_t role, const lam_series_facts *facts, bool ruled,
                      char reason[LAM_RULE_REASON]);
-
-/* For lam_rule_matches over DICOM JSON: `context` is a lam_rule_source. */
-typedef struct lam_rule_source {
-    const json_t *attributes;
-    char text[256];
-} lam_rule_source;
-const char *lam_rule_source_get(void *context, const char *keyword);
 
 #endif

@@ -87,19 +87,20 @@ lam_status lam_outbox_apply(lam_db *db, int64_t delivery, lam_delivery_event eve
 lam_status lam_outbox_enter(lam_db *db, int64_t job, int64_t now_ms, lam_error *err)
 {
     /* An older result must not follow a newer one. */
-    lam_status status = lam_db_run(db, err,
-                                   "UPDATE delivery SET state = 'superseded', updated_ms = ?2,"
-                                   " last_error = 'a newer result of the series took its place'"
-                                   " WHERE state = 'queued' AND job_id IN (SELECT o.id FROM job j"
-                                   " JOIN series s ON s.id = j.series_id JOIN job o ON o.series_id = s.id"
-                                   " WHERE j.id = ?1 AND o.input_set <> s.input_set)",
-                                   "ii", job, now_ms);
+    lam_status status =
+        lam_db_run(db, err,
+                   "UPDATE delivery SET state = 'superseded', updated_ms = ?2,"
+                   " last_error = 'a newer result of the series took its place'"
+                   " WHERE state = 'queued' AND job_id IN (SELECT o.id FROM job j"
+                   " JOIN job o ON o.series_id = j.series_id"
+                   " WHERE j.id = ?1 AND NOT EXISTS (SELECT 1 FROM current_job c WHERE c.id = o.id))",
+                   "ii", job, now_ms);
     if (status == LAM_OK)
         status = lam_db_run(
             db, err,
             "INSERT OR IGNORE INTO delivery (destination, job_id, instance_id, state, since_ms, created_ms,"
             " updated_ms) SELECT d.name, j.id, o.instance_id, 'queued', ?2, ?2, ?2 FROM job j"
-            " JOIN series s ON s.id = j.series_id AND s.input_set = j.input_set"
+            " JOIN current_job c ON c.id = j.id"
             " JOIN destination d ON d.active AND d.kind IN ('dimse', 'dicomweb')"
             " JOIN result_object o ON o.job_id = j.id AND o.profile = d.profile AND o.problems IS NULL"
             " AND instr(' ' || d.objects || ' ', ' ' || o.type || ' ') > 0"
@@ -110,7 +111,7 @@ lam_status lam_outbox_enter(lam_db *db, int64_t job, int64_t now_ms, lam_error *
             db, err,
             "INSERT OR IGNORE INTO delivery (destination, job_id, instance_id, state, since_ms, created_ms,"
             " updated_ms) SELECT d.name, j.id, NULL, 'queued', ?2, ?2, ?2 FROM job j"
-            " JOIN series s ON s.id = j.series_id AND s.input_set = j.input_set"
+            " JOIN current_job c ON c.id = j.id"
             " JOIN destination d ON d.active AND d.kind IN ('mllp', 'webhook') WHERE j.id = ?1",
             "ii", job, now_ms);
     return status;

@@ -16,9 +16,10 @@ static const step steps[] = {
     {"INSERT INTO removed_file (file) SELECT i.file" PLACE, false},
     /* A series that loses an instance has another input set: its jobs go, and it is settled again. */
     {"INSERT INTO removed_file (file) SELECT p.file FROM picture p JOIN job j ON j.id = p.job_id"
-     " WHERE j.series_id IN (SELECT s.id" PLACE ")",
+     " WHERE j.id IN (SELECT job_id FROM job_input WHERE series_id IN (SELECT s.id" PLACE "))",
      false},
-    {"DELETE FROM job WHERE series_id IN (SELECT s.id" PLACE ")", false},
+    {"DELETE FROM job WHERE id IN (SELECT job_id FROM job_input WHERE series_id IN (SELECT s.id" PLACE "))",
+     false},
     {"UPDATE series SET state = CASE state WHEN 'result' THEN state ELSE 'receiving' END, input_set = NULL,"
      " reason = NULL, received_ms = ?4 WHERE id IN (SELECT s.id" PLACE ")",
      true},

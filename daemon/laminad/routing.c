@@ -1,72 +1,37 @@
 #include "daemon/laminad/routing.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/buffer.h"
 #include "daemon/laminad/catalog.h"
-#include "daemon/laminad/header.h"
 #include "daemon/laminad/jobs.h"
+#include "daemon/laminad/routed.h"
 
 enum { MAX_REASONS = 8192, MAX_SETTLED = 64 /* in one call, so that the caller can do other things */ };
 
-/* The header of the series' first instance stands for the series. NULL attributes when it has none. */
-static lam_status read_attributes(lam_db *db, int64_t series, json_t **out, lam_error *err)
-{
-    sqlite3_stmt *s =
-        lam_db_prepare(db, err,
-                       "SELECT m.attributes FROM instance i JOIN metadata m ON m.instance_id = i.id"
-                       " WHERE i.series_id = ? ORDER BY i.id LIMIT 1",
-                       "i", series);
-    bool row = false;
-    lam_status status = lam_db_step(db, s, &row, err);
-    if (status != LAM_OK || !row)
-        return status;
-    *out = json_loads(lam_db_text(s, 0), 0, NULL);
-    sqlite3_reset(s);
-    return LAM_OK;
-}
-
-/* Frames of one multi-frame object count as slices. */
-static int64_t count_slices(const json_t *attributes, int64_t instances)
-{
-    char text[LAM_HEADER_VALUE];
-    const char *frames = lam_header_text(attributes, "00280008", text);
-    int64_t count = frames ? strtoll(frames, NULL, 10) : 0;
-    return instances == 1 && count > 1 ? count : instances;
-}
-
-static bool rule_wants(const lam_config *config, const char *model, const json_t *attributes)
-{
-    lam_rule_source source = {.attributes = attributes};
-    for (size_t i = 0; i < config->rule_count; i++)
-        if (strcmp(config->rules[i].model, model) == 0 &&
-            lam_rule_matches(config->rules[i].when, lam_rule_source_get, &source, NULL))
-            return true;
-    return false;
-}
-
+/* A series that is being settled. */
 typedef struct settling {
     lam_db *db;
-    int64_t series;
-    const json_t *attributes;
-    int64_t slices;
-    char input_set[65];
+    lam_routed series;
+    const lam_config *config;
     const char *only;
     bool retry;
     int64_t now_ms;
-    lam_buffer reasons;
+    lam_buffer reasons; /* of the models that do not want it */
 } settling;
 
-static lam_status queue_again(const settling *s, const lam_model *model, lam_error *err)
+static lam_status queue_again(const settling *s, const lam_model *model, const lam_job_input *inputs,
+                              size_t count, lam_error *err)
 {
+    char input_set[65];
     int64_t job = 0;
+    lam_jobs_input_set(inputs, count, input_set);
     lam_status status =
         lam_db_get_integer(s->db, &job, err,
                            "SELECT id FROM job WHERE series_id = ? AND model = ? AND version = ?"
                            " AND weights_sha256 = ? AND input_set = ? AND state = 'failed'",
-                           "itttt", s->series, model->manifest->name, model->manifest->version,
-                           model->weights_sha256, s->input_set);
+                           "itttt", inputs->series, model->manifest->name, model->manifest->version,
+                           model->weights_sha256, input_set);
     if (status == LAM_E_NOT_FOUND)
         return LAM_OK;
     static const lam_job_limits none = {0};
@@ -74,23 +39,34 @@ static lam_status queue_again(const settling *s, const lam_model *model, lam_err
                             : status;
 }
 
-static lam_status ask_model(settling *s, const lam_model *model, const lam_config *config, lam_error *err)
+static lam_status queue(void *context, const lam_model *model, const lam_job_input *inputs, size_t count,
+                        lam_error *err)
+{
+    settling *s = context;
+    bool queued = false;
+    lam_status status = lam_jobs_add(s->db, inputs, count, model->manifest->name, model->manifest->version,
+                                     model->weights_sha256, s->now_ms, &queued, err);
+    if (status == LAM_OK && !queued && s->retry)
+        status = queue_again(s, model, inputs, count, err);
+    for (size_t i = 0; status == LAM_OK && i < count; i++)
+        status = lam_catalog_refresh(s->db, inputs[i].series, s->now_ms, err);
+    return status;
+}
+
+static lam_status ask_model(settling *s, const lam_model *model, lam_error *err)
 {
     const lam_manifest *manifest = model->manifest;
     char reason[LAM_RULE_REASON] = "";
+    bool wanted = false;
     if (!model->newest || (s->only && strcmp(s->only, manifest->name) != 0))
         return LAM_OK;
-    if (!lam_model_wants(model, s->attributes, s->slices, reason) &&
-        !rule_wants(config, manifest->name, s->attributes)) {
+    const lam_routed_question question = {s->db, model, s->config, queue, s};
+    lam_status status = lam_routed_ask(&question, &s->series, &wanted, reason, err);
+    if (status == LAM_OK)
+        status = lam_routed_note(s->db, s->series.id, model, wanted, reason, err);
+    if (status == LAM_OK && !wanted)
         lam_buffer_printf(&s->reasons, "%s%s %s: %s", s->reasons.length ? "; " : "", manifest->name,
                           manifest->version, reason);
-        return LAM_OK;
-    }
-    bool queued = false;
-    lam_status status = lam_jobs_add(s->db, s->series, manifest->name, manifest->version,
-                                     model->weights_sha256, s->input_set, s->now_ms, &queued, err);
-    if (status == LAM_OK && !queued && s->retry)
-        status = queue_again(s, model, err);
     return status;
 }
 
@@ -99,10 +75,11 @@ static lam_status cancel_superseded(const settling *s, lam_error *err)
     static const lam_job_limits none = {0};
     for (;;) {
         int64_t job = 0;
-        lam_status status = lam_db_get_integer(
-            s->db, &job, err,
-            "SELECT id FROM job WHERE series_id = ? AND input_set <> ? AND state = 'queued' LIMIT 1", "it",
-            s->series, s->input_set);
+        lam_status status =
+            lam_db_get_integer(s->db, &job, err,
+                               "SELECT j.id FROM job_input i JOIN job j ON j.id = i.job_id"
+                               " WHERE i.series_id = ? AND i.input_set <> ? AND j.state = 'queued' LIMIT 1",
+                               "it", s->series.id, s->series.input_set);
         if (status == LAM_E_NOT_FOUND)
             return LAM_OK;
         if (status == LAM_OK)
@@ -113,41 +90,38 @@ static lam_status cancel_superseded(const settling *s, lam_error *err)
     }
 }
 
-static lam_status settle(settling *s, const lam_models *models, const lam_config *config, lam_error *err)
+/* The series first says what it is now, so that those who read it beside others find it so. */
+static lam_status settle(settling *s, const lam_models *models, lam_error *err)
 {
-    for (size_t i = 0; i < lam_models_count(models); i++) {
-        lam_status status = ask_model(s, lam_models_at(models, i), config, err);
-        if (status != LAM_OK)
-            return status;
-    }
+    lam_status status = lam_db_run(
+        s->db, err, "UPDATE series SET state = 'no_model', reason = NULL, input_set = ? WHERE id = ?", "ti",
+        s->series.input_set, s->series.id);
+    if (status == LAM_OK)
+        status = cancel_superseded(s, err);
+    if (status == LAM_OK && !s->only)
+        status = lam_db_run(s->db, err, "DELETE FROM opinion WHERE series_id = ?", "i", s->series.id);
+    for (size_t i = 0; status == LAM_OK && i < lam_models_count(models); i++)
+        status = ask_model(s, lam_models_at(models, i), err);
     const char *reasons = lam_models_count(models) ? lam_buffer_text(&s->reasons) : "no model is installed";
-    lam_status status = cancel_superseded(s, err);
     if (status == LAM_OK)
-        status = lam_db_run(s->db, err,
-                            "UPDATE series SET state = 'no_model', reason = ?, input_set = ? WHERE id = ?",
-                            "tti", reasons, s->input_set, s->series);
+        status =
+            lam_db_run(s->db, err, "UPDATE series SET reason = ? WHERE id = ?", "ti", reasons, s->series.id);
     if (status == LAM_OK)
-        status = lam_catalog_refresh(s->db, s->series, s->now_ms, err);
+        status = lam_catalog_refresh(s->db, s->series.id, s->now_ms, err);
     return status;
 }
 
 lam_status lam_routing_settle(lam_db *db, int64_t series, const lam_models *models, const lam_config *config,
                               const char *only, bool retry, int64_t now_ms, lam_error *err)
 {
-    settling s = {.db = db, .series = series, .only = only, .retry = retry, .now_ms = now_ms};
-    int64_t instances = 0;
-    json_t *attributes = NULL;
-    lam_status status = lam_catalog_input_set(db, series, s.input_set, &instances, err);
-    if (status == LAM_OK)
-        status = read_attributes(db, series, &attributes, err);
+    settling s = {.db = db, .config = config, .only = only, .retry = retry, .now_ms = now_ms};
+    lam_status status = lam_routed_read(db, series, &s.series, err);
     if (status != LAM_OK)
         return status;
-    s.attributes = attributes;
-    s.slices = count_slices(attributes, instances);
     lam_buffer_init(&s.reasons, MAX_REASONS);
-    status = settle(&s, models, config, err);
+    status = settle(&s, models, err);
     lam_buffer_done(&s.reasons);
-    json_decref(attributes);
+    lam_routed_done(&s.series);
     return status;
 }
 

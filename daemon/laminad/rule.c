@@ -336,30 +336,46 @@ static bool term_holds(const term *t, const char *values)
     return all;
 }
 
-/* Long values are cut between two characters, because a reason becomes JSON. */
-static void explain(const term *t, const char *values, char reason[LAM_RULE_REASON])
+/* Long values are cut between two characters, because a reason becomes JSON. Gives the length. */
+static size_t describe(const term *t, const char *values, char *text, size_t size)
 {
     bool absent = !values || values[strspn(values, " \\")] == '\0';
-    const char *slash = is_search(t->op) ? "/" : "";
-    char found[MAX_QUOTED + 1], wanted[MAX_QUOTED + 1];
+    char found[MAX_QUOTED + 1];
     lam_text_copy(found, sizeof found, values);
+    int used = absent ? snprintf(text, size, "%s is absent", t->keyword)
+                      : snprintf(text, size, "%s is \"%s\"", t->keyword, found);
+    return (size_t)used < size ? (size_t)used : size - 1;
+}
+
+static void explain(const term *t, const char *values, char reason[LAM_RULE_REASON])
+{
+    const char *slash = is_search(t->op) ? "/" : "";
+    char wanted[MAX_QUOTED + 1];
     lam_text_copy(wanted, sizeof wanted, t->value);
-    int used = absent ? snprintf(reason, LAM_RULE_REASON, "%s is absent", t->keyword)
-                      : snprintf(reason, LAM_RULE_REASON, "%s is \"%s\"", t->keyword, found);
-    snprintf(reason + used, LAM_RULE_REASON - (size_t)used, ", wanted %s %s%s%s%s", operator_text(t->op),
-             slash, wanted, slash, t->op == LAM_RULE_SEARCH_IGNORE_CASE ? "i" : "");
+    size_t used = describe(t, values, reason, LAM_RULE_REASON);
+    snprintf(reason + used, LAM_RULE_REASON - used, ", wanted %s %s%s%s%s", operator_text(t->op), slash,
+             wanted, slash, t->op == LAM_RULE_SEARCH_IGNORE_CASE ? "i" : "");
 }
 
 bool lam_rule_matches(const lam_rule *rule, lam_rule_get get, void *context, char *reason)
 {
+    enum { ROOM = 2 * MAX_QUOTED }; /* for one more term; of many the last are left out */
+    char held[LAM_RULE_REASON] = "";
+    size_t used = 0;
     for (size_t i = 0; i < rule->count; i++) {
         const term *t = &rule->terms[i];
         const char *values = get(context, t->keyword);
-        if (term_holds(t, values))
-            continue;
-        if (reason)
-            explain(t, values, reason);
-        return false;
+        if (!term_holds(t, values)) {
+            if (reason)
+                explain(t, values, reason);
+            return false;
+        }
+        if (reason && used + ROOM < sizeof held) {
+            used += lam_text_copy(held + used, sizeof held - used, used ? ", " : "");
+            used += describe(t, values, held + used, sizeof held - used);
+        }
     }
+    if (reason)
+        memcpy(reason, held, used + 1);
     return true;
 }

@@ -43,7 +43,7 @@ typedef enum lam_rule_op {
 enum {
     LAM_RULE_MAX_TERMS = 64,
     LAM_RULE_MAX_TEXT = 4096, /* bytes of a whole rule */
-    LAM_RULE_REASON = 256
+    LAM_RULE_REASON = 512
 };
 
 /* An empty rule, which holds always. NULL when out of memory. */
@@ -67,8 +67,9 @@ const char *lam_rule_keyword(const lam_rule *rule, size_t index);
  * NULL when absent. Borrowed until the next call. */
 typedef const char *(*lam_rule_get)(void *context, const char *keyword);
 
-/* Whether every term holds. If not, `reason` (LAM_RULE_REASON bytes, or NULL) says which term failed first
- * and what the value was: `Modality is "CT", wanted = MR`. Thread-safe on a shared rule. */
+/* Whether every term holds. `reason` (LAM_RULE_REASON bytes, or NULL) says which term failed first and what
+ * the value was, `Modality is "CT", wanted = MR`, or what the values are for which all hold, "" when there is
+ * no term. Thread-safe on a shared rule. */
 bool lam_rule_matches(const lam_rule *rule, lam_rule_get get, void *context, char *reason);
 
 #ifdef __cplusplus

@@ -102,6 +102,22 @@ void lam_slot_release(lam_worker_slot *slot, lam_store *store)
     slot->blocked = false;
 }
 
+/* Which series come one after the other, where there are several. */
+static void write_series(const lam_job *job, lam_json_writer *w)
+{
+    if (job->input_count < 2)
+        return;
+    lam_jw_array(w, "series");
+    for (size_t i = 0; i < job->input_count; i++) {
+        lam_jw_object(w, NULL);
+        lam_jw_text(w, "role", job->inputs[i].role);
+        lam_jw_text(w, "series_uid", job->inputs[i].series_uid);
+        lam_jw_integer(w, "inputs", job->inputs[i].instances);
+        lam_jw_end(w);
+    }
+    lam_jw_end(w);
+}
+
 static void write_begin(lam_buffer *text, const lam_worker_slot *slot)
 {
     const lam_job *job = &slot->job;
@@ -116,6 +132,7 @@ static void write_begin(lam_buffer *text, const lam_worker_slot *slot)
     lam_jw_text(&w, "study_uid", job->study_uid);
     lam_jw_text(&w, "series_uid", job->series_uid);
     lam_jw_integer(&w, "inputs", (int64_t)slot->input_count);
+    write_series(job, &w);
     lam_jw_text(&w, "input_set", job->input_set);
     lam_jw_object(&w, "device");
     lam_jw_text(&w, "manufacturer", "Lamina");

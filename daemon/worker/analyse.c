@@ -17,6 +17,7 @@ struct lam_analysis {
     lam_algorithm algorithm;
     lam_device device;
     const char *series_uid, *input_set;
+    const lam_jv *roles; /* of a model that reads several series: those that the inputs may be of */
     const char *replaces_series, *replaces_sop; /* the report that this job's replaces; NULL: none */
     int64_t inputs;
     const lam_bundle *bundle; /* the cache's */
@@ -59,6 +60,7 @@ static lam_status read_begin(lam_analysis *a, const lam_ipc_message *message, la
         status = lam_jv_need_text(texts[i].object, texts[i].key, texts[i].out, err);
     if (status == LAM_OK)
         status = lam_jv_need_integer(root, "inputs", 1, LAM_SERIES_MAX_SLICES, &a->inputs, err);
+    a->roles = lam_jv_get(root, "series");
     const lam_jv *replaces = lam_jv_get(root, "replaces");
     a->replaces_series = lam_jv_text(lam_jv_get(replaces, "series_uid"), NULL);
     a->replaces_sop = lam_jv_text(lam_jv_get(replaces, "sop_uid"), NULL);
@@ -100,6 +102,15 @@ void lam_analysis_free(lam_analysis *analysis)
 
 /* ---- INPUT ---- */
 
+static bool is_expected(const lam_analysis *a, const char *series_uid)
+{
+    bool expected = strcmp(series_uid, a->series_uid) == 0;
+    for (size_t i = 0; i < lam_jv_count(a->roles); i++)
+        expected |=
+            strcmp(series_uid, lam_jv_text(lam_jv_get(lam_jv_at(a->roles, i), "series_uid"), "")) == 0;
+    return expected;
+}
+
 static lam_status add_one(lam_analysis *a, int fd, lam_error *err)
 {
     lam_status status = lam_series_add(a->series, fd, err);
@@ -110,7 +121,7 @@ static lam_status add_one(lam_analysis *a, int fd, lam_error *err)
     lam_dataset *object = lam_series_object(a->series, lam_series_objects(a->series) - 1);
     lam_worker_hook(lam_dataset_text(object, LAM_TAG_PATIENT_ID, NULL), false);
     lam_worker_hook(lam_dataset_text(object, LAM_TAG_SERIES_DESCRIPTION, NULL), false);
-    if (strcmp(lam_dataset_text(object, LAM_TAG_SERIES, ""), a->series_uid) != 0)
+    if (!is_expected(a, lam_dataset_text(object, LAM_TAG_SERIES, "")))
         return lam_fail(err, LAM_E_INVALID, "an image is of another series than the job");
     return LAM_OK;
 }

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "core/base/io.h"
+#include "daemon/laminad/jobs.h"
 #include "daemon/laminad/recovery.h"
 
 static const char bundle[] = "models/hippocampus/1.0.0/model.json";
@@ -189,15 +190,21 @@ static void write_file(const char *folder, const char *name, const char *content
 void fixture_install(const fixture *f, const char *name, const char *version, const char *modality,
                      const char *pattern, int minimum_slices, const char *weights)
 {
-    lam_error err = {LAM_OK, ""};
-    json_t *manifest = json_load_file(bundle, 0, NULL);
-    assert_non_null(manifest);
     json_t *selector =
         json_pack("{s:s,s:[],s:i}", "modality", modality, "match", "minimum_slices", minimum_slices);
     if (pattern)
         json_array_append_new(
             json_object_get(selector, "match"),
             json_pack("{s:s,s:s,s:b}", "keyword", "SeriesDescription", "pattern", pattern, "ignore_case", 1));
+    fixture_install_selector(f, name, version, selector, weights);
+}
+
+void fixture_install_selector(const fixture *f, const char *name, const char *version, json_t *selector,
+                              const char *weights)
+{
+    lam_error err = {LAM_OK, ""};
+    json_t *manifest = json_load_file(bundle, 0, NULL);
+    assert_non_null(manifest);
     json_object_set_new(manifest, "name", json_string(name));
     json_object_set_new(manifest, "version", json_string(version));
     json_object_set_new(manifest, "selector", selector);
@@ -208,6 +215,14 @@ void fixture_install(const fixture *f, const char *name, const char *version, co
     write_file(folder, "model.json", text);
     write_file(folder, "weights.safetensors", weights);
     json_decref(manifest);
+}
+
+lam_status fixture_add_job(fixture *f, int64_t series, const char *model, const char *weights,
+                           const char *input_set, int64_t now_ms, bool *queued)
+{
+    lam_job_input input = {.series = series};
+    snprintf(input.input_set, sizeof input.input_set, "%s", input_set);
+    return lam_jobs_add(f->db, &input, 1, model, "1.0.0", weights, now_ms, queued, NULL);
 }
 
 lam_models *fixture_models(const fixture *f)

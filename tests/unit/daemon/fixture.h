@@ -54,10 +54,17 @@ char *fixture_text(fixture *f, const char *sql);
         free(assert_row_);                                                                                   \
     } while (0)
 
+/* lam_jobs_add of a model that reads this series alone. */
+lam_status fixture_add_job(fixture *f, int64_t series, const char *model, const char *weights,
+                           const char *input_set, int64_t now_ms, bool *queued);
+
 /* A bundle under directory/models that wants series of this modality whose description matches `pattern`
  * (NULL: any) and that have so many slices. Its weights are `weights`. */
 void fixture_install(const fixture *f, const char *name, const char *version, const char *modality,
                      const char *pattern, int minimum_slices, const char *weights);
+/* The same with this selector, which is taken. */
+void fixture_install_selector(const fixture *f, const char *name, const char *version, json_t *selector,
+                              const char *weights);
 /* What is installed there; the caller's reference. */
 lam_models *fixture_models(const fixture *f);
 

@@ -181,6 +181,9 @@ static void refreshes_a_series_from_its_jobs(void **state)
                              " created_ms, updated_ms) VALUES (1, 'a', '1', 'w', 'old', 'running', 1, 1)",
                              ""),
                   err);
+        assert_ok(lam_db_run(f->db, &err,
+                             "INSERT INTO job_input SELECT id, 0, '', series_id, input_set FROM job", ""),
+                  err);
         assert_ok(lam_catalog_refresh(f->db, series, 5000, &err), err);
         assert_row(f, "SELECT state FROM series", of_jobs[i].series);
         assert_row(f, "SELECT state FROM study", of_jobs[i].series);

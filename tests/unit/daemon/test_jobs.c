@@ -53,7 +53,7 @@ static int64_t add_job(fixture *f)
     assert_ok(lam_catalog_input_set(f->db, series, input_set, &instances, &err), err);
     assert_ok(lam_db_run(f->db, &err, "UPDATE series SET state = 'queued', input_set = ?", "t", input_set),
               err);
-    assert_ok(lam_jobs_add(f->db, series, "m", "1.0.0", "w", input_set, 1000, &queued, &err), err);
+    assert_int_equal(fixture_add_job(f, series, "m", "w", input_set, 1000, &queued), LAM_OK);
     assert_true(queued);
     return fixture_integer(f, "SELECT max(id) FROM job");
 }
@@ -85,10 +85,9 @@ static void is_queued_once(void **state)
     add_job(f);
     bool queued = true;
     char *input_set = fixture_text(f, "SELECT input_set FROM job");
-    assert_int_equal(lam_jobs_add(f->db, 1, "m", "1.0.0", "w", input_set, 2000, &queued, NULL), LAM_OK);
+    assert_int_equal(fixture_add_job(f, 1, "m", "w", input_set, 2000, &queued), LAM_OK);
     assert_false(queued);
-    assert_int_equal(lam_jobs_add(f->db, 1, "m", "1.0.0", "other weights", input_set, 2000, &queued, NULL),
-                     LAM_OK);
+    assert_int_equal(fixture_add_job(f, 1, "m", "other weights", input_set, 2000, &queued), LAM_OK);
     assert_true(queued);
     assert_int_equal(fixture_integer(f, "SELECT count(*) FROM job"), 2);
     free(input_set);
@@ -102,7 +101,8 @@ static void a_claim_takes_lease_and_attempt(void **state)
     assert_int_equal(claim(f, 999, &job), LAM_OK);
     assert_int_equal(job.id, id);
     assert_int_equal(job.attempt, 1);
-    assert_int_equal(job.instances, 1);
+    assert_int_equal(job.input_count, 1);
+    assert_int_equal(job.inputs[0].instances, 1);
     assert_string_equal(job.model, "m");
     assert_string_equal(job.study_uid, "1.2");
     assert_string_equal(job.series_uid, "1.2.3");
@@ -263,7 +263,7 @@ static void counts_what_is_due(void **state)
     assert_int_equal(lam_jobs_due(f->db, 1000, 64, &count, NULL), LAM_OK);
     assert_int_equal(count, 0);
     add_job(f);
-    assert_int_equal(lam_jobs_add(f->db, 1, "n", "1", "w", "x", 1000, NULL, NULL), LAM_OK);
+    assert_int_equal(fixture_add_job(f, 1, "n", "w", "x", 1000, NULL), LAM_OK);
     assert_int_equal(lam_jobs_due(f->db, 1000, 64, &count, NULL), LAM_OK);
     assert_int_equal(count, 2);
     assert_int_equal(lam_jobs_due(f->db, 1000, 1, &count, NULL), LAM_OK);

@@ -44,7 +44,7 @@ static void queue_job(fixture *f)
     assert_int_equal(lam_catalog_input_set(f->db, 1, input_set, &instances, NULL), LAM_OK);
     assert_int_equal(
         lam_db_run(f->db, NULL, "UPDATE series SET state = 'queued', input_set = ?", "t", input_set), LAM_OK);
-    assert_int_equal(lam_jobs_add(f->db, 1, "m", "1", "w", input_set, 1000, NULL, NULL), LAM_OK);
+    assert_int_equal(fixture_add_job(f, 1, "m", "w", input_set, 1000, NULL), LAM_OK);
 }
 
 /* DONE with two objects; each %s is the indexed header of one. */
@@ -288,7 +288,7 @@ static void a_later_report_names_its_predecessor(void **state)
     lam_autofree char *payload = done_with(0, "1.2", "1.2.4", "1.2.4.1", 1);
     assert_ok(publish(f, &a, payload, &err), err);
     end(f, &a);
-    assert_ok(lam_jobs_add(f->db, 1, "m", "1", "w", "another set", 6000, NULL, &err), err);
+    assert_int_equal(fixture_add_job(f, 1, "m", "w", "another set", 6000, NULL), LAM_OK);
     begin(f, &a);
     assert_ok(lam_publish_predecessor(f->db, &a.job, &err), err);
     assert_string_equal(a.job.replaces_sop, "1.2.5.1");

@@ -69,6 +69,8 @@ static void test_jobs_go(void **state)
                    " updated_ms) SELECT id, 'm', '1.0.0', 'x', 'y', 'running', 5, 5 FROM series",
                    ""),
         err);
+    assert_ok(lam_db_run(f->db, &err, "INSERT INTO job_input SELECT id, 0, '', series_id, 'y' FROM job", ""),
+              err);
     assert_ok(lam_db_commit(f->db, &err), err);
     remove_ok(f, "1.2", "1.2.1", "1.2.1.1");
     assert_row(f, "SELECT group_concat(s.uid) FROM job j JOIN series s ON s.id = j.series_id", "1.2.2,1.3.1");
