@@ -69,7 +69,7 @@ $(BUILD)/lamina-dimse: $(call obj,daemon/dimse/main.c) $(foreach l,worker daemon
 
 $(BUILD)/lamina-worker: $(call obj,daemon/worker/main.c) $(foreach l,worker daemon dicom core,$(call lib,$(l)))
 	$(call say,LD )
-	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz $(CORE_LIBS)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz -larchive -lseccomp $(CORE_LIBS)
 
 $(BUILD)/lamina: $(call obj,daemon/cli/main.c) $(foreach l,cli worker daemon dicom core,$(call lib,$(l)))
 	$(call say,LD )

@@ -13,6 +13,7 @@
 
 #include "core/base/log.h"
 #include "daemon/dimse/chores.h"
+#include "daemon/dimse/files.h"
 #include "daemon/dimse/link.h"
 #include "daemon/dimse/reception.h"
 #include "daemon/dimse/sender.h"
@@ -75,7 +76,9 @@ static lam_status begin(program *self, lam_ipc_message *message, lam_error *err)
     if (status != LAM_OK)
         return status;
     int listener = LAM_TAKE_FD(message->fds[0]), spool = LAM_TAKE_FD(message->fds[1]);
-    status = lam_scp_sessions_create(self->link, spool, &self->sessions, err);
+    status = lam_scp_files_restrict(spool, err);
+    if (status == LAM_OK)
+        status = lam_scp_sessions_create(self->link, spool, &self->sessions, err);
     if (status == LAM_OK)
         status = lam_scp_reception_start(listener, settings, self->sessions, self->link, &reception, err);
     if (status == LAM_OK)
@@ -90,8 +93,10 @@ static lam_status take(program *self, lam_ipc_message *message, lam_error *err)
 {
     if (!self->chores && message->type == LAM_MESSAGE_CONFIGURE)
         return begin(self, message, err);
-    if (!self->chores && message->type == LAM_MESSAGE_DELIVER)
-        return lam_scu_serve(LAM_IPC_CHILD_SOCKET, message, err);
+    if (!self->chores && message->type == LAM_MESSAGE_DELIVER) {
+        lam_status status = lam_scp_files_restrict(-1, err);
+        return status == LAM_OK ? lam_scu_serve(LAM_IPC_CHILD_SOCKET, message, err) : status;
+    }
     if (!self->chores)
         return lam_fail(err, LAM_E_STATE, "message type %u before the configuration", message->type);
     switch (message->type) {

@@ -8,10 +8,13 @@
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
+#include "daemon/worker/filter.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define MAX_MEMORY RLIM_INFINITY /* shadow memory is terabytes of addresses */
+#define SANITIZED  1 /* shadow memory is terabytes of addresses; reports open files and run programs */
+#define MAX_MEMORY RLIM_INFINITY
 #else
+#define SANITIZED  0
 #define MAX_MEMORY ((rlim_t)12 << 30)
 #endif
 
@@ -63,5 +66,5 @@ lam_status lam_worker_confine(int keep, lam_error *err)
         return lam_fail_errno(err, errno, "cannot give up privileges");
     if (getppid() == 1) /* it died before it could be asked to take us along */
         return lam_fail(err, LAM_E_PEER, "the parent process is gone");
-    return LAM_OK;
+    return SANITIZED ? LAM_OK : lam_worker_filter(err);
 }
