@@ -61,7 +61,7 @@ $(call lib,cli): $(call obj,$(filter-out $(mains),$(CLI)))
 
 $(BUILD)/laminad: $(call obj,daemon/laminad/main.c) $(foreach l,daemon api dicom core,$(call lib,$(l)))
 	$(call say,LD )
-	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lmicrohttpd -lgnutls -ljansson -lz -linih -lsystemd -lcurl -lm -lpthread
+	$(Q)$(CC) $(LDFLAGS) -o $@ $^ -lsqlite3 -lmicrohttpd -lgnutls -ljansson -lz -lzstd -linih -lsystemd -lcurl -lm -lpthread
 
 $(BUILD)/lamina-dimse: $(call obj,daemon/dimse/main.c) $(foreach l,worker daemon dicom core,$(call lib,$(l)))
 	$(call say,LD )

@@ -7,13 +7,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/coding.h"
 #include "api/conditional.h"
-#include "api/gzip.h"
 #include "api/routes.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
 
-enum { STREAM_BLOCK = 128 * 1024, WORTH_GZIP = 1024, MAX_ACCEPT = 64 * 1024 };
+enum { STREAM_BLOCK = 128 * 1024, WORTH_CODING = 1024, MAX_ACCEPT = 64 * 1024 };
 
 static const unsigned http_status[LAM_STATUS_COUNT] = {
     [LAM_OK] = 500, /* an error without a status is a bug */
@@ -68,36 +68,38 @@ void lam_reply_header(lam_request *request, const char *name, const char *value)
         MHD_add_response_header(request->reply, name, value);
 }
 
-/* Whether this text goes compressed; says in any case that it might have. */
-static bool wants_gzip(const lam_request *request, const char *media_type)
+/* What this text goes coded with. */
+static lam_coding wanted_coding(const lam_request *request, const char *media_type)
 {
     lam_buffer scratch;
-    if (!lam_gzip_helps(media_type))
-        return false;
+    if (!lam_coding_helps(media_type))
+        return LAM_CODING_NONE;
     lam_buffer_init(&scratch, MAX_ACCEPT);
-    bool accepted = lam_gzip_accepted(lam_request_header(request, "Accept-Encoding", &scratch));
+    lam_coding coding = lam_coding_choose(lam_request_header(request, "Accept-Encoding", &scratch));
     lam_buffer_done(&scratch);
-    return accepted;
+    return coding;
 }
 
-static void add_coding(lam_request *request, const char *media_type, bool gzip)
+/* Says in any case that it might have been coded. */
+static void add_coding(lam_request *request, const char *media_type, lam_coding coding)
 {
-    if (gzip)
-        lam_reply_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
-    if (lam_gzip_helps(media_type))
+    if (coding != LAM_CODING_NONE)
+        lam_reply_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING, lam_coding_name(coding));
+    if (lam_coding_helps(media_type))
         lam_reply_header(request, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
 }
 
 void lam_reply_text(lam_request *request, unsigned status, const char *media_type, char *text, size_t length)
 {
-    bool gzip = text && length >= WORTH_GZIP && wants_gzip(request, media_type);
+    lam_coding coding = text && length >= WORTH_CODING ? wanted_coding(request, media_type) : LAM_CODING_NONE;
     lam_buffer packed;
     lam_buffer_init(&packed, SIZE_MAX / 2);
-    gzip = gzip && lam_gzip_text(text, length, &packed) == LAM_OK;
-    if (gzip) {
+    if (coding != LAM_CODING_NONE && lam_coding_text(coding, text, length, &packed) == LAM_OK) {
         free(text);
         length = packed.length;
         text = lam_buffer_take(&packed);
+    } else {
+        coding = LAM_CODING_NONE;
     }
     lam_buffer_done(&packed);
     struct MHD_Response *reply =
@@ -105,7 +107,7 @@ void lam_reply_text(lam_request *request, unsigned status, const char *media_typ
     if (!reply)
         free(text);
     set_reply(request, status, reply, media_type, (int64_t)length);
-    add_coding(request, media_type, gzip && reply);
+    add_coding(request, media_type, reply ? coding : LAM_CODING_NONE);
 }
 
 static void reply_json_as(lam_request *request, unsigned status, const char *media_type, json_t *value)
@@ -269,7 +271,7 @@ typedef struct stream {
     lam_reply_reader read;
     void (*done)(void *context);
     void *context;
-    lam_gzip *gzip; /* NULL: as it is */
+    lam_encoder *encoder; /* NULL: as it is */
     uint64_t position;
 } stream;
 
@@ -286,8 +288,8 @@ static ssize_t read_plain(void *context, char *bytes, size_t size)
 static ssize_t read_stream(void *context, uint64_t position, char *bytes, size_t size)
 {
     stream *from = context;
-    ssize_t got = from->gzip ? lam_gzip_read(from->gzip, bytes, size)
-                             : from->read(from->context, position, bytes, size);
+    ssize_t got = from->encoder ? lam_encoder_read(from->encoder, bytes, size)
+                                : from->read(from->context, position, bytes, size);
     if (got > 0)
         return got;
     return got == 0 ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
@@ -297,7 +299,7 @@ static void free_stream(void *context)
 {
     stream *from = context;
     from->done(from->context);
-    lam_gzip_free(from->gzip);
+    lam_encoder_free(from->encoder);
     free(from);
 }
 
@@ -305,24 +307,26 @@ void lam_reply_stream(lam_request *request, const char *media_type, int64_t leng
                       void *context, void (*done)(void *context))
 {
     struct MHD_Response *reply = NULL;
+    lam_coding coding = length < 0 ? wanted_coding(request, media_type) : LAM_CODING_NONE;
     stream *from = malloc(sizeof *from);
     if (from) {
         *from = (stream){.read = read, .done = done, .context = context};
-        if (length < 0 && wants_gzip(request, media_type))
-            from->gzip = lam_gzip_create(read_plain, from);
+        if (coding != LAM_CODING_NONE)
+            from->encoder = lam_encoder_create(coding, read_plain, from);
         reply = MHD_create_response_from_callback(length < 0 ? MHD_SIZE_UNKNOWN : (uint64_t)length,
                                                   STREAM_BLOCK, read_stream, from, free_stream);
     }
-    bool gzip = from && from->gzip;
+    if (!from || !from->encoder)
+        coding = LAM_CODING_NONE;
     if (!reply) {
         if (from)
-            lam_gzip_free(from->gzip);
+            lam_encoder_free(from->encoder);
         free(from);
         done(context);
     }
     set_reply(request, MHD_HTTP_OK, reply, media_type, length);
     if (length < 0)
-        add_coding(request, media_type, gzip && reply);
+        add_coding(request, media_type, reply ? coding : LAM_CODING_NONE);
 }
 
 void lam_reply_empty(lam_request *request, unsigned status)

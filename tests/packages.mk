@@ -3,7 +3,7 @@
 
 # To build and to run: compiler, libraries. `make demo` and `make run` need no more.
 BUILD_PACKAGES = gcc g++ make pkg-config \
-	libdcmtk-dev libopenjp2-7-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev libarchive-dev \
+	libdcmtk-dev libopenjp2-7-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev libarchive-dev libzstd-dev \
 	libopenblas-pthread-dev \
 	libsqlite3-dev libmicrohttpd-dev libgnutls28-dev libssl-dev libjansson-dev libinih-dev libsystemd-dev libcurl4-openssl-dev \
 	libseccomp-dev

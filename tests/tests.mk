@@ -18,8 +18,8 @@ UNIT_daemon = cli worker daemon api dicom core
 UNIT_LIBS_base   = -lm -lpthread
 UNIT_LIBS_rnn    = $(CORE_LIBS)
 UNIT_LIBS_dicom  = $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz -lm -lpthread
-UNIT_LIBS_api    = -lmicrohttpd -lgnutls -ljansson -lz -lm -lpthread
-UNIT_LIBS_daemon = $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz -larchive -lsqlite3 -lmicrohttpd -lgnutls -ljansson -linih -lsystemd -lcurl -lseccomp $(CORE_LIBS)
+UNIT_LIBS_api    = -lmicrohttpd -lgnutls -ljansson -lz -lzstd -lm -lpthread
+UNIT_LIBS_daemon = $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz -lzstd -larchive -lsqlite3 -lmicrohttpd -lgnutls -ljansson -linih -lsystemd -lcurl -lseccomp $(CORE_LIBS)
 
 # base alone, as proof that it needs nothing else
 $(call lib,base): $(call obj,$(BASE_SRC))
