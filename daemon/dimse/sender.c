@@ -1,16 +1,25 @@
 #include "daemon/dimse/sender.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "core/base/io.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "daemon/ipc/messages.h"
 #include "dicom/commitment.h"
+#include "dicom/dataset.h"
 #include "dicom/scu.h"
 #include "dicom/sop_class.h"
+#include "dicom/transcode.h"
 #include "dicom/transfer_syntax.h"
+
+/* What an object is sent in to a peer that does not take it as it is stored: the second every peer has to
+ * take (PS3.5 10.1). */
+static const char *const native[] = {LAM_TS_EXPLICIT_LITTLE, LAM_TS_IMPLICIT_LITTLE};
 
 enum { CONNECT_TIMEOUT_MS = 10 * 1000, MAX_PEM = 1024 * 1024, HOUR_MS = 60 * 60 * 1000 };
 
@@ -28,7 +37,7 @@ typedef struct sender {
     lam_net_peer peer;
     parcel parcels[LAM_IPC_MAX_FDS];
     size_t count;
-    lam_net_context contexts[LAM_IPC_MAX_FDS + 2];
+    lam_net_context contexts[LAM_IPC_MAX_FDS * (1 + LAM_COUNT(native)) + 1];
     size_t context_count;
     lam_tls_context *tls;
     lam_association *association;
@@ -128,9 +137,13 @@ static void propose(sender *s, const char *abstract_syntax, const char *transfer
 
 static void propose_all(sender *s)
 {
-    for (size_t i = 0; i < s->count; i++)
-        if (s->parcels[i].readable)
-            propose(s, s->parcels[i].meta.sop_class, s->parcels[i].meta.transfer_syntax);
+    for (size_t i = 0; i < s->count; i++) {
+        const parcel *p = &s->parcels[i];
+        if (p->readable)
+            propose(s, p->meta.sop_class, p->meta.transfer_syntax);
+        for (size_t k = 0; p->readable && k < LAM_COUNT(native); k++)
+            propose(s, p->meta.sop_class, native[k]);
+    }
     if (lam_jv_get(s->request, "commit") || lam_jv_get(s->request, "report"))
         propose(s, LAM_SOP_CLASS_COMMITMENT, LAM_TS_IMPLICIT_LITTLE);
     if (lam_jv_get(s->request, "report"))
@@ -153,6 +166,32 @@ static lam_status tell_object(const sender *s, size_t index, int status_of_peer,
     return tell(s, LAM_MESSAGE_DELIVERED, &text, err);
 }
 
+/* In the first of the native transfer syntaxes that the peer takes. `refusal` is why not as it is stored. */
+static lam_status send_transcoded(sender *s, const parcel *p, const lam_error *refusal,
+                                  lam_scu_answer *answer, lam_error *err)
+{
+    const char *syntax = NULL;
+    for (size_t k = LAM_COUNT(native); k > 0; k--)
+        if (lam_association_find(s->association, p->meta.sop_class, native[k - 1]))
+            syntax = native[k - 1];
+    if (!syntax)
+        return lam_fail(err, LAM_E_UNSUPPORTED, "%s", refusal->message);
+    lam_autoclose int fd = memfd_create("transcoded", MFD_CLOEXEC);
+    if (fd < 0)
+        return lam_fail_errno(err, errno, "cannot transcode");
+    lam_file_meta meta;
+    uint64_t offset = 0;
+    lam_dicom_prepare();
+    lam_status status = lam_transcode(p->fd, fd, syntax, err);
+    if (status == LAM_OK)
+        status = lam_file_meta_read(fd, &meta, &offset, err);
+    if (status != LAM_OK) {
+        lam_error_prefix(err, "the peer takes it in transfer syntax %s only", syntax);
+        return LAM_E_UNSUPPORTED;
+    }
+    return lam_scu_store(s->association, ++s->message, fd, &meta, offset, answer, err);
+}
+
 /* A failure is the association's; what the peer says of the object is no failure here. */
 static lam_status send_object(sender *s, size_t index, lam_error *err)
 {
@@ -160,7 +199,13 @@ static lam_status send_object(sender *s, size_t index, lam_error *err)
     lam_scu_answer answer = {0};
     if (!p->readable)
         return tell_object(s, index, -1, p->fault.message, err);
-    lam_status status = lam_scu_store(s->association, ++s->message, p->fd, &p->meta, p->offset, &answer, err);
+    lam_error refusal = {0};
+    lam_status status =
+        lam_scu_store(s->association, ++s->message, p->fd, &p->meta, p->offset, &answer, &refusal);
+    if (status == LAM_E_UNSUPPORTED)
+        status = send_transcoded(s, p, &refusal, &answer, err);
+    else if (status != LAM_OK)
+        return lam_fail(err, status, "%s", refusal.message);
     if (status == LAM_E_UNSUPPORTED)
         return tell_object(s, index, -1, err->message, err);
     if (status != LAM_OK)

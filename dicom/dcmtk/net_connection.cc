@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <climits>
 #include <cstring>
+#include <memory>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -183,15 +184,14 @@ OFString &Connection::dumpConnectionParameters(OFString &text)
 
 DcmTransportConnection *TransportLayer::createConnection(DcmNativeSocketType socket, OFBool)
 {
-    Connection *made = new (std::nothrow) Connection(making->socket >= 0 ? making->socket : socket, *making);
-    if (made)
-        making->socket = -1;
-    if (made && !made->secure(*making)) {
-        made->disown(); /* DCMTK closes it when it gets no connection */
-        delete made;
+    std::unique_ptr<Connection> made(new (std::nothrow) Connection(making->socket, *making));
+    if (!made)
         return nullptr;
-    }
-    return made;
+    making->socket = -1;
+    if (!made->secure(*making))
+        return nullptr; /* DCMTK closes its own */
+    making->replaced = socket;
+    return made.release();
 }
 
 } // namespace lamina

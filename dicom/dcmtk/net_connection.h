@@ -18,7 +18,7 @@ namespace lamina
 
 /* What the next connection of a thread is made of. */
 struct Making {
-    int socket;           /* -1: the one that DCMTK connects; taken (set to -1) when used */
+    int socket;           /* taken (set to -1) when used */
     const uint8_t *first; /* bytes that were read already */
     size_t first_length;
     int timeout_ms;                       /* longest silence of the peer */
@@ -26,6 +26,7 @@ struct Making {
     const lam_tls_context *tls = nullptr; /* shake hands with the peer, which is */
     const char *host = nullptr;
     lam_error tls_fault = {}; /* why that failed */
+    int replaced = -1;        /* what DCMTK thinks the connection is made of; still open */
 };
 
 class Connection : public DcmTransportConnection
@@ -36,11 +37,6 @@ class Connection : public DcmTransportConnection
 
     /* Shakes hands if `making` says so; false: that failed. */
     bool secure(Making &making);
-    /* Forgets the socket. */
-    void disown()
-    {
-        setSocket(-1);
-    }
     ~Connection() override;
 
     /* From now on everything must end within a second. */

@@ -1,18 +1,16 @@
 /* The asking end of net.h. */
-#include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 
-#include <arpa/inet.h>
-#include <netdb.h>
-#include <sys/socket.h>
+#include <unistd.h>
 
 #include "dcmtk/config/osconfig.h"
 
 #include "dcmtk/dcmnet/cond.h"
 #include "dcmtk/dcmnet/dul.h"
 
+#include "dicom/connect.h"
 #include "dicom/dcmtk/guard.h"
 #include "dicom/dcmtk/net_association.h"
 
@@ -20,24 +18,6 @@ namespace lamina
 {
 namespace
 {
-
-/* DCMTK 3.6.7 takes "node:port" of at most 63 characters and splits it at the first colon, so it gets a
- * numeric IPv4 address and we do the look-up. */
-lam_status resolve(const lam_net_peer &peer, char *out, size_t size, lam_error *err)
-{
-    addrinfo hints = {}, *found = nullptr;
-    hints.ai_family = AF_INET;
-    hints.ai_socktype = SOCK_STREAM;
-    int failed = getaddrinfo(peer.host, nullptr, &hints, &found);
-    if (failed)
-        return lam_fail(err, LAM_E_NOT_FOUND, "cannot find host %s: %s", peer.host, gai_strerror(failed));
-    char address[INET_ADDRSTRLEN];
-    const sockaddr_in *first = reinterpret_cast<const sockaddr_in *>(found->ai_addr);
-    inet_ntop(AF_INET, &first->sin_addr, address, sizeof address);
-    freeaddrinfo(found);
-    snprintf(out, size, "%s:%u", address, peer.port);
-    return LAM_OK;
-}
 
 OFCondition propose(T_ASC_Parameters *parameters, const lam_net_context *contexts, size_t count)
 {
@@ -50,19 +30,6 @@ OFCondition propose(T_ASC_Parameters *parameters, const lam_net_context *context
             return condition;
     }
     return EC_Normal;
-}
-
-/* DCMTK says "TCP Initialization Error: Connection refused", or ends in "(Timeout)". */
-lam_status fail_connect(lam_error *err, const OFCondition &condition, const lam_net_peer &peer)
-{
-    if (strstr(condition.text(), "Timeout"))
-        return lam_fail(err, LAM_E_TIMEOUT, "cannot connect to %s:%u: no answer within %d s", peer.host,
-                        peer.port, peer.connect_timeout_ms / 1000);
-    const char *colon = strstr(condition.text(), ": ");
-    const char *reason = colon ? colon + 2 : condition.text();
-    bool refused = strstr(reason, "refused") != nullptr;
-    return lam_fail(err, LAM_E_PEER, "cannot connect to %s:%u: %s%s", peer.host, peer.port, reason,
-                    refused ? " (nothing listens there)" : "");
 }
 
 lam_status fail_request(lam_error *err, lam_association *association, const OFCondition &condition,
@@ -80,10 +47,17 @@ lam_status fail_request(lam_error *err, lam_association *association, const OFCo
     }
     char doing[160];
     snprintf(doing, sizeof doing, "asking %.100s:%u for an association", peer.host, peer.port);
-    if (condition.code() == DULC_TCPINITERROR || condition.code() == DULC_REQUESTASSOCIATIONFAILED)
-        return fail_connect(err, condition, peer);
     return fail_condition(err, association, condition, doing);
 }
+
+struct Socket {
+    int fd = -1;
+    ~Socket()
+    {
+        if (fd >= 0)
+            close(fd);
+    }
+};
 
 struct DestroyParameters {
     void operator()(T_ASC_Parameters *parameters) const
@@ -92,13 +66,20 @@ struct DestroyParameters {
     }
 };
 
+/* DCMTK 3.6.7 connects by itself, and by IPv4 only. So the connection is made here, DCMTK connects to a
+ * decoy, and the transport layer puts the one in the place of the other. */
 lam_status request(const lam_net_peer &peer, const lam_net_context *contexts, size_t count,
                    lam_association **out, lam_error *err)
 {
-    char address[64];
-    lam_status status = resolve(peer, address, sizeof address, err);
+    char address[32];
+    uint16_t port = 0;
+    Socket connected, decoy;
+    lam_status status = lam_connect(peer.host, peer.port, peer.connect_timeout_ms, &connected.fd, err);
+    if (status == LAM_OK)
+        status = lam_connect_decoy(&decoy.fd, &port, err);
     if (status != LAM_OK)
         return status;
+    snprintf(address, sizeof address, "127.0.0.1:%u", port);
     T_ASC_Parameters *raw = nullptr;
     OFCondition condition = ASC_createAssociationParameters(&raw, LAM_NET_MAX_PDU);
     if (condition.bad())
@@ -112,10 +93,13 @@ lam_status request(const lam_net_peer &peer, const lam_net_context *contexts, si
         return fail_condition(err, nullptr, condition, "preparing an association");
 
     LAM_AUTO_PTR(lam_association) *association = new lam_association;
-    dcmConnectionTimeout.set(std::max(1, peer.connect_timeout_ms / 1000));
-    Making making = {-1, nullptr, 0, peer.response_timeout_ms, &association->timed_out, peer.tls, peer.host};
+    Making making = {connected.fd, nullptr,  0, peer.response_timeout_ms, &association->timed_out,
+                     peer.tls,     peer.host};
     Scope scope(making);
     condition = ASC_requestAssociation(network, raw, &association->asc);
+    connected.fd = making.socket; /* -1 when it is the association's */
+    Socket replaced;
+    replaced.fd = making.replaced;
     if (association->asc)
         (void)parameters.release(); /* they belong to the association now */
     if (making.tls_fault.status != LAM_OK)

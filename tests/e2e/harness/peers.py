@@ -1,5 +1,6 @@
 """Nodes that results are delivered to: DCMTK's storescp and dcmqrscp, Orthanc, and lamina-faulty-scp, which fails as it
 is told to."""
+import io
 import json
 import os
 import shutil
@@ -50,6 +51,10 @@ class Process:
     def __exit__(self, *_):
         self.stop()
 
+    def listens(self):
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
     def log(self):
         with open(os.path.join(self.folder, "log"), encoding="utf-8", errors="replace") as file:
             return file.read()
@@ -72,10 +77,6 @@ class StoreScp(Process):
         wait_until(self.listens, 10, "storescp to listen")
         return self
 
-    def listens(self):
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", self.port)) == 0
-
     def uids(self):
         return sorted(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID
                       for path in images.files_below(self.received))
@@ -83,6 +84,38 @@ class StoreScp(Process):
     def stores(self):
         """How many C-STORE requests came."""
         return self.log().count("Received Store Request")
+
+
+class DcmQrScp(Process):
+    """dcmqrscp: an archive that can be asked for what it took."""
+
+    def __init__(self, port=None):
+        super().__init__(port)
+        self.archive = os.path.join(self.folder, "archive")
+        os.mkdir(self.archive)
+
+    def command(self):
+        path = os.path.join(self.folder, "dcmqrscp.cfg")
+        with open(path, "w", encoding="ascii") as file:
+            file.write(f"NetworkTCPPort = {self.port}\nMaxPDUSize = 16384\nMaxAssociations = 16\n"
+                       "HostTable BEGIN\nHostTable END\nVendorTable BEGIN\nVendorTable END\nAETable BEGIN\n"
+                       f"PACS {self.archive} RW (200, 1024mb) ANY\nAETable END\n")
+        return ["dcmqrscp", "-v", "-c", path, self.port]
+
+    def start(self):
+        super().start()
+        wait_until(self.listens, 10, "dcmqrscp to listen")
+        return self
+
+    def stores(self):
+        return self.log().count("Received Store SCP")
+
+    def retrieve(self, study):
+        """{SOP instance UID: path} of a study, by C-GET."""
+        folder = tempfile.mkdtemp(prefix="lamina-get-")
+        subprocess.run(["getscu", "-S", "-aec", "PACS", "-aet", "TESTER", "-od", folder, "-k", "QueryRetrieveLevel=STUDY",
+                        "-k", f"StudyInstanceUID={study}", "127.0.0.1", str(self.port)], check=True, capture_output=True)
+        return {pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID: path for path in images.files_below(folder)}
 
 
 class Orthanc(Process):
@@ -115,6 +148,15 @@ class Orthanc(Process):
                 return json.loads(answer.read())
         except OSError:
             return None
+
+    def files(self):
+        """{SOP instance UID: the file as Orthanc serves it}."""
+        found = {}
+        for instance in self.ask("/instances"):
+            with urllib.request.urlopen(f"{self.url}/instances/{instance}/file", timeout=5) as answer:
+                content = answer.read()
+            found[pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True).SOPInstanceUID] = content
+        return found
 
     def uids(self):
         return sorted(self.ask(f"/instances/{i}/simplified-tags")["SOPInstanceUID"] for i in self.ask("/instances"))

@@ -1,0 +1,59 @@
+#include "dicom/transcode.h"
+
+#include <stdlib.h>
+
+#include "core/base/cleanup.h"
+#include "dicom/frames.h"
+
+/* The pixels decoded, so that any native transfer syntax can hold them. */
+static lam_status expand(lam_frames *frames, lam_error *err)
+{
+    const lam_layout *l = &frames->layout;
+    size_t size = 0;
+    lam_status status = lam_frames_size(frames, &size, err);
+    if (status != LAM_OK)
+        return status;
+    if (size > (size_t)LAM_FRAME_MAX_BYTES / (size_t)l->frames)
+        return lam_fail(err, LAM_E_LIMIT, "%lld frames of %zu bytes: retrieve them as frames",
+                        (long long)l->frames, size);
+    lam_autofree unsigned char *pixels = calloc((size_t)l->frames * size + 1, 1);
+    char photometric[17] = "";
+    if (!pixels)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %lld frames", (long long)l->frames);
+    for (int64_t i = 0; i < l->frames && status == LAM_OK; i++)
+        status = lam_frames_decode(frames, i, true, pixels + (size_t)i * size, photometric, err);
+    if (status != LAM_OK)
+        return status;
+    lam_dataset_remove(frames->header, LAM_TAG_EXTENDED_OFFSETS);
+    lam_dataset_remove(frames->header, LAM_TAG_EXTENDED_LENGTHS);
+    if (l->samples > 1) {
+        lam_dataset_set_text(frames->header, LAM_TAG_PHOTOMETRIC, photometric);
+        lam_dataset_set_number(frames->header, LAM_TAG_PLANAR, 0);
+    }
+    lam_dataset_set_bytes(frames->header, LAM_TAG_PIXELS, pixels, (size_t)l->frames * size);
+    return lam_dataset_status(frames->header, err);
+}
+
+lam_status lam_transcode(int from, int to, const char *transfer_syntax, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_dataset) *whole = NULL;
+    LAM_AUTO(lam_frames_close) lam_frames frames = {.header = NULL};
+    LAM_AUTO(lam_part10_close) lam_part10 file = {.data = NULL};
+    lam_status status = lam_part10_open(from, &file, err);
+    if (status != LAM_OK)
+        return status;
+    if (!file.syntax.encapsulated) {
+        status = lam_dataset_read(from, LAM_DATASET_WHOLE, &whole, err);
+        return status == LAM_OK ? lam_dataset_write(whole, to, transfer_syntax, err) : status;
+    }
+    lam_error why = {LAM_OK, ""};
+    status = lam_frames_open(from, &frames, &why);
+    if (status == LAM_E_UNSUPPORTED) { /* no pixels: the data set alone */
+        status = lam_dataset_read(from, LAM_DATASET_WHOLE, &whole, err);
+        return status == LAM_OK ? lam_dataset_write(whole, to, transfer_syntax, err) : status;
+    }
+    if (status != LAM_OK)
+        return lam_fail(err, status, "%s", why.message);
+    status = expand(&frames, err);
+    return status == LAM_OK ? lam_dataset_write(frames.header, to, transfer_syntax, err) : status;
+}
