@@ -44,6 +44,12 @@ int lam_layer_declare(lam_layer *layer, const char *name, lam_init init, double 
     return layer->parameter_count++;
 }
 
+lam_reach lam_layer_reach_here(const lam_layer *layer, int axis)
+{
+    bool channels = axis == layer->in[0].shape.rank - 2;
+    return channels ? (lam_reach){-LAM_REACH_END, LAM_REACH_END} : (lam_reach){0, 0};
+}
+
 int64_t lam_shape_rows(const lam_shape *shape)
 {
     int64_t rows = 1;

@@ -83,6 +83,8 @@ typedef struct lam_layer_run {
     bool dropout;            /* what is random in training is */
     bool batch_statistics;   /* batch norm normalises by the batch, not by its running statistics */
     uint64_t key;            /* of this layer in this pass, for random numbers */
+    float *memory;           /* what is carried along memory_axis (kind->memory), or NULL */
+    int memory_axis;
 
     /* backward only */
     float *d_out;                /* may be overwritten */
@@ -90,6 +92,12 @@ typedef struct lam_layer_run {
     bool add[LAM_MAX_INPUTS];    /* add to d_in instead of writing it; only for kinds with `adds` */
     float *d_parameters[LAM_MAX_LAYER_PARAMETERS]; /* added to */
 } lam_layer_run;
+
+/* Which positions along an axis a result at one position reads: those at distances first … last. */
+typedef struct lam_reach {
+    int64_t first, last;
+} lam_reach;
+#define LAM_REACH_END INT64_MAX /* as far as there are any; before: the negative of it */
 
 struct lam_layer_kind {
     const char *name;
@@ -112,6 +120,14 @@ struct lam_layer_kind {
 
     void (*forward)(const lam_layer_run *run);
     void (*backward)(const lam_layer_run *run);
+
+    /* For running in steps (causal.h). The reach of the layer along an axis (0: the first after the batch)
+     * or, for the number of axes, along the channels; NULL: it cannot be run in steps. */
+    lam_reach (*reach)(const lam_layer *layer, int axis);
+    /* Floats that forward carries from one position of `axis` to the next, for inputs `in` of one position
+     * there: it reads them from lam_layer_run.memory, where 0 stands before the first, and leaves them there.
+     * NULL: none. */
+    size_t (*memory)(const lam_layer *layer, const lam_shape *in, int axis);
 };
 
 /* NULL when there is no kind of this name. */
@@ -121,6 +137,9 @@ const lam_layer_kind *lam_layer_kind_at(size_t index);
 
 /* For setup: adds a parameter and returns its index; the shape is `rank` dimensions. */
 int lam_layer_declare(lam_layer *layer, const char *name, lam_init init, double scale, int rank, ...);
+
+/* The reach of layers that work on each position by itself. */
+lam_reach lam_layer_reach_here(const lam_layer *layer, int axis);
 
 /* Rows (positions) of an array: everything but the channels; and its channels. */
 int64_t lam_shape_rows(const lam_shape *shape);

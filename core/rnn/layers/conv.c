@@ -275,6 +275,18 @@ static void backward(const lam_layer_run *run)
                              run->d_parameters[BIAS], run->pool);
 }
 
+static lam_reach reach(const lam_layer *layer, int axis)
+{
+    const struct conv_options *options = layer->options;
+    const lam_window *w = &options->window;
+    int i = 3 - w->axes + axis;
+    if (axis == w->axes)
+        return lam_layer_reach_here(layer, axis);
+    if (w->stride[i] != 1)
+        return (lam_reach){-LAM_REACH_END, LAM_REACH_END};
+    return (lam_reach){-w->padding[i], w->dilation[i] * (w->kernel[i] - 1) - w->padding[i]};
+}
+
 static const char *const members[] = {"channels", "kernel", "stride",     "padding",
                                       "dilation", "bias",   "activation", NULL};
 static const char *const transposed_members[] = {
@@ -294,6 +306,7 @@ const lam_layer_kind lam_layer_conv = {
     .discard = discard,
     .forward = conv_forward,
     .backward = backward,
+    .reach = reach,
 };
 
 const lam_layer_kind lam_layer_conv_transpose = {

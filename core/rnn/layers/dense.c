@@ -76,4 +76,5 @@ const lam_layer_kind lam_layer_dense = {
     .discard = lam_linear_discard,
     .forward = forward,
     .backward = backward,
+    .reach = lam_layer_reach_here,
 };

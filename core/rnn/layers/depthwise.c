@@ -114,6 +114,14 @@ static void backward(const lam_layer_run *run)
                                      run->pool);
 }
 
+static lam_reach reach(const lam_layer *layer, int axis)
+{
+    const struct depthwise_options *options = layer->options;
+    int axes = layer->in[0].shape.rank - 2;
+    int64_t half = axis == axes ? 0 : options->kernel[3 - axes + axis] / 2;
+    return (lam_reach){-half, half};
+}
+
 static const char *const members[] = {"kernel", "residual", NULL};
 
 const lam_layer_kind lam_layer_depthwise = {
@@ -129,4 +137,5 @@ const lam_layer_kind lam_layer_depthwise = {
     .discard = discard,
     .forward = forward,
     .backward = backward,
+    .reach = reach,
 };

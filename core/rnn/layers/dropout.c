@@ -62,4 +62,5 @@ const lam_layer_kind lam_layer_dropout = {
     .setup = setup,
     .forward = forward,
     .backward = backward,
+    .reach = lam_layer_reach_here,
 };

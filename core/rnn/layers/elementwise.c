@@ -53,6 +53,7 @@ const lam_layer_kind lam_layer_activation = {
     .setup = activation_setup,
     .forward = activation_forward,
     .backward = activation_backward,
+    .reach = lam_layer_reach_here,
 };
 
 const lam_layer_kind lam_layer_softmax = {
@@ -63,6 +64,7 @@ const lam_layer_kind lam_layer_softmax = {
     .setup = softmax_setup,
     .forward = activation_forward,
     .backward = activation_backward,
+    .reach = lam_layer_reach_here,
 };
 
 /* ---- add, concat ---- */
@@ -140,6 +142,7 @@ const lam_layer_kind lam_layer_add = {
     .shape = add_shape,
     .forward = add_forward,
     .backward = add_backward,
+    .reach = lam_layer_reach_here,
 };
 
 static lam_status concat_setup(lam_layer *layer, const lam_jv *json, lam_error *err)
@@ -199,4 +202,5 @@ const lam_layer_kind lam_layer_concat = {
     .shape = concat_shape,
     .forward = concat_forward,
     .backward = concat_backward,
+    .reach = lam_layer_reach_here,
 };

@@ -60,4 +60,5 @@ const lam_layer_kind lam_layer_layer_norm = {
     .measure = measure,
     .forward = forward,
     .backward = backward,
+    .reach = lam_layer_reach_here,
 };

@@ -57,6 +57,13 @@ static void backward(const lam_layer_run *run)
         move(run, -((const struct shift_options *)run->layer->options)->by, run->d_out, run->d_in[0]);
 }
 
+static lam_reach reach(const lam_layer *layer, int axis)
+{
+    const struct shift_options *options = layer->options;
+    return axis == options->axis ? (lam_reach){-options->by, -options->by}
+                                 : lam_layer_reach_here(layer, axis);
+}
+
 static const char *const members[] = {"axis", "by", NULL};
 
 const lam_layer_kind lam_layer_shift = {
@@ -68,4 +75,5 @@ const lam_layer_kind lam_layer_shift = {
     .setup = setup,
     .forward = forward,
     .backward = backward,
+    .reach = reach,
 };

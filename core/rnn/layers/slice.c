@@ -129,6 +129,16 @@ static void backward(const lam_layer_run *run)
                part * sizeof(float));
 }
 
+/* What moves to another position of an axis cannot be followed in steps; other channels can. */
+static lam_reach reach(const lam_layer *layer, int axis)
+{
+    const struct slice_options *options = layer->options;
+    bool channels = axis == layer->in[0].shape.rank - 2, sliced = axis == options->dimension - 1;
+    if (channels && sliced && options->start >= 0)
+        return (lam_reach){options->start, options->start};
+    return sliced || channels ? (lam_reach){-LAM_REACH_END, LAM_REACH_END} : (lam_reach){0, 0};
+}
+
 static const char *const members[] = {"axis", "start", "count", "drop", NULL};
 
 const lam_layer_kind lam_layer_slice = {
@@ -141,4 +151,5 @@ const lam_layer_kind lam_layer_slice = {
     .shape = shape,
     .forward = forward,
     .backward = backward,
+    .reach = reach,
 };

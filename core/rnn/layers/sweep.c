@@ -246,6 +246,44 @@ static lam_status pack(const lam_layer *layer, const float *const *parameters, v
     return status;
 }
 
+/* ---- in steps ---- */
+
+static lam_reach reach(const lam_layer *layer, int axis)
+{
+    const struct sweep_options *options = layer->options;
+    lam_reach result = {0, 0};
+    if (axis == layer->in[0].shape.rank - 2 || options->last || layer->inputs > 1)
+        return (lam_reach){-LAM_REACH_END, LAM_REACH_END};
+    for (int d = 0; d < options->directions; d++)
+        if (options->axis[d] == axis)
+            *(options->reverse[d] ? &result.last : &result.first) =
+                options->reverse[d] ? LAM_REACH_END : -LAM_REACH_END;
+    return result;
+}
+
+/* States of the direction along the axis, h and then, of an LSTM, c: [lines, hidden] each. */
+static size_t memory(const lam_layer *layer, const lam_shape *in, int axis)
+{
+    const struct sweep_options *options = layer->options;
+    size_t states = options->spec.kind == LAM_CELL_LSTM ? 2 : 1;
+    (void)axis;
+    return states * (size_t)lam_shape_rows(in) * options->spec.hidden;
+}
+
+/* The direction along the memory's axis goes on from there. */
+static void aim_memory(const lam_layer_run *run, lam_sweep sweeps[MAX_DIRECTIONS])
+{
+    const struct sweep_options *options = run->layer->options;
+    for (int d = 0; d < options->directions && run->memory; d++) {
+        if (options->axis[d] != run->memory_axis)
+            continue;
+        size_t states = sweeps[d].lines.outer * sweeps[d].lines.inner * options->spec.hidden;
+        sweeps[d].h0 = sweeps[d].h_last = run->memory;
+        if (options->spec.kind == LAM_CELL_LSTM)
+            sweeps[d].c0 = sweeps[d].c_last = run->memory + states;
+    }
+}
+
 /* ---- running ---- */
 
 /* The lines along an axis of [batch, axes…, channels]. */
@@ -399,6 +437,7 @@ static void forward(const lam_layer_run *run)
         sweeps[d].trace = run->training ? (float *)run->saved + (size_t)d * layout.trace : NULL;
     }
     aim_initial(run, &layout, scratch, sweeps);
+    aim_memory(run, sweeps);
     lam_sweeps_forward(sweeps, (size_t)options->directions, run->pool,
                        workspace_of(options, &layout, scratch));
     for (int d = 0; d < options->directions && options->last; d++)
@@ -483,4 +522,6 @@ const lam_layer_kind lam_layer_sweep = {
     .discard = discard,
     .forward = forward,
     .backward = backward,
+    .reach = reach,
+    .memory = memory,
 };

@@ -51,22 +51,18 @@ struct criterion {
 static lam_status criterion_create(const lam_manifest *manifest, const lam_network *network, void **out,
                                    lam_error *err)
 {
-    int64_t channels = lam_network_output_channels(network);
-    int64_t needed = lam_generation_channels(lam_network_axes(network), (int64_t)manifest->class_count);
+    int components;
+    lam_status status = lam_generation_check(network, (int64_t)manifest->class_count, &components, err);
+    if (status)
+        return status;
     if (lam_jv_get(manifest->training, "loss"))
         return lam_fail(err, LAM_E_INVALID,
                         "model.json: `training.loss` of a generator is fixed; leave it out");
-    if (channels % 3 != 0 || channels > 3 * LAM_LOGISTIC_MAX_COMPONENTS ||
-        lam_network_input_channels(network) != needed)
-        return lam_fail(
-            err, LAM_E_INVALID,
-            "`network`: a generator has %lld input channels and gives three a component, of at most %d",
-            (long long)needed, LAM_LOGISTIC_MAX_COMPONENTS);
     struct criterion *criterion = malloc(sizeof *criterion);
     if (!criterion)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    criterion->components = (int)channels / 3;
-    criterion->channels = needed;
+    criterion->components = components;
+    criterion->channels = lam_network_input_channels(network);
     *out = criterion;
     return LAM_OK;
 }

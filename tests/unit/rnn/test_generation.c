@@ -1,6 +1,7 @@
 /* The network of the shipped generator's recipe is strictly causal, and what it reads is as generation.h
  * says. */
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,17 +22,21 @@ static void test_fill(void **state)
 {
     const int64_t size[3] = {1, 2, 3};
     const float levels[6] = {0, 255, 0, 0, 0, 51};
-    float input[6 * 6];
+    enum { CHANNELS = 16 };
+    float input[6 * CHANNELS];
     (void)state;
-    assert_int_equal(lam_generation_channels(2, 2), 6);
+    assert_int_equal(lam_generation_channels(2, 2), CHANNELS);
     lam_generation_fill(size, 2, 2, 1, levels, input);
-    const float first[6] = {-1, 1, -1, -1, 0, 1}, last[6] = {-0.6f, 1, 1, 1, 0, 1};
-    for (int i = 0; i < 6; i++) {
-        assert_true(input[i] == first[i]);
-        assert_true(input[30 + i] - last[i] < 1e-6f && last[i] - input[30 + i] < 1e-6f);
+    /* pixel, inside; row, its waves; column, its waves; classes */
+    const float first[CHANNELS] = {-1, 1, -1, 1, 0, 1, 0, 1, -1, 1, 0, 1, 0, 1, 0, 1};
+    const float half = 0.70710678f;
+    const float last[CHANNELS] = {-0.6f, 1, 1, half, half, 0, 1, -1, 1, 0, 1, -1, 0, 1, 0, 1};
+    for (int i = 0; i < CHANNELS; i++) {
+        assert_true(fabs(input[i] - first[i]) < 1e-6);
+        assert_true(fabs(input[5 * CHANNELS + i] - last[i]) < 1e-6);
     }
     lam_generation_fill(size, 2, 2, -1, NULL, input);
-    assert_true(input[6] == 0 && input[4] == 0 && input[5] == 0);
+    assert_true(input[CHANNELS] == 0 && input[14] == 0 && input[15] == 0);
 }
 
 /* Changing a pixel leaves every result up to and including its own as it was, to the bit, and changes later
