@@ -10,7 +10,7 @@ BUILD_PACKAGES = gcc g++ make pkg-config \
 
 # To test: cmocka, and clients and checkers that are not ours.
 TEST_PACKAGES = libcmocka-dev dcmtk dicom3tools curl sqlite3 strace mandoc \
-	python3 python3-pydicom python3-numpy python3-pil
+	python3 python3-pydicom python3-numpy python3-pil python3-hl7
 
 # To check the source: formatting, static analysis, fuzzing.
 LINT_PACKAGES = clang clang-format clang-tidy cppcheck libclang-rt-14-dev

@@ -153,14 +153,25 @@ static json_t *device_of(const json_t *result)
     return json_pack("{s:s,s:s}", "type", "Device", "display", text);
 }
 
+/* What is observed; of a volume, that it is one, and where. */
+static void set_code(json_t *resource, const lam_listed_finding *finding)
+{
+    json_t *volume = json_pack("{s:s,s:s,s:s}", "scheme", "SCT", "value", "118565006", "meaning", "Volume");
+    json_object_set_new(resource, "code",
+                        concept_of(finding->is_volume ? volume : finding->code, finding->label));
+    if (finding->is_volume && finding->code)
+        json_object_set_new(resource, "bodySite", concept_of(finding->code, finding->label));
+    json_decref(volume);
+}
+
 static void add_observation(void *context, const lam_listed_finding *finding)
 {
     bundle *b = context;
     char url[48];
     make_url("observation", b->study_url,
              json_integer_value(json_object_get(b->result, "job")) * 10000 + b->count++, url);
-    json_t *resource = json_pack("{s:s,s:s,s:o}", "resourceType", "Observation", "status", "preliminary",
-                                 "code", concept_of(finding->code, finding->label));
+    json_t *resource = json_pack("{s:s,s:s}", "resourceType", "Observation", "status", "preliminary");
+    set_code(resource, finding);
     set_subject(b, resource);
     json_object_set_new(resource, "partOf",
                         json_pack("[{s:s,s:s}]", "reference", b->study_url, "type", "ImagingStudy"));

@@ -7,11 +7,12 @@ static const struct {
     const char *parent, *array, *value;
     double scale;
     const char *unit; /* NULL: the item's own "unit" */
+    bool is_volume;
 } sources[] = {
-    {NULL, "segments", "volume_ml", 1, "mL"},
-    {"classification", "classes", "probability", 100, "%"},
-    {NULL, "detections", "score", 100, "%"},
-    {NULL, "measurements", "value", 1, NULL},
+    {NULL, "segments", "volume_ml", 1, "mL", true},
+    {"classification", "classes", "probability", 100, "%", false},
+    {NULL, "detections", "score", 100, "%", false},
+    {NULL, "measurements", "value", 1, NULL, false},
 };
 
 void lam_findings_list(const json_t *result, void (*visit)(void *context, const lam_listed_finding *finding),
@@ -26,9 +27,11 @@ void lam_findings_list(const json_t *result, void (*visit)(void *context, const 
             const char *label = json_string_value(json_object_get(item, "label"));
             const char *unit =
                 sources[i].unit ? sources[i].unit : json_string_value(json_object_get(item, "unit"));
-            const lam_listed_finding finding = {json_is_object(code) ? code : NULL, label,
-                                                sources[i].scale * json_number_value(value),
-                                                unit ? unit : "1"};
+            const lam_listed_finding finding = {.code = json_is_object(code) ? code : NULL,
+                                                .label = label,
+                                                .is_volume = sources[i].is_volume,
+                                                .value = sources[i].scale * json_number_value(value),
+                                                .unit = unit ? unit : "1"};
             if (json_is_number(value) && label)
                 visit(context, &finding);
         }

@@ -4,11 +4,13 @@
 #define LAMINA_DAEMON_FINDINGS_LIST_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct lam_listed_finding {
-    const json_t *code; /* {scheme, value, meaning}; NULL: none */
+    const json_t *code; /* {scheme, value, meaning} of what was found or measured; NULL: none */
     const char *label;
+    bool is_volume; /* the value is the volume of what `code` names, else a number about it */
     double value;
     const char *unit; /* UCUM; "%" for probabilities */
 } lam_listed_finding;

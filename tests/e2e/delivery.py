@@ -11,6 +11,11 @@ import tempfile
 import threading
 import time
 
+try:
+    import hl7
+except ImportError:
+    hl7 = None
+
 import harness
 from delivery_common import analyse, peer
 from harness.daemon import Daemon, free_port
@@ -172,6 +177,26 @@ def test_an_hl7_message_is_sent_until_it_is_acknowledged():
         first, second = (m.split("|")[9] for m in receiver.messages)
         assert first == second, "a message that is sent again keeps its control ID"
         assert receiver.messages[0].startswith("MSH|^~\\&|") and "ORU^R01" in receiver.messages[0]
+
+
+def test_an_hl7_message_says_what_the_result_says():
+    """Read by a library that is not ours."""
+    harness.need(hl7, "python3-hl7 is not installed")
+    receiver = Mllp("AA")
+    with Daemon(mllp(receiver)) as d:
+        study, _ = analyse(d)
+        wait_for(d, "delivered", 1)
+        message, result = hl7.parse(receiver.messages[0]), d.results(study)[0]
+    header, patient, order = (message.segment(name) for name in ("MSH", "PID", "OBR"))
+    assert str(header[9]) == "ORU^R01^ORU_R01" and str(header[12]) == "2.5" and str(header[18]) == "UNICODE UTF-8"
+    assert str(patient[3]) == "VIRTUAL-1" and str(patient[5]) == "Virtual^Patient", patient
+    assert str(order[4](0)(0)) == result["model"]["name"] and str(order[25]) == "P", order
+    observations = message.segments("OBX")
+    assert [int(str(o[1])) for o in observations] == list(range(1, len(observations) + 1))
+    volumes = [float(str(o[5])) for o in observations if str(o[2]) == "NM"]
+    expected = [segment["volume_ml"] for segment in result["segments"]]
+    assert len(volumes) == len(expected) and all(abs(a - b) < 1e-5 for a, b in zip(volumes, expected)), (volumes, expected)
+    assert any(study in str(o[5]) for o in observations) and all(str(o[11]) == "P" for o in observations)
 
 
 def test_an_hl7_message_with_an_error_is_not_repeated():

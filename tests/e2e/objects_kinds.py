@@ -141,19 +141,32 @@ def found(seg):
     return places
 
 
-def test_every_kind_over_every_source_is_valid():
+# What dciodvfy of 2022 says because it does not know Label Map Segmentation (Supplement 243), and nothing else may it say.
+TOO_YOUNG = {"seg": "Information Object Not found",
+             "sr": "Shall not be present for Referenced SOP Class that is not segmentation"}
+
+
+def errors_of(kind, path, form):
+    return [e for e in dciodvfy(path) if form != "labelmap" or TOO_YOUNG.get(kind, "\n") not in e]
+
+
+def test_every_kind_in_every_form_over_every_source_is_valid():
+    """Segmentations and reports, which refer to them, in each form; the other kinds do not depend on it."""
     for name, make in SOURCES.items():
         source = make()
-        ours = objects(source)
-        for kind, path in ours.items():
-            assert not dciodvfy(path), (name, kind, dciodvfy(path))
-        if name != "enhanced":  # its source is made by hand and no complete Enhanced MR object
-            assert not dcentvfy([*source, *ours.values()]), (name, dcentvfy([*source, *ours.values()]))
+        for form in (*FORMS, "labelmap"):
+            ours = objects(source, f"strict+{form}")
+            for kind in KINDS if form == FORMS[0] else ("seg", "sr"):
+                found_errors = errors_of(kind, ours[kind], form)
+                assert not found_errors, (name, form, kind, found_errors)
+            # The enhanced source is made by hand and no complete Enhanced MR object.
+            together = [*([] if name == "enhanced" else source), *ours.values()]
+            assert not dcentvfy(together), (name, form, dcentvfy(together))
 
 
-def test_every_profile_and_form_is_valid():
+def test_every_profile_is_valid():
     source = SOURCES["axial"]()
-    for profile in (*PROFILES, *(f"strict+{form}" for form in FORMS)):
+    for profile in PROFILES:
         for kind, path in objects(source, profile).items():
             assert not dciodvfy(path), (profile, kind, dciodvfy(path))
 
@@ -252,7 +265,6 @@ def test_the_same_input_gives_the_same_bytes():
         for kind in KINDS:
             with open(first[kind], "rb") as one, open(second[kind], "rb") as other:
                 assert one.read() == other.read(), (profile, kind)
-
 
 
 harness.run(globals())
