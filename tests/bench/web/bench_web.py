@@ -1,205 +1,217 @@
 #!/usr/bin/python3
-"""Searches and metadata at 100,000 and 1,000,000 instances (generated index), with wrk; Orthanc with its DICOMweb plug-in in the
-same run where ../shared/bench has filled one.
+"""Searches, metadata and retrievals over HTTP at 100,000 and 1,000,000 instances, with wrk; Orthanc with its DICOMweb plug-in beside
+them, with the same instances and in the same rounds.
 
-  bench_web.py [--sizes 100000,1000000] [--seconds 3] [--peer URL-OF-DICOMWEB-ROOT]
+  bench_web.py [--cache DIR] [--prepare] [--sizes 100000,1000000] [--peer-size 100000] [--seconds 3] [--rounds 3] [--only WORD]
 
-The index is filled by SQL in bulk, with the columns and texts that the intake writes; one series has 500 instances. `--peer` is a
-running server with data of its own, whose paths are made from what it answers; each of its figures is taken right after ours.
-Objects that are retrieved are stored on both.
+The stores are kept in DIR and made where they are missing, which takes minutes; `--prepare` does that and no more.
 """
 import argparse
-import json
 import os
+import random
 import shutil
-import sqlite3
+import statistics
 import subprocess
-import sys
 import tempfile
 import urllib.request
 
+import objects
+import peer
+import store
+from harness import images
+from harness.clients import multipart
+from harness.daemon import descendants
+
 HERE = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, os.path.join(HERE, "..", "..", "e2e"))
-from harness import images  # noqa: E402
-from harness.clients import multipart  # noqa: E402
-from harness.daemon import Daemon  # noqa: E402
-
-PER_SERIES, PER_STUDY, LARGE = 50, 100, 500
 JSON = "application/dicom+json"
+WHOLE, FRAME = 'multipart/related; type="application/dicom"', 'multipart/related; type="application/octet-stream"'
+SEARCHED = 500  # different studies asked for
+SLICES = 40
+PATIENCE = 20
+# What issue 5 asks for: times the peer's requests/s, and the 95th percentile in ms at 1 and 8 connections.
+QUICK = {1: 10, 8: 50}
+FLOORS = {"studies by PatientID": (10, QUICK), "studies by StudyInstanceUID": (10, QUICK), "studies of a date range, limit 100": (10, QUICK),
+          "series of a study": (10, QUICK), "metadata of 500 instances": (20, None), "instance of 0.5 MB": (4, None),
+          "frame of 0.5 MB": (4, None), "instance of 64 MB": (4, None)}
 
 
-def attribute(vr, *values):
-    return {"vr": vr, "Value": list(values)}
+# ---- what is asked for ----
 
-
-def uid(*numbers):
-    return "1.2.826.0.1.3680043.10.1." + ".".join(str(n) for n in numbers)
-
-
-def study_row(n):
-    date = f"{2000 + n % 20}{1 + n // 20 % 12:02}{1 + n // 240 % 28:02}"
-    name = f"Family{n:06}^Given"
-    texts = {"00080020": attribute("DA", date), "00080030": attribute("TM", "101530"), "00080050": attribute("SH", f"A{n}"),
-             "00080090": {"vr": "PN"}, "00081030": attribute("LO", "MR of the head"),
-             "00100010": attribute("PN", {"Alphabetic": name}), "00100020": attribute("LO", f"P{n:06}"),
-             "00100030": attribute("DA", "19600101"), "00100040": attribute("CS", "F"),
-             "0020000D": attribute("UI", uid(n)), "00200010": attribute("SH", str(n))}
-    return date, name, texts
-
-
-def fill(path, instances):
-    db = sqlite3.connect(path)
-    db.execute("PRAGMA synchronous=OFF")
-    study = series = instance = 0
-    sizes = [LARGE] + [PER_SERIES] * ((instances - LARGE) // PER_SERIES)
-    with db:
-        while sizes:
-            study += 1
-            mine = [sizes.pop(0)] if study == 1 else [sizes.pop() for _ in range(min(len(sizes), PER_STUDY // PER_SERIES))]
-            date, name, texts = study_row(study)
-            db.execute("INSERT INTO study (id, uid, state, patient_id, patient_name, birth_date, sex, study_date, study_time,"
-                       " accession_number, study_id, description, created_ms, updated_ms, attributes, name_key, modalities,"
-                       " series_count, instance_count) VALUES (?,?,'no_model',?,?,'19600101','F',?,'101530',?,?,'MR of the head',"
-                       "1,1,?,?,'\\MR\\',?,?)",
-                       (study, uid(study), f"P{study:06}", name, date, f"A{study}", str(study), json.dumps(texts, separators=(",", ":")),
-                        name.lower() + "^=", len(mine), sum(mine)))
-            for number, count in enumerate(mine, 1):
-                series += 1
-                own = {"00080060": attribute("CS", "MR"), "0008103E": attribute("LO", "T2 axial"),
-                       "0020000E": attribute("UI", uid(study, number)), "00200011": attribute("IS", number)}
-                db.execute("INSERT INTO series (id, study_id, uid, state, modality, number, description, instances, received_ms,"
-                           " attributes) VALUES (?,?,?,'no_model','MR',?,'T2 axial',?,1,?)",
-                           (series, study, uid(study, number), number, count, json.dumps(own, separators=(",", ":"))))
-                for slice_number in range(1, count + 1):
-                    instance += 1
-                    add_instance(db, instance, series, (study, number, slice_number), {**texts, **own})
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    db.close()
-    return study
-
-
-def add_instance(db, number, series, place, above):
-    few = {"00080016": attribute("UI", "1.2.840.10008.5.1.4.1.1.4"), "00080018": attribute("UI", uid(*place)),
-           "00200013": attribute("IS", place[2]), "00280010": attribute("US", 512), "00280011": attribute("US", 512),
-           "00280100": attribute("US", 16)}
-    geometry = {"00200032": attribute("DS", -120.5, -98.25, 3.0 * place[2]), "00200037": attribute("DS", 1, 0, 0, 0, 1, 0),
-                "00280030": attribute("DS", 0.46875, 0.46875), "00180050": attribute("DS", 3)}
-    filler = {f"0018{0x9000 + i:04X}": attribute("LO", f"a parameter of the acquisition {i}") for i in range(30)}
-    whole = dict(sorted({**above, **few, **geometry, **filler}.items()))
-    compact = {"separators": (",", ":")}
-    db.execute("INSERT INTO instance (id, series_id, uid, sop_class_uid, transfer_syntax_uid, number, file, bytes, dataset_offset,"
-               " received_ms, attributes) VALUES (?,?,?,'1.2.840.10008.5.1.4.1.1.4','1.2.840.10008.1.2.1',?,?,530000,300,1,?)",
-               (number, series, uid(*place), place[2], number, json.dumps(few, **compact)))
-    db.execute("INSERT INTO metadata (instance_id, attributes) VALUES (?,?)", (number, json.dumps(whole, **compact)))
-
-
-def get(url):
-    with urllib.request.urlopen(urllib.request.Request(url, headers={"Accept": JSON}), timeout=120) as answer:
-        return json.load(answer)
-
-
-def classes(root, largest):
-    """name: paths, out of what the server has; `largest` is the study whose first series is read, or None for the one of most instances."""
-    studies = get(root + "/studies?limit=200")
-    uids = [s["0020000D"]["Value"][0] for s in studies]
-    largest = largest or max(studies, key=lambda s: s.get("00201208", {"Value": [0]})["Value"][0])["0020000D"]["Value"][0]
-    base = "/" + root.split("/", 3)[3]
+def searches(instances):
+    """{what: (paths, Accept)}; the same studies in every store of at least this size."""
+    some = random.Random(7).choices(range(1, objects.studies(instances) + 1), k=SEARCHED)
+    first = f"/studies/{objects.study_uid(1)}/series/{objects.series_uid(1, 1)}"
     return {
-        "by PatientID": [f"{base}/studies?PatientID={s['00100020']['Value'][0]}" for s in studies],
-        "by StudyInstanceUID": [f"{base}/studies?StudyInstanceUID={u}" for u in uids],
-        "date range, limit 100": [f"{base}/studies?StudyDate=20{y:02}0101-20{y:02}1231&limit=100" for y in range(20)],
-        "series of a study": [f"{base}/studies/{u}/series" for u in uids],
-        "metadata of a series": [f"{base}/studies/{largest}/series/"
-                                 + get(root + f"/studies/{largest}/series")[0]["0020000E"]["Value"][0] + "/metadata"],
+        "studies by PatientID": ([f"/studies?PatientID=P{objects.BASE + n}" for n in some], JSON),
+        "studies by StudyInstanceUID": ([f"/studies?StudyInstanceUID={objects.study_uid(n)}" for n in some], JSON),
+        # Four years hold more than a hundred studies in the smallest store.
+        "studies of a date range, limit 100": ([f"/studies?StudyDate={2000 + y}0101-{2003 + y}1231&limit=100"
+                                                for y in range(objects.YEARS - 3)], JSON),
+        "series of a study": ([f"/studies/{objects.study_uid(n)}/series" for n in some], JSON),
+        "metadata of 500 instances": ([first + "/metadata"], JSON),
     }
 
 
-def measure(root, paths, accept, connections, seconds):
-    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-        file.write("\n".join(paths) + "\n")
-        file.flush()
-        said = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", HERE + "/wrk.lua",
-                               "/".join(root.split("/", 3)[:3]), "--", file.name, accept], capture_output=True, text=True, check=False)
-    found = [line for line in said.stdout.splitlines() if line.startswith("RESULT")]
-    return [float(x) for x in found[0].split()[1:]] if found else None
+def large_objects():
+    """SLICES slices of 512 x 512 and an image of 64 MB, with UIDs that stay the same."""
+    made = images.series(slices=SLICES, rows=512, columns=512) + images.series(slices=1, rows=4096, columns=8192)
+    for number, ds in enumerate(made, 1):
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.FrameOfReferenceUID = (objects.ROOT + end for end in (".2", ".2.1", ".2.2"))
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{objects.ROOT}.2.1.{number}"
+    return made
 
 
-def line(name, what, connections, figures):
-    print("| {} | {} | {} | {:.0f} | {:.2f} | {:.2f} | {:.0f} | {:.0f} |".format(name, what, connections, *figures), flush=True)
-
-
-def report(targets, seconds):
-    """targets: (name, root, {what: (paths, accept)}); each figure of the one right after that of the other."""
-    for what in targets[0][2]:
-        for connections in (1, 8):
-            rates = []
-            for name, root, asked in targets:
-                figures = measure(root, *asked[what], connections, seconds)
-                if figures:
-                    line(name, what, connections, figures)
-                    rates.append(figures[0])
-            if len(rates) == 2 and rates[1]:
-                print(f"| ratio | {what} | {connections} | {rates[0] / rates[1]:.1f} | | | | |", flush=True)
-
-
-def searches(root, largest=None):
-    return {what: (paths, JSON) for what, paths in classes(root, largest).items()}
-
-
-def store(root, objects):
-    for ds in objects:
+def put_large_objects(root):
+    """An object that is there already is taken again and changes nothing."""
+    for ds in large_objects():
         kind, body = multipart([images.to_bytes(ds)])
         request = urllib.request.Request(root + "/studies", data=body, headers={"Content-Type": kind, "Accept": JSON})
         urllib.request.urlopen(request, timeout=120).close()
 
 
-def retrievals(root, slices, large):
-    """The same objects on each server: 40 slices of 512 x 512, and one of 64 MB."""
-    base = "/" + root.split("/", 3)[3]
-    store(root, slices + [large])
-    place = [f"{base}/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
-             for ds in slices + [large]]
-    whole, frame = 'multipart/related; type="application/dicom"', 'multipart/related; type="application/octet-stream"'
-    return {"instance, 0.5 MB": (place[:-1], whole), "frame, 0.5 MB": ([p + "/frames/1" for p in place[:-1]], frame),
-            "instance, 64 MB": (place[-1:], whole)}
+def retrievals():
+    place = [f"/studies/{objects.ROOT}.2/series/{objects.ROOT}.2.1/instances/{objects.ROOT}.2.1.{n}" for n in range(1, SLICES + 2)]
+    return {"instance of 0.5 MB": (place[:-1], WHOLE), "frame of 0.5 MB": ([p + "/frames/1" for p in place[:-1]], FRAME),
+            "instance of 64 MB": (place[-1:], WHOLE)}
 
 
-def bench(size, seconds, peer, retrieve):
-    daemon = Daemon({"lamina.log_level": "error"})
-    daemon.settings["lamina.models_dir"] = os.path.join(daemon.directory, "no-models")
-    os.mkdir(daemon.settings["lamina.models_dir"])
-    try:
-        with daemon:
-            pass
-        studies = fill(os.path.join(daemon.data, "lamina.db"), size)
-        with daemon:
-            root = daemon.url + "/dicom-web"
-            print(f"# {size} instances, {studies} studies", flush=True)
-            targets = [(f"Lamina {size}", root, searches(root, uid(1)))]
-            if peer:
-                targets.append(("peer", peer, searches(peer)))
-            report(targets, seconds)
-            if retrieve:
-                slices, large = images.series(slices=40, rows=512, columns=512), images.series(slices=1, rows=4096, columns=8192)[0]
-                report([(name, at, retrievals(at, slices, large)) for name, at, _ in targets], seconds)
-    finally:
-        shutil.rmtree(daemon.directory, ignore_errors=True)
+# ---- measuring ----
+
+def measure(root, paths, accept, connections, seconds):
+    """[requests/s, median ms, 95th percentile ms, MB/s, errors]. One that answers nothing in that time gets more of it."""
+    server, base = "/".join(root.split("/", 3)[:3]), "/" + root.split("/", 3)[3]
+    with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
+        file.write("".join(base + path + "\n" for path in paths))
+        file.flush()
+        said = subprocess.run(["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", HERE + "/wrk.lua", server,
+                               "--", file.name, accept], capture_output=True, text=True, check=False)
+    found = [line for line in said.stdout.splitlines() if line.startswith("RESULT")]
+    assert found, said.stdout + said.stderr
+    figures = [float(x) for x in found[0].split()[1:]]
+    return figures if figures[0] or seconds >= PATIENCE else measure(root, paths, accept, connections, PATIENCE)
+
+
+def resident(pid):
+    """Memory of a process and all below it, in MB."""
+    total = 0
+    for one in [pid] + [child for child, _ in descendants(pid)]:
+        with open(f"/proc/{one}/status", encoding="ascii") as file:
+            total += sum(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+    return total / 1024
+
+
+class Server:
+    def __init__(self, name, holds, root, pid, asked):
+        self.name, self.holds, self.root, self.pid, self.asked = name, holds, root, pid, asked
+
+
+def row(*cells):
+    print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+
+def compare(servers, what, connections, options):
+    """A line for each server: medians over the rounds, in each of which one server follows the other."""
+    rounds = {server.name: [] for server in servers}
+    for number in range(options.rounds):
+        for server in servers if number % 2 == 0 else reversed(servers):
+            paths, accept = server.asked[what]
+            rounds[server.name].append(measure(server.root, paths, accept, connections, options.seconds))
+    medians = {name: [statistics.median(column) for column in zip(*figures)] for name, figures in rounds.items()}
+    for server in servers:
+        rate, p50, p95, bandwidth, _ = medians[server.name]
+        row(server.name, server.holds, what, connections, f"{rate:.0f}", f"{p50:.2f}", f"{p95:.2f}", f"{bandwidth:.0f}",
+            f"{max(figures[4] for figures in rounds[server.name]):.0f}")
+    return medians
+
+
+def judge(what, connections, medians, ours, peers):
+    """What is said about the floors; nothing where one holds."""
+    times, quick = FLOORS[what]
+    for name in peers:
+        ratio = medians[ours][0] / max(medians[name][0], 1e-9)
+        print(f"# {what}, {connections}: {ratio:.1f} times {name}" + ("" if ratio >= times else f", under the {times} asked for"), flush=True)
+    for name in medians:
+        if quick and name not in peers and medians[name][2] > quick[connections]:
+            print(f"# {what}, {connections}: 95th percentile of {name} {medians[name][2]:.2f} ms, over {quick[connections]}", flush=True)
+    if what == "instance of 64 MB" and medians[ours][3] < 1000:
+        print(f"# {what}, {connections}: {medians[ours][3] / 1000:.2f} GB/s, under 1", flush=True)
+
+
+def run(servers, peers, options):
+    """All side by side, under the same moods of the machine. Memory counts from when everything was asked for once."""
+    for server in servers:
+        for what, (paths, accept) in server.asked.items():
+            measure(server.root, paths, accept, 8, 1) if options.only in what else None
+    before = {server.name: resident(server.pid) for server in servers}
+    row("server", "holds", "what", "connections", "requests/s", "p50 ms", "p95 ms", "MB/s", "errors")
+    row(*["---"] * 9)
+    for what in FLOORS:
+        for connections in (1, 8):
+            able = [server for server in servers if what in server.asked]
+            if options.only in what and able:
+                judge(what, connections, compare(able, what, connections, options), servers[0].name, peers)
+    for server in servers:
+        print(f"# {server.name}: {before[server.name]:.0f} MB of memory before, {resident(server.pid):.0f} MB after", flush=True)
+
+
+def prepare(options):
+    """[(data folder of Lamina, size)], folder of the peer or None."""
+    own = [(store.fill(options.cache, size), size) for size in options.sizes]
+    if not options.peer_size or not peer.is_installed():
+        print("# no peer: " + ("Orthanc and its DICOMweb plug-in are not installed" if options.peer_size else "not asked for"))
+        return own, None
+    folder = os.path.join(options.cache, f"orthanc-{options.peer_size}")
+    peer.fill(folder, options.peer_size)
+    return own, folder
+
+
+def serve(own, other, options):
+    """Starts them one inside the other, and measures in the innermost."""
+    smallest = min(options.sizes + ([options.peer_size] if other else []))
+    servers = []
+
+    def add(name, size, root, pid, with_large):
+        if with_large:
+            put_large_objects(root)
+        servers.append(Server(name, size, root, pid, {**searches(smallest), **(retrievals() if with_large else {})}))
+
+    def start(rest):
+        if rest:
+            folder, size = rest[0]
+            daemon = store.daemon_on(folder)
+            try:
+                with daemon:
+                    add(f"Lamina {size}", size, daemon.url + "/dicom-web", daemon.pid, not servers)
+                    start(rest[1:])
+            finally:
+                shutil.rmtree(daemon.directory, ignore_errors=True)
+        elif other:
+            with peer.Orthanc(other) as orthanc:
+                add(orthanc.name, orthanc.count(), orthanc.root, orthanc.pid, True)
+                run(servers, {orthanc.name}, options)
+        else:
+            run(servers, set(), options)
+
+    start(own)
 
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--sizes", default="100000,1000000")
+    parser.add_argument("--cache", default=os.path.join(tempfile.gettempdir(), "lamina-bench-web"))
+    parser.add_argument("--prepare", action="store_true")
+    parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")], default=[100000, 1000000])
+    parser.add_argument("--peer-size", type=int, default=100000, help="0: none")
     parser.add_argument("--seconds", type=int, default=3)
-    parser.add_argument("--peer")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", default="", help="what has this in its name")
     options = parser.parse_args()
     if not shutil.which("wrk"):
         print("skipped: wrk is not installed (apt-get install wrk)")
         return
-    print("| server | what | connections | requests/s | p50 ms | p95 ms | MB/s | errors |\n|---|---|---|---|---|---|---|---|")
-    for i, size in enumerate(options.sizes.split(",")):
-        bench(int(size), options.seconds, options.peer, i == 0)
-    if not options.peer:
-        print("# no --peer given: skipped")
+    own, other = prepare(options)
+    if not options.prepare:
+        serve(own, other, options)
 
 
-main()
+if __name__ == "__main__":
+    main()
