@@ -59,6 +59,7 @@ typedef uint32_t lam_tag; /* group in the upper, element in the lower half */
 #define LAM_TAG_PATIENT_ID                    LAM_TAG(0x0010, 0x0020)
 #define LAM_TAG_BIRTH_DATE                    LAM_TAG(0x0010, 0x0030)
 #define LAM_TAG_SEX                           LAM_TAG(0x0010, 0x0040)
+#define LAM_TAG_BODY_PART                     LAM_TAG(0x0018, 0x0015)
 #define LAM_TAG_SLICE_THICKNESS               LAM_TAG(0x0018, 0x0050)
 #define LAM_TAG_SLICE_SPACING                 LAM_TAG(0x0018, 0x0088)
 #define LAM_TAG_SERIAL_NUMBER                 LAM_TAG(0x0018, 0x1000)

@@ -356,9 +356,10 @@ static lam_status read_detection(const lam_jv *post, lam_model_detection *out, l
 
 static lam_status read_head(lam_manifest *out, lam_error *err)
 {
-    static const char *const members[] = {"schema",  "name",     "version",       "title",   "description",
-                                          "task",    "selector", "preprocessing", "network", "postprocessing",
-                                          "outputs", "training", "provenance",    "card",    NULL};
+    static const char *const members[] = {"schema",      "name",           "version",  "title",
+                                          "description", "task",           "selector", "preprocessing",
+                                          "network",     "postprocessing", "outputs",  "training",
+                                          "provenance",  "card",           "drawing",  NULL};
     static const char *const post_members[] = {"temperature", "average_flips", "members", "detection", NULL};
     const lam_jv *post;
     int64_t schema, weight_sets;
@@ -408,7 +409,7 @@ static lam_status parse(struct manifest *m, const char *text, size_t length, lam
     if ((status = read_head(&m->public, err)) ||
         (status = lam_manifest_read_selectors(m->public.root, &m->matches, &m->public, err)) ||
         (status = read_preprocessing(m, err)) || (status = read_outputs(m, err)) ||
-        (status = read_card(m, err)))
+        (status = lam_manifest_read_drawing(m->public.root, &m->public, err)) || (status = read_card(m, err)))
         return status;
     return read_provenance(m, err);
 }

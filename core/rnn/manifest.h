@@ -141,6 +141,15 @@ typedef struct lam_model_detection {
     int64_t maximum;      /* objects a slice */
 } lam_model_detection;
 
+/* What a generator draws where nothing else is asked for, and how that is told as a DICOM series; modality,
+ * orientation and spacing are the selector's and the preprocessing's. */
+typedef struct lam_model_drawing {
+    int64_t size[3];                            /* z, y, x; 0: not stated */
+    double temperature;                         /* of the pixels' distributions; 1 by default */
+    const char *series_description, *body_part; /* SeriesDescription, BodyPartExamined; may be "" */
+    double slope;                               /* stored pixel value of a level: level × slope */
+} lam_model_drawing;
+
 typedef struct lam_model_metric {
     const char *name;
     double value;
@@ -177,6 +186,7 @@ typedef struct lam_manifest {
     int members; /* weight sets in the weights file, whose probabilities are averaged; 1: no ensemble */
     double temperature; /* logits are divided by it before the softmax (calibration); 1 by default */
     lam_model_detection detection;     /* of task detection */
+    lam_model_drawing drawing;         /* of task generation */
     const lam_model_segment *segments; /* segmentation */
     size_t segment_count;
     const lam_model_class *classes; /* classification, detection, generation */

@@ -26,4 +26,7 @@ typedef struct lam_model_matches {
 lam_status lam_manifest_read_selectors(const lam_jv *root, lam_model_matches *matches, lam_manifest *out,
                                        lam_error *err);
 
+/* `drawing` of the document `root`. */
+lam_status lam_manifest_read_drawing(const lam_jv *root, lam_manifest *out, lam_error *err);
+
 #endif

@@ -37,6 +37,7 @@ int lam_cli_echo(int argc, char **argv);
 /* The engine without a daemon. */
 int lam_cli_train(int argc, char **argv);
 int lam_cli_eval(int argc, char **argv);
+int lam_cli_generate(int argc, char **argv);
 int lam_cli_model(int argc, char **argv);
 int lam_cli_predict(int argc, char **argv);
 

@@ -122,6 +122,23 @@ static const lam_cli_command commands[] = {
      "  --threads N   default: all processors\n"
      "  --json        print results.json\n",
      lam_cli_predict},
+    {"generate", "--bundle DIR --out DIR [OPTION...]",
+     "draw images or whole DICOM studies with a generative model",
+     "Writes images.safetensors, as train takes it, and a PNG for each image into DIR; with --dicom a folder "
+     "for\neach study, complete and marked as synthetic. Same seed, same bytes.\n\n"
+     "  --count N     how many images, volumes or studies; default: 1\n"
+     "  --class NAME  draw only this class; default: the classes in turn\n"
+     "  --seed S      default: 1\n"
+     "  --dicom       one patient with one study of one series for each\n"
+     "  --size [Zx]YxX\n"
+     "                how large they are drawn; default: as the model was trained\n"
+     "  --matrix [Zx]YxX\n"
+     "                the voxels of DICOM series: what was drawn, resampled to so many\n"
+     "  --temperature T\n"
+     "                less than 1: smoother; default: the model's\n"
+     "  --threads N   default: all processors\n"
+     "  --json        print what was made as JSON\n",
+     lam_cli_generate},
     {"model", "import FILE --bundle DIR [OPTION...]", "make a bundle of a model that was trained elsewhere",
      "FILE is an ONNX model, or a PyTorch or Keras state saved as safetensors. DIR/model.json describes what "
      "the\n"
@@ -204,7 +221,7 @@ static int asks_for_help(int argc, char **argv)
 static bool runs_the_engine(const lam_cli_command *command)
 {
     return command->run == lam_cli_train || command->run == lam_cli_eval || command->run == lam_cli_model ||
-           command->run == lam_cli_predict;
+           command->run == lam_cli_predict || command->run == lam_cli_generate;
 }
 
 int main(int argc, char **argv)

@@ -229,6 +229,10 @@ bool lam_model_wants(const lam_model *model, size_t role, const lam_series_facts
                      char reason[LAM_RULE_REASON])
 {
     char special[LAM_RULE_REASON];
+    if (model->manifest->task == LAM_TASK_GENERATION) {
+        lam_text_copy(reason, LAM_RULE_REASON, "it draws images and takes none");
+        return false;
+    }
     if (!ruled && !lam_selection_wants(model->selector, facts, reason))
         return false;
     if (!model->roles[role])

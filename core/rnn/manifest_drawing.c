@@ -1,0 +1,23 @@
+/* model.json's `drawing`: what a generator draws. */
+#include "core/rnn/manifest_parts.h"
+#include "core/rnn/options.h"
+
+lam_status lam_manifest_read_drawing(const lam_jv *root, lam_manifest *out, lam_error *err)
+{
+    static const char *const members[] = {"size",      "temperature", "series_description",
+                                          "body_part", "slope",       NULL};
+    enum { MAX_SIDE = 4096 };
+    lam_model_drawing *drawing = &out->drawing;
+    const lam_jv *object;
+    lam_status status;
+    if ((status = lam_manifest_object(root, "drawing", members, &object, err)) ||
+        (status = lam_options_integers(object, "size", 0, 1, MAX_SIDE, 3, drawing->size, err)) ||
+        (status = lam_options_number(object, "temperature", 1, 0.01, 10, &drawing->temperature, err)) ||
+        (status = lam_options_text(object, "series_description", "", &drawing->series_description, err)) ||
+        (status = lam_options_text(object, "body_part", "", &drawing->body_part, err)) ||
+        (status = lam_options_number(object, "slope", 1, 1, 256, &drawing->slope, err)))
+        return status;
+    if (object && out->task != LAM_TASK_GENERATION)
+        return lam_fail(err, LAM_E_INVALID, "`drawing` is for generation");
+    return LAM_OK;
+}
