@@ -15,6 +15,7 @@ struct lam_bundle {
     lam_network *network;
     lam_weights *members[LAM_MANIFEST_MAX_MEMBERS];
     size_t member_count;
+    lam_gate *gate;
     char sha256[LAM_SHA256_TEXT];
 };
 
@@ -24,6 +25,7 @@ void lam_bundle_free(lam_bundle *bundle)
         return;
     for (size_t i = 0; i < bundle->member_count; i++)
         lam_weights_free(bundle->members[i]);
+    lam_gate_free(bundle->gate);
     lam_network_free(bundle->network);
     lam_manifest_free(bundle->manifest);
     free(bundle);
@@ -64,6 +66,29 @@ static lam_status read_weights(lam_bundle *bundle, int fd, lam_error *err)
     return LAM_OK;
 }
 
+static lam_status read_gate(lam_bundle *bundle, int fd, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_safetensors) *file = NULL;
+    const char *expected = bundle->manifest->gate.sha256;
+    char sha256[LAM_SHA256_TEXT];
+    if (!*expected)
+        return LAM_OK;
+    if (fd < 0)
+        return lam_fail(err, LAM_E_INVALID, "%s is missing", LAM_BUNDLE_GATE);
+    lam_status status = lam_safetensors_map(fd, &file, err);
+    if (status == LAM_OK)
+        status = lam_gate_load(file, &bundle->gate, err);
+    if (status) {
+        lam_error_prefix(err, LAM_BUNDLE_GATE);
+        return status;
+    }
+    lam_safetensors_sha256(file, sha256);
+    if (strcmp(expected, sha256) != 0)
+        return lam_fail(err, LAM_E_CORRUPT, "%s: its SHA-256 %s is not the %s that %s states",
+                        LAM_BUNDLE_GATE, sha256, expected, LAM_BUNDLE_MANIFEST);
+    return LAM_OK;
+}
+
 /* Planned for the smallest sizes the model accepts, so that a network that only fits some of them is found
  * here; prediction looks again at the size it gets. */
 static lam_status check_task(const lam_bundle *bundle, lam_error *err)
@@ -91,7 +116,7 @@ static lam_status check_task(const lam_bundle *bundle, lam_error *err)
     return status;
 }
 
-lam_status lam_bundle_load(int manifest_fd, int weights_fd, lam_bundle **out, lam_error *err)
+lam_status lam_bundle_load(int manifest_fd, int weights_fd, int gate_fd, lam_bundle **out, lam_error *err)
 {
     LAM_AUTO_PTR(lam_bundle) *bundle = calloc(1, sizeof *bundle);
     lam_status status;
@@ -100,7 +125,8 @@ lam_status lam_bundle_load(int manifest_fd, int weights_fd, lam_bundle **out, la
     if ((status = read_manifest(manifest_fd, &bundle->manifest, err)))
         return status;
     if ((status = lam_network_create(bundle->manifest->network, &bundle->network, err)) ||
-        (status = read_weights(bundle, weights_fd, err)) || (status = check_task(bundle, err))) {
+        (status = read_weights(bundle, weights_fd, err)) || (status = read_gate(bundle, gate_fd, err)) ||
+        (status = check_task(bundle, err))) {
         lam_error_prefix(err, "model %s %s", bundle->manifest->name, bundle->manifest->version);
         return status;
     }
@@ -116,7 +142,8 @@ lam_status lam_bundle_load_dir(int directory_fd, lam_bundle **out, lam_error *er
     lam_autoclose int weights = openat(directory_fd, LAM_BUNDLE_WEIGHTS, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (weights < 0)
         return lam_fail_errno(err, errno, LAM_BUNDLE_WEIGHTS);
-    return lam_bundle_load(manifest, weights, out, err);
+    lam_autoclose int gate = openat(directory_fd, LAM_BUNDLE_GATE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return lam_bundle_load(manifest, weights, gate, out, err);
 }
 
 lam_status lam_bundle_load_path(const char *directory, lam_bundle **out, lam_error *err)
@@ -143,6 +170,11 @@ const lam_network *lam_bundle_network(const lam_bundle *bundle)
 const lam_weights *lam_bundle_weights(const lam_bundle *bundle)
 {
     return bundle->members[0];
+}
+
+const lam_gate *lam_bundle_gate(const lam_bundle *bundle)
+{
+    return bundle->gate;
 }
 
 const lam_weights *const *lam_bundle_members(const lam_bundle *bundle, size_t *count)

@@ -5,6 +5,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/status.h"
+#include "core/rnn/gate.h"
 #include "core/rnn/manifest.h"
 #include "core/rnn/network.h"
 
@@ -16,13 +17,14 @@ typedef struct lam_bundle lam_bundle;
 
 #define LAM_BUNDLE_MANIFEST "model.json"
 #define LAM_BUNDLE_WEIGHTS  "weights.safetensors"
+#define LAM_BUNDLE_GATE     "gate.safetensors"
 #define LAM_BUNDLE_CARD     "card.md"
 
-/* Loads from two descriptors (which the caller may close afterwards): for a process that is handed
- * descriptors and sees no paths. Checks names, shapes, sizes and the SHA-256 of the weights. Errors:
- * LAM_E_INVALID, LAM_E_CORRUPT (the hash differs), LAM_E_LIMIT, LAM_E_NO_MEMORY, LAM_E_IO; the message names
- * the tensor or member. */
-lam_status lam_bundle_load(int manifest_fd, int weights_fd, lam_bundle **out, lam_error *err);
+/* Loads from descriptors (which the caller may close afterwards): for a process that is handed descriptors
+ * and sees no paths. `gate_fd` -1: none, which is an error where the manifest has one. Checks names, shapes,
+ * sizes and the SHA-256 of weights and gate. Errors: LAM_E_INVALID, LAM_E_CORRUPT (the hash differs),
+ * LAM_E_LIMIT, LAM_E_NO_MEMORY, LAM_E_IO; the message names the tensor or member. */
+lam_status lam_bundle_load(int manifest_fd, int weights_fd, int gate_fd, lam_bundle **out, lam_error *err);
 
 /* The same from a bundle's directory. */
 lam_status lam_bundle_load_dir(int directory_fd, lam_bundle **out, lam_error *err);
@@ -35,6 +37,8 @@ LAM_DEFINE_AUTO(lam_bundle, lam_bundle_free)
 const lam_manifest *lam_bundle_manifest(const lam_bundle *bundle);
 const lam_network *lam_bundle_network(const lam_bundle *bundle);
 const lam_weights *lam_bundle_weights(const lam_bundle *bundle); /* of the first member */
+/* NULL when the model has none. */
+const lam_gate *lam_bundle_gate(const lam_bundle *bundle);
 /* All weight sets: one, or those of an ensemble, whose tensors are named "member.N." and the parameter. */
 const lam_weights *const *lam_bundle_members(const lam_bundle *bundle, size_t *count);
 /* SHA-256 of the weights file as it is, lower-case hexadecimal. */

@@ -317,6 +317,11 @@ static lam_status read_metrics(struct manifest *m, const lam_jv *object, lam_err
     return LAM_OK;
 }
 
+static bool is_sha256(const char *text)
+{
+    return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
 static lam_status read_provenance(struct manifest *m, lam_error *err)
 {
     static const char *const members[] = {"data",    "licence",        "split", "date",
@@ -331,8 +336,7 @@ static lam_status read_provenance(struct manifest *m, lam_error *err)
         (status = lam_options_text(object, "date", "", &out->date, err)) ||
         (status = lam_options_text(object, "weights_sha256", "", &out->weights_sha256, err)))
         return status;
-    size_t length = strlen(out->weights_sha256);
-    if (length && (length != 64 || strspn(out->weights_sha256, "0123456789abcdef") != 64))
+    if (*out->weights_sha256 && !is_sha256(out->weights_sha256))
         return lam_fail(err, LAM_E_INVALID, "`weights_sha256` must be 64 lower-case hexadecimal digits");
     return read_metrics(m, object, err);
 }
@@ -354,12 +358,28 @@ static lam_status read_detection(const lam_jv *post, lam_model_detection *out, l
     return lam_options_integer(object, "maximum", 20, 1, 1000, &out->maximum, err);
 }
 
+static lam_status read_gate(lam_manifest *out, lam_error *err)
+{
+    static const char *const members[] = {"sha256", "threshold", "false_alarms", NULL};
+    lam_model_gate *gate = &out->gate;
+    const lam_jv *object;
+    lam_status status;
+    if ((status = lam_manifest_object(out->root, "gate", members, &object, err)) ||
+        (status = lam_options_text(object, "sha256", "", &gate->sha256, err)) ||
+        (status = lam_options_number(object, "threshold", 1, 0, 1e6, &gate->threshold, err)) ||
+        (status = lam_options_number(object, "false_alarms", 0, 0, 1, &gate->false_alarms, err)))
+        return status;
+    if (object && !is_sha256(gate->sha256))
+        return lam_fail(err, LAM_E_INVALID, "`gate.sha256` must be 64 lower-case hexadecimal digits");
+    return LAM_OK;
+}
+
 static lam_status read_head(lam_manifest *out, lam_error *err)
 {
-    static const char *const members[] = {"schema",      "name",           "version",  "title",
-                                          "description", "task",           "selector", "preprocessing",
-                                          "network",     "postprocessing", "outputs",  "training",
-                                          "provenance",  "card",           "drawing",  NULL};
+    static const char *const members[] = {"schema",  "name",     "version",       "title",   "description",
+                                          "task",    "selector", "preprocessing", "network", "postprocessing",
+                                          "outputs", "training", "provenance",    "card",    "gate",
+                                          "drawing", NULL};
     static const char *const post_members[] = {"temperature", "average_flips", "members", "detection", NULL};
     const lam_jv *post;
     int64_t schema, weight_sets;
@@ -409,7 +429,8 @@ static lam_status parse(struct manifest *m, const char *text, size_t length, lam
     if ((status = read_head(&m->public, err)) ||
         (status = lam_manifest_read_selectors(m->public.root, &m->matches, &m->public, err)) ||
         (status = read_preprocessing(m, err)) || (status = read_outputs(m, err)) ||
-        (status = lam_manifest_read_drawing(m->public.root, &m->public, err)) || (status = read_card(m, err)))
+        (status = lam_manifest_read_drawing(m->public.root, &m->public, err)) ||
+        (status = read_card(m, err)) || (status = read_gate(&m->public, err)))
         return status;
     return read_provenance(m, err);
 }

@@ -150,6 +150,13 @@ typedef struct lam_model_drawing {
     double slope;                               /* stored pixel value of a level: level × slope */
 } lam_model_drawing;
 
+/* Which inputs are unlike the training set (core/rnn/gate.h). */
+typedef struct lam_model_gate {
+    const char *sha256;  /* of gate.safetensors; "": the model has no gate */
+    double threshold;    /* score above which an input is refused */
+    double false_alarms; /* share of genuine inputs that it refuses, where it was learnt */
+} lam_model_gate;
+
 typedef struct lam_model_metric {
     const char *name;
     double value;
@@ -191,6 +198,7 @@ typedef struct lam_manifest {
     size_t segment_count;
     const lam_model_class *classes; /* classification, detection, generation */
     size_t class_count;
+    lam_model_gate gate;
     const char *unit; /* UCUM unit of the measured volume: "ml" */
     lam_model_card card;
     lam_model_provenance provenance;
@@ -216,6 +224,7 @@ typedef struct lam_manifest_update {
     const char *date;
     const char *weights_sha256;
     double temperature;
+    lam_model_gate gate; /* sha256 NULL: as it is in the document; "": none */
 } lam_manifest_update;
 
 /* The document as it was read, with these members replaced, laid out for people; appended to `out`. */

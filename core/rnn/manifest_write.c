@@ -90,9 +90,21 @@ static void copy_others(lam_json_writer *w, const lam_jv *object, const char *co
             lam_jw_value(w, lam_jv_key_at(object, i), lam_jv_at(object, i));
 }
 
+static void write_gate(const lam_manifest *manifest, const lam_manifest_update *update, lam_json_writer *w)
+{
+    const lam_model_gate *gate = update->gate.sha256 ? &update->gate : &manifest->gate;
+    if (!*gate->sha256)
+        return;
+    lam_jw_object(w, "gate");
+    lam_jw_text(w, "sha256", gate->sha256);
+    lam_jw_number(w, "threshold", gate->threshold);
+    lam_jw_number(w, "false_alarms", gate->false_alarms);
+    lam_jw_end(w);
+}
+
 static void write_document(const lam_manifest *manifest, const lam_manifest_update *update, lam_buffer *out)
 {
-    static const char *const replaced[] = {"postprocessing", "provenance", NULL};
+    static const char *const replaced[] = {"postprocessing", "gate", "provenance", NULL};
     static const char *const post[] = {"temperature", NULL};
     static const char *const provenance[] = {"date", "metrics", "weights_sha256", NULL};
     lam_json_writer w = lam_json_write_to(out);
@@ -102,6 +114,7 @@ static void write_document(const lam_manifest *manifest, const lam_manifest_upda
     copy_others(&w, lam_jv_get(manifest->root, "postprocessing"), post);
     lam_jw_number(&w, "temperature", update->temperature);
     lam_jw_end(&w);
+    write_gate(manifest, update, &w);
     lam_jw_object(&w, "provenance");
     copy_others(&w, lam_jv_get(manifest->root, "provenance"), provenance);
     lam_jw_text(&w, "date", update->date);

@@ -12,8 +12,10 @@
 #include "core/base/json.h"
 #include "core/rnn/bundle.h"
 #include "core/rnn/train/card.h"
+#include "core/rnn/train/fit_gate.h"
 #include "daemon/cli/cli.h"
 #include "daemon/cli/dicom_samples.h"
+#include "daemon/cli/eval_gate.h"
 
 enum { MAX_FILES = 256, DEFAULT_ROUNDS = 1000 };
 
@@ -23,16 +25,29 @@ struct eval_options {
     size_t data_count;
     const char *card; /* NULL: none; "" : the set is named after its first file */
     long threads, rounds;
+    double false_alarms; /* of the gate that is to be learnt; 0: none */
     bool json, out_of_fold;
 };
+
+static bool read_share(const char *text, double *out)
+{
+    char *end = NULL;
+    *out = text ? strtod(text, &end) : LAM_FIT_GATE_FALSE_ALARMS;
+    return !text || (*text && !*end && *out > 0 && *out < 1);
+}
 
 static int parse_arguments(int argc, char **argv, struct eval_options *out)
 {
     static const struct option known[] = {
-        {"bundle", required_argument, NULL, 'b'},  {"data", required_argument, NULL, 'd'},
-        {"threads", required_argument, NULL, 't'}, {"bootstrap", required_argument, NULL, 'r'},
-        {"card", optional_argument, NULL, 'c'},    {"out-of-fold", no_argument, NULL, 'o'},
-        {"json", no_argument, NULL, 'J'},          {0},
+        {"bundle", required_argument, NULL, 'b'},
+        {"data", required_argument, NULL, 'd'},
+        {"threads", required_argument, NULL, 't'},
+        {"bootstrap", required_argument, NULL, 'r'},
+        {"card", optional_argument, NULL, 'c'},
+        {"out-of-fold", no_argument, NULL, 'o'},
+        {"json", no_argument, NULL, 'J'},
+        {"fit-gate", optional_argument, NULL, 'g'},
+        {0},
     };
     int option, last = 0;
     char *end;
@@ -61,6 +76,10 @@ static int parse_arguments(int argc, char **argv, struct eval_options *out)
             break;
         case 'c':
             out->card = optarg ? optarg : "";
+            break;
+        case 'g':
+            if (!read_share(optarg, &out->false_alarms))
+                return lam_cli_usage(argv[0], "--fit-gate takes a share of false alarms between 0 and 1");
             break;
         case 'o':
             out->out_of_fold = true;
@@ -132,6 +151,18 @@ static lam_status add_parts(struct work *work, const lam_weights *const *members
     return status;
 }
 
+static lam_status fit_gate(const struct eval_options *options, const lam_bundle *bundle,
+                           const lam_samples *samples, lam_error *err)
+{
+    lam_model_gate gate = {0};
+    lam_status status =
+        lam_eval_fit_gate(options->bundle, bundle, samples, options->false_alarms, &gate, err);
+    if (status == LAM_OK)
+        fprintf(stderr, "gate written: scores above %.3f are refused, %.3g %% of genuine inputs\n",
+                gate.threshold, 100 * gate.false_alarms);
+    return status;
+}
+
 static lam_status evaluate(const struct eval_options *options, const lam_bundle *bundle, size_t *cases,
                            lam_scores *scores, lam_error *err)
 {
@@ -144,13 +175,17 @@ static lam_status evaluate(const struct eval_options *options, const lam_bundle 
     if ((status = lam_dicom_samples_replace(options->bundle, data, &data_count, &work.set, err)) ||
         (status = lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle), data, data_count,
                                    &work.dataset, err)) ||
-        (status = lam_pool_create((size_t)options->threads, &work.pool, err)) ||
+        options->false_alarms > 0)
+        return status ? status : fit_gate(options, bundle, work.dataset, err);
+    if ((status = lam_pool_create((size_t)options->threads, &work.pool, err)) ||
         (status = lam_evaluation_create(lam_bundle_manifest(bundle), true, false, &work.evaluation, err)))
         return status;
     status = options->out_of_fold
                  ? add_parts(&work, members, count, err)
                  : lam_evaluation_add(work.evaluation, members, count, work.dataset, work.pool, err);
     if (status || (status = lam_evaluation_scores(work.evaluation, (int)options->rounds, scores, err)))
+        return status;
+    if ((status = lam_eval_add_gate(bundle, work.dataset, scores, err)))
         return status;
     *cases = lam_evaluation_count(work.evaluation);
     return options->card ? write_card(options, bundle, work.evaluation, scores, err) : LAM_OK;
@@ -211,6 +246,8 @@ int lam_cli_eval(int argc, char **argv)
     if (lam_bundle_load_path(options.bundle, &bundle, &err) ||
         evaluate(&options, bundle, &cases, scores, &err))
         return lam_cli_fail_error(&err);
+    if (options.false_alarms > 0)
+        return LAM_CLI_OK;
     (options.json ? print_json : print_table)(lam_bundle_manifest(bundle), cases, scores);
     return LAM_CLI_OK;
 }

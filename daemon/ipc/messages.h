@@ -90,7 +90,7 @@ typedef enum lam_message_type {
      *  "pixels":{as LAYOUT}?}; SOP class, SOP instance, study and series UID are present and valid. */
     LAM_MESSAGE_INDEXED,
 
-    /* laminad → worker: start of a job. fds: [model.json, weights.safetensors].
+    /* laminad → worker: start of a job. fds: [model.json, weights.safetensors, gate.safetensors?].
      * {"job","model":{"name","version","weights_sha256"},"study_uid","series_uid","inputs" (how many files
      * follow), "series":[{"role","series_uid","inputs"}]? (of a model that reads several: so many files each,
      * in this order; the first is series_uid), "input_set" (hex hash of the sorted SOP instance

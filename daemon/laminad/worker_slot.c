@@ -158,17 +158,21 @@ static lam_status send_begin(lam_worker_slot *slot, const lam_model *model, lam_
 {
     lam_autoclose int manifest = -1;
     lam_autoclose int weights = -1;
+    lam_autoclose int gate = -1;
+    bool gated = *model->manifest->gate.sha256;
     lam_status status = lam_model_open_file(model, LAM_BUNDLE_MANIFEST, &manifest, err);
     if (status == LAM_OK)
         status = lam_model_open_file(model, LAM_BUNDLE_WEIGHTS, &weights, err);
+    if (status == LAM_OK && gated)
+        status = lam_model_open_file(model, LAM_BUNDLE_GATE, &gate, err);
     if (status != LAM_OK)
         return status;
     lam_buffer text;
     lam_buffer_init(&text, 16384);
     write_begin(&text, slot);
-    const int fds[2] = {manifest, weights};
+    const int fds[3] = {manifest, weights, gate};
     status = lam_ipc_send(slot->child.socket, LAM_MESSAGE_ANALYZE_BEGIN, request_of(slot),
-                          lam_buffer_text(&text), fds, 2, err);
+                          lam_buffer_text(&text), fds, gated ? 3 : 2, err);
     lam_buffer_done(&text);
     return status;
 }

@@ -66,8 +66,8 @@ static lam_status read_begin(lam_analysis *a, const lam_ipc_message *message, la
     a->replaces_sop = lam_jv_text(lam_jv_get(replaces, "sop_uid"), NULL);
     if (!a->replaces_series)
         a->replaces_sop = NULL;
-    if (status == LAM_OK && message->fd_count != 2)
-        status = lam_fail(err, LAM_E_PEER, "ANALYZE_BEGIN came with %zu descriptors instead of two",
+    if (status == LAM_OK && message->fd_count != 2 && message->fd_count != 3)
+        status = lam_fail(err, LAM_E_PEER, "ANALYZE_BEGIN came with %zu descriptors instead of two or three",
                           message->fd_count);
     return status;
 }
@@ -84,8 +84,9 @@ lam_status lam_analysis_create(lam_models *models, lam_ipc_message *begin, lam_a
         lam_analysis_free(a);
         return status;
     }
-    if (lam_models_get(models, a->algorithm.name, a->algorithm.version, a->algorithm.weights_sha256,
-                       begin->fds, &a->bundle, &a->predictor, &a->failure) == LAM_OK)
+    const int fds[3] = {begin->fds[0], begin->fds[1], begin->fd_count > 2 ? begin->fds[2] : -1};
+    if (lam_models_get(models, a->algorithm.name, a->algorithm.version, a->algorithm.weights_sha256, fds,
+                       &a->bundle, &a->predictor, &a->failure) == LAM_OK)
         a->algorithm.title = lam_bundle_manifest(a->bundle)->title;
     *out = a;
     return LAM_OK;

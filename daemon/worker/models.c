@@ -53,11 +53,11 @@ static bool is_the_one(const lam_bundle *bundle, const char *name, const char *v
 }
 
 static lam_status load(entry *into, const char *name, const char *version, const char *sha256,
-                       const int fds[2], lam_error *err)
+                       const int fds[3], lam_error *err)
 {
     LAM_AUTO_PTR(lam_bundle) *bundle = NULL;
     lam_predictor *predictor = NULL;
-    lam_status status = lam_bundle_load(fds[0], fds[1], &bundle, err);
+    lam_status status = lam_bundle_load(fds[0], fds[1], fds[2], &bundle, err);
     if (status != LAM_OK) {
         lam_error_prefix(err, "model %s %s", name, version);
         return status;
@@ -75,7 +75,7 @@ static lam_status load(entry *into, const char *name, const char *version, const
 }
 
 lam_status lam_models_get(lam_models *models, const char *name, const char *version,
-                          const char *weights_sha256, const int fds[2], const lam_bundle **bundle,
+                          const char *weights_sha256, const int fds[3], const lam_bundle **bundle,
                           lam_predictor **predictor, lam_error *err)
 {
     entry *found = NULL, *oldest = &models->entries[0];

@@ -8,6 +8,7 @@
 #include "core/base/clock.h"
 #include "core/base/io.h"
 #include "core/rnn/bundle.h"
+#include "core/rnn/train/fit_gate.h"
 #include "core/rnn/train/fit_internal.h"
 
 static lam_status open_set(const lam_fitting *fit, const char *name, int member, int members,
@@ -49,7 +50,7 @@ static lam_status write_manifest(const lam_fitting *fit, const lam_scores *score
 {
     LAM_AUTO(lam_buffer_done) lam_buffer text;
     lam_autofree lam_model_metric *metrics = calloc(scores->count + 1, sizeof *metrics);
-    char date[LAM_CLOCK_TEXT];
+    char date[LAM_CLOCK_TEXT], gate_sha256[65];
     if (!metrics)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     lam_clock_iso8601(lam_clock_wall_ms(), date);
@@ -62,8 +63,12 @@ static lam_status write_manifest(const lam_fitting *fit, const lam_scores *score
         if (isfinite(scores->items[i].value))
             metrics[update.metric_count++] =
                 (lam_model_metric){scores->items[i].name, scores->items[i].value};
+    lam_status status = lam_fit_gate(fit->manifest, fit->network, fit->data, LAM_FIT_GATE_FALSE_ALARMS,
+                                     fit->folder, gate_sha256, &update.gate, err);
+    if (status)
+        return status;
     lam_buffer_init(&text, LAM_MANIFEST_MAX_BYTES);
-    lam_status status = lam_manifest_rewrite(fit->manifest, &update, &text, err);
+    status = lam_manifest_rewrite(fit->manifest, &update, &text, err);
     return status ? status
                   : lam_fitting_replace(fit, LAM_BUNDLE_MANIFEST, lam_fitting_write_text, &text, err);
 }

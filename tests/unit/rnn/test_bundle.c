@@ -22,6 +22,14 @@
 
 static lam_buffer manifest;
 
+/* Of images at several phases. */
+#define CODE "\"quantity\": {\"scheme\": \"LN\", \"value\": \"1\", \"meaning\": \"M\"}"
+#define CYCLE(segment, phase)                                                                                \
+    "\"unit\": \"ml\", \"cycle\": {\"segment\": \"" segment                                                  \
+    "\", \"largest\": {\"name\": \"l\", \"phase\": \"" phase "\", " CODE                                     \
+    "}, \"smallest\": {\"name\": \"s\", \"phase\": \"end\", " CODE                                           \
+    "}, \"fraction\": {\"name\": \"f\", " CODE "}}"
+
 static int temporary(const char *text, size_t length)
 {
     char path[] = "/tmp/lamina-bundle-XXXXXX";
@@ -35,7 +43,7 @@ static int temporary(const char *text, size_t length)
 static lam_status load_with(const char *text, const char *weights, lam_bundle **out, lam_error *err)
 {
     int manifest_fd = temporary(text, strlen(text)), weights_fd = open(weights, O_RDONLY | O_CLOEXEC);
-    lam_status status = lam_bundle_load(manifest_fd, weights_fd, out, err);
+    lam_status status = lam_bundle_load(manifest_fd, weights_fd, -1, out, err);
     close(manifest_fd);
     close(weights_fd);
     return status;
@@ -112,6 +120,9 @@ static void test_refuses_what_is_wrong_in_a_manifest(void **state)
         {"\"output\": \"logits\"", "\"output\": \"head\"", "size of the input"},
         {"\"units\": 24", "\"units\": 32", "head.weight"},
         {"\"temperature\": 1.5", "\"temperature\": 0", "temperature"},
+        {"\"unit\": \"ml\"", "\"unit\": \"ml\", \"cycle\": {\"segment\": \"anterior\"}", "largest"},
+        {"\"unit\": \"ml\"", CYCLE("cavity", "end"), "names none"},
+        {"\"unit\": \"ml\"", CYCLE("anterior", ""), "phase"},
         {"\"weights_sha256\": \"", "\"weights_sha256\": \"0", "weights_sha256"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
