@@ -23,6 +23,9 @@ extern "C" {
 /* One object on its way in by HTTP. */
 typedef struct lam_upload lam_upload;
 
+/* A zip archive on its way in by HTTP. */
+typedef struct lam_archive lam_archive;
+
 /* What became of it. UIDs are "" as far as they are unknown. */
 typedef struct lam_store_result {
     lam_status status;
@@ -35,6 +38,15 @@ typedef struct lam_store_result {
     char study_uid[LAM_UID_TEXT];
     char series_uid[LAM_UID_TEXT];
 } lam_store_result;
+
+/* A file of an archive. `name` is a label for people, cut where it is long. */
+typedef struct lam_archive_file {
+    const char *name;
+    const char *ignored;            /* why it was not taken for an object, or NULL */
+    const lam_store_result *result; /* otherwise */
+} lam_archive_file;
+
+typedef void lam_archive_report(void *context, const lam_archive_file *file);
 
 /* One client that follows what changes. */
 typedef struct lam_feed lam_feed;
@@ -155,6 +167,19 @@ typedef struct lam_backend {
     /* Waits until it is committed or refused, then frees the upload. */
     void (*upload_wait)(lam_upload *upload, lam_store_result *out);
     void (*upload_discard)(lam_upload *upload);
+
+    /* ---- storing the objects of a zip archive: open, write …, store, and close in any case ---- */
+
+    /* Both: LAM_E_NO_SPACE when the reserve is reached. */
+    lam_status (*archive_open)(void *context, const char *sender, lam_archive **out, lam_error *err);
+    lam_status (*archive_write)(lam_archive *archive, const void *bytes, size_t length, lam_error *err);
+    /* Unpacks it in a worker process and stores what is in it, object by object; `report` is told of each
+     * file, in the order of the archive. One archive at a time: others wait. Nothing was stored on an error:
+     * LAM_E_INVALID when it is no whole archive, LAM_E_LIMIT when it unpacks to too much, LAM_E_NO_SPACE,
+     * LAM_E_BUSY. */
+    lam_status (*archive_store)(lam_archive *archive, lam_archive_report *report, void *context,
+                                lam_error *err);
+    void (*archive_close)(lam_archive *archive);
 
     /* ---- reading ---- */
 

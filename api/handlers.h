@@ -13,6 +13,10 @@ extern "C" {
 extern const lam_body_functions lam_stow_body;
 void lam_stow_handle(lam_request *request);
 
+/* upload.c */
+extern const lam_body_functions lam_upload_body;
+void lam_upload_handle(lam_request *request);
+
 /* wado.c: PS3.18 section 10.4 */
 void lam_wado_retrieve(lam_request *request);
 

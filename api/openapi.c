@@ -91,16 +91,22 @@ static json_t *responses(const lam_route *route)
         json_object_del(json_object_get(all, status), "content");
     if (route->schema && strcmp(route->schema, "DataSets") == 0 && !strstr(route->path, "metadata"))
         json_object_set_new(all, "204", json_pack("{s:s}", "description", "nothing matches"));
-    if (route->body) { /* the response module tells what became of each instance */
-        json_t *module = reference("schemas", "StoreResponse");
+    if (route->body) { /* the answer tells what became of each instance */
         json_object_set_new(all, "202",
-                            json_pack("{s:s, s:{s:{s:O}}}", "description", "some failed or have a warning",
-                                      "content", "application/dicom+json", "schema", module));
-        json_object_set_new(all, "409",
-                            json_pack("{s:s, s:{s:{s:o}}}", "description", "none was stored", "content",
-                                      "application/dicom+json", "schema", module));
+                            json_pack("{s:s, s:o}", "description", "some failed or have a warning", "content",
+                                      success_content(route)));
+        json_object_set_new(
+            all, "409",
+            json_pack("{s:s, s:o}", "description", "none was stored", "content", success_content(route)));
     }
     return all;
+}
+
+static json_t *body_content(const lam_route *route)
+{
+    if (route->body == &lam_upload_body)
+        return json_pack("{s:{}}", "application/zip");
+    return json_pack("{s:{}, s:{}}", "multipart/related; type=\"application/dicom\"", "application/dicom");
 }
 
 static json_t *operation(const lam_route *route)
@@ -109,8 +115,7 @@ static json_t *operation(const lam_route *route)
                                all_parameters(route), "responses", responses(route));
     if (route->body)
         json_object_set_new(object, "requestBody",
-                            json_pack("{s:b, s:{s:{}, s:{}}}", "required", 1, "content",
-                                      "multipart/related; type=\"application/dicom\"", "application/dicom"));
+                            json_pack("{s:b, s:o}", "required", 1, "content", body_content(route)));
     if (route->flags & LAM_ROUTE_OPEN)
         json_object_set_new(object, "security", json_array());
     return object;

@@ -135,6 +135,8 @@ const lam_route lam_routes[] = {
     {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/thumbnail", lam_wado_thumbnail,
      "A small picture of a frame", PICTURE, NULL, 200, small_picture, NULL, FREE | CHOOSES},
 
+    {"POST", "/api/v1/upload", lam_upload_handle,
+     "Stores the DICOM files of a zip archive", JSON, "UploadResponse", 200, NULL, &lam_upload_body, 0},
     {"GET", "/api/v1/studies", lam_rest_studies,
      "Lists studies, the newest first", JSON, "Studies", 200, page_of_studies, NULL, QUIET},
     {"GET", "/api/v1/studies/{study}", lam_rest_study,

@@ -8,6 +8,7 @@
 #include "core/base/log.h"
 #include "core/base/sha256.h"
 #include "core/base/text.h"
+#include "daemon/laminad/archive.h"
 #include "daemon/laminad/catalog.h"
 #include "daemon/laminad/documents.h"
 #include "daemon/laminad/feed.h"
@@ -46,6 +47,12 @@ static lam_status upload_open(void *context, const char *sender, lam_upload **ou
 {
     const lam_daemon *daemon = context;
     return lam_upload_open(daemon->intake, sender, out, err);
+}
+
+static lam_status archive_open(void *context, const char *sender, lam_archive **out, lam_error *err)
+{
+    lam_daemon *daemon = context;
+    return lam_archive_open(daemon->intake, &daemon->unpacking, sender, out, err);
 }
 
 static lam_status studies(void *context, const lam_list_query *query, json_t **out, lam_error *err)
@@ -387,6 +394,10 @@ void lam_backend_init(lam_backend *backend, lam_daemon *daemon)
         .upload_submit = lam_upload_submit,
         .upload_wait = lam_upload_wait,
         .upload_discard = lam_upload_discard,
+        .archive_open = archive_open,
+        .archive_write = lam_archive_write,
+        .archive_store = lam_archive_store,
+        .archive_close = lam_archive_close,
         .studies = studies,
         .study = study,
         .results = results,

@@ -23,8 +23,9 @@ typedef struct lam_daemon {
     lam_scheduler *scheduler;
     lam_delivery *delivery;
     lam_render_pool *renderers;
-    int64_t started_ms;   /* monotonic */
-    pthread_mutex_t lock; /* config, models: a reload replaces them */
+    pthread_mutex_t unpacking; /* held while an archive is unpacked, so that it is one at a time */
+    int64_t started_ms;        /* monotonic */
+    pthread_mutex_t lock;      /* config, models: a reload replaces them */
     const lam_config *config;
     lam_models *models;
 } lam_daemon;

@@ -344,6 +344,7 @@ static int serve(lam_config *config)
     d.lock_fd = d.dicom_socket = d.http_socket = d.signals = -1;
     d.configs[d.config_count++] = config;
     pthread_mutex_init(&d.daemon.lock, NULL);
+    pthread_mutex_init(&d.daemon.unpacking, NULL);
     d.daemon.config = config;
     d.daemon.started_ms = lam_clock_monotonic_ms();
     lam_log_open("laminad", config->log_level, getenv("JOURNAL_STREAM") != NULL);

@@ -7,15 +7,13 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
-#include "core/base/clock.h"
-#include "core/base/json.h"
 #include "core/base/log.h"
-#include "daemon/ipc/ipc.h"
 #include "daemon/ipc/messages.h"
 #include "daemon/laminad/child.h"
 #include "daemon/laminad/metrics.h"
+#include "daemon/laminad/question.h"
 
-enum { MAX_WAITING = 64, START_MS = 10000 };
+enum { MAX_WAITING = 64 };
 
 /* On the stack of who asks. */
 typedef struct ask {
@@ -33,7 +31,6 @@ typedef struct slot {
     lam_render_pool *pool;
     lam_child child; /* started and ended by this thread only */
     pthread_t thread;
-    uint32_t number; /* of the last request */
 } slot;
 
 struct lam_render_pool {
@@ -49,21 +46,6 @@ struct lam_render_pool {
 
 /* ---- one process ---- */
 
-/* Waits for a message until the deadline. LAM_E_TIMEOUT past it. */
-static lam_status receive_by(const slot *s, int64_t deadline_ms, lam_ipc_message *message, lam_error *err)
-{
-    for (;;) {
-        lam_status status = lam_ipc_receive(s->child.socket, message, err);
-        if (status != LAM_E_BUSY)
-            return status;
-        int64_t left = deadline_ms - lam_clock_monotonic_ms();
-        struct pollfd poller = {.fd = s->child.socket, .events = POLLIN};
-        if (left <= 0)
-            return lam_fail(err, LAM_E_TIMEOUT, "no answer in time");
-        poll(&poller, 1, (int)left);
-    }
-}
-
 static void end_process(slot *s, const char *why)
 {
     char how[64] = "";
@@ -72,76 +54,26 @@ static void end_process(slot *s, const char *why)
     lam_log(LAM_LOG_WARNING, "renderer_ended", "why=%s how=%s", LAM_QUOTE(why), LAM_QUOTE(how));
 }
 
-static lam_status start_process(slot *s, lam_error *err)
+static lam_status exchange(slot *s, ask *a, lam_error *err)
 {
     const lam_child_limits limits = {.address_space = (int64_t)8 << 30,
                                      .mapped_files = LAM_CHILD_MAPPED,
                                      .file_size = (int64_t)4 << 30,
                                      .open_files = 64,
                                      .non_blocking = true};
-    if (s->child.pid > 0)
-        return LAM_OK;
-    lam_status status = lam_child_start(&s->child, &limits, err);
-    if (status == LAM_E_BUSY)
-        return lam_fail(err, LAM_E_BUSY, "the process that decodes pixels is being restarted");
-    if (status != LAM_OK)
-        return lam_fail(err, LAM_E_BUSY, "no process that decodes pixels can be started");
-    lam_ipc_message message;
-    status = receive_by(s, lam_clock_monotonic_ms() + START_MS, &message, err);
-    if (status == LAM_OK) {
-        s->child.ready = message.type == LAM_MESSAGE_READY;
-        lam_ipc_message_done(&message);
-    }
-    if (s->child.ready)
-        return LAM_OK;
-    end_process(s, "it does not become ready");
-    return lam_fail(err, LAM_E_BUSY, "the process that decodes pixels does not become ready");
-}
-
-static lam_status status_of(const char *name)
-{
-    for (int i = 1; i < LAM_STATUS_COUNT; i++)
-        if (strcmp(lam_status_name((lam_status)i), name) == 0)
-            return (lam_status)i;
-    return LAM_E_CORRUPT;
-}
-
-static lam_status take_failure(const lam_ipc_message *message, lam_error *err)
-{
-    LAM_AUTO_PTR(lam_json) *json = NULL;
-    const lam_jv *root = NULL;
-    if (lam_json_parse(message->payload, message->length, &json, NULL) == LAM_OK)
-        root = lam_json_root(json);
-    return lam_fail(err, status_of(lam_jv_text(lam_jv_get(root, "status"), "")), "%s",
-                    lam_jv_text(lam_jv_get(root, "reason"), "the object cannot be decoded"));
-}
-
-static lam_status exchange(slot *s, ask *a, lam_error *err)
-{
-    lam_ipc_message message;
-    lam_status status = start_process(s, err);
-    if (status != LAM_OK)
-        return status;
-    status = lam_ipc_send(s->child.socket, a->type, ++s->number, a->payload, a->fds, a->fd_count, err);
+    const lam_question question = {.type = a->type,
+                                   .answer = LAM_MESSAGE_PIXELS,
+                                   .what = "the object",
+                                   .payload = a->payload,
+                                   .fds = a->fds,
+                                   .fd_count = a->fd_count,
+                                   .timeout_ms = s->pool->timeout_ms};
+    const char *broken = NULL;
+    lam_status status = lam_question_start(&s->child, &limits, &broken, err);
     if (status == LAM_OK)
-        status = receive_by(s, lam_clock_monotonic_ms() + s->pool->timeout_ms, &message, err);
-    if (status != LAM_OK) {
-        end_process(s, status == LAM_E_TIMEOUT ? "it hangs" : "it ended");
-        return lam_fail(err, LAM_E_CORRUPT, "decoding the object %s",
-                        status == LAM_E_TIMEOUT ? "took too long and was stopped" : "crashed the decoder");
-    }
-    bool ours = message.request == s->number;
-    if (ours && message.type == LAM_MESSAGE_PIXELS)
-        status = lam_buffer_append(a->answer, message.payload, message.length);
-    else if (ours && message.type == LAM_MESSAGE_FAILED)
-        status = take_failure(&message, err);
-    else
-        status = LAM_E_PEER;
-    lam_ipc_message_done(&message);
-    if (status == LAM_E_PEER) {
-        end_process(s, "it broke the protocol");
-        return lam_fail(err, LAM_E_INTERNAL, "the process that decodes pixels broke the protocol");
-    }
+        status = lam_question_ask(&s->child, &question, a->answer, &broken, err);
+    if (broken)
+        end_process(s, broken);
     return status;
 }
 

@@ -1,7 +1,9 @@
 #include "daemon/laminad/upload.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
@@ -60,14 +62,34 @@ lam_status lam_upload_open(lam_intake *intake, const char *sender, lam_upload **
     return LAM_OK;
 }
 
-lam_status lam_upload_write(lam_upload *upload, const void *bytes, size_t length, lam_error *err)
+static lam_status add_bytes(lam_upload *upload, int64_t length, lam_error *err)
 {
     int64_t limit = lam_intake_config(upload->intake)->max_object_bytes;
-    if (upload->arrival->bytes + (int64_t)length > limit)
+    if (upload->arrival->bytes + length > limit)
         return lam_fail(err, LAM_E_LIMIT, "object is larger than the %lld MiB of [storage] max_object",
                         (long long)(limit >> 20));
-    upload->arrival->bytes += (int64_t)length;
-    return lam_io_write_all(upload->fd, bytes, length, err);
+    upload->arrival->bytes += length;
+    return LAM_OK;
+}
+
+lam_status lam_upload_write(lam_upload *upload, const void *bytes, size_t length, lam_error *err)
+{
+    lam_status status = add_bytes(upload, (int64_t)length, err);
+    return status == LAM_OK ? lam_io_write_all(upload->fd, bytes, length, err) : status;
+}
+
+int lam_upload_file(const lam_upload *upload)
+{
+    return upload->fd;
+}
+
+lam_status lam_upload_filled(lam_upload *upload, lam_error *err)
+{
+    struct stat info;
+    if (fstat(upload->fd, &info) < 0)
+        return lam_fail_errno(err, errno, "cannot tell the size of an object");
+    upload->arrival->bytes = 0;
+    return add_bytes(upload, info.st_size, err);
 }
 
 void lam_upload_submit(lam_upload *upload, const char *study_uid)

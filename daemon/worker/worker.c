@@ -12,12 +12,14 @@
 #include "daemon/worker/frames.h"
 #include "daemon/worker/hook.h"
 #include "daemon/worker/render.h"
+#include "daemon/worker/unpack.h"
 #include "dicom/index.h"
 
 typedef struct worker {
     int socket;
     lam_analysis *analysis; /* between BEGIN and RUN */
     lam_models *models;
+    lam_unpack *archive; /* after UNPACK */
     bool draining;
 } worker;
 
@@ -104,6 +106,49 @@ static lam_status answer_pixels(worker *self, lam_ipc_message *message, lam_erro
                         err);
 }
 
+static lam_status open_archive(worker *self, lam_ipc_message *message, lam_buffer *answer, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_json) *json = NULL;
+    lam_unpack_limits limits = {0};
+    int64_t bytes = 0;
+    lam_status status = lam_json_parse(message->payload, message->length, &json, err);
+    const lam_jv *root = lam_json_root(json);
+    const struct {
+        const char *name;
+        int64_t *value;
+    } members[] = {{"files", &limits.files},
+                   {"bytes", &limits.bytes},
+                   {"file_bytes", &limits.file_bytes},
+                   {"ratio", &limits.ratio}};
+    for (size_t i = 0; i < LAM_COUNT(members) && status == LAM_OK; i++)
+        status = lam_jv_need_integer(root, members[i].name, 1, INT64_MAX, members[i].value, err);
+    if (status == LAM_OK && message->fd_count != 1)
+        status = lam_fail(err, LAM_E_PEER, "UNPACK came with %zu descriptors", message->fd_count);
+    lam_unpack_free(LAM_TAKE_PTR(self->archive));
+    if (status == LAM_OK)
+        status = lam_unpack_open(LAM_TAKE_FD(message->fds[0]), &limits, &self->archive, &bytes, err);
+    lam_buffer_printf(answer, "{\"bytes\":%lld}", (long long)bytes);
+    return status;
+}
+
+static lam_status answer_unpack(worker *self, lam_ipc_message *message, lam_error *err)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer answer;
+    lam_buffer_init(&answer, LAM_IPC_MAX_PAYLOAD);
+    lam_error why = {LAM_OK, ""};
+    lam_status status = LAM_OK;
+    if (message->type == LAM_MESSAGE_UNPACK)
+        status = open_archive(self, message, &answer, &why);
+    else if (!self->archive)
+        return lam_fail(err, LAM_E_PEER, "UNPACK_NEXT without UNPACK");
+    else
+        status = lam_unpack_next(self->archive, message->fds, message->fd_count, &answer, &why);
+    if (status != LAM_OK)
+        return send_failed(self->socket, message->request, &why, err);
+    return lam_ipc_send(self->socket, LAM_MESSAGE_UNPACKED, message->request, lam_buffer_text(&answer), NULL,
+                        0, err);
+}
+
 static lam_status drain(worker *self, lam_ipc_message *message, lam_error *err)
 {
     (void)message;
@@ -116,11 +161,12 @@ static const struct {
     lam_message_type type;
     lam_status (*handle)(worker *self, lam_ipc_message *message, lam_error *err);
 } handlers[] = {
-    {LAM_MESSAGE_INDEX, answer_index},      {LAM_MESSAGE_ANALYZE_BEGIN, begin_analysis},
-    {LAM_MESSAGE_ANALYZE_INPUT, add_input}, {LAM_MESSAGE_ANALYZE_RUN, run_analysis},
-    {LAM_MESSAGE_LAYOUT, answer_pixels},    {LAM_MESSAGE_FRAMES, answer_pixels},
-    {LAM_MESSAGE_TRANSCODE, answer_pixels}, {LAM_MESSAGE_VALUE, answer_pixels},
-    {LAM_MESSAGE_RENDER, answer_pixels},    {LAM_MESSAGE_DRAIN, drain},
+    {LAM_MESSAGE_INDEX, answer_index},        {LAM_MESSAGE_ANALYZE_BEGIN, begin_analysis},
+    {LAM_MESSAGE_ANALYZE_INPUT, add_input},   {LAM_MESSAGE_ANALYZE_RUN, run_analysis},
+    {LAM_MESSAGE_LAYOUT, answer_pixels},      {LAM_MESSAGE_FRAMES, answer_pixels},
+    {LAM_MESSAGE_TRANSCODE, answer_pixels},   {LAM_MESSAGE_VALUE, answer_pixels},
+    {LAM_MESSAGE_RENDER, answer_pixels},      {LAM_MESSAGE_UNPACK, answer_unpack},
+    {LAM_MESSAGE_UNPACK_NEXT, answer_unpack}, {LAM_MESSAGE_DRAIN, drain},
 };
 
 static lam_status handle(worker *self, lam_ipc_message *message, lam_error *err)
@@ -156,6 +202,7 @@ lam_status lam_worker_serve(int socket, lam_error *err)
     if (status == LAM_OK)
         status = serve(&self, err);
     lam_analysis_free(self.analysis);
+    lam_unpack_free(self.archive);
     lam_models_free(self.models);
     return status;
 }

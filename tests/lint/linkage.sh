@@ -22,7 +22,7 @@ bound_at_start() { readelf -d "$build/$1" | grep -q 'BIND_NOW\|NOW'; }
 
 echo 1..15
 check "laminad is not linked with DCMTK" lacks laminad 'dcm|oflog|ofstd|ijg'
-codecs='openjp|libpng|jpeg|charls'
+codecs='openjp|libpng|jpeg|charls|libarchive'
 # The runtime of UBSan is C++ itself.
 if ! libraries_of laminad | grep -q ubsan; then codecs="$codecs|stdc\+\+"; fi
 check "laminad is not linked with a codec or the C++ library" lacks laminad "$codecs"

@@ -119,6 +119,66 @@ static void upload_wait(lam_upload *upload, lam_store_result *out)
     free_upload(upload, &f->waited);
 }
 
+/* ---- archives: lines of names; see fake.h ---- */
+
+struct lam_archive {
+    fake *f;
+    lam_buffer content;
+};
+
+static lam_status archive_open(void *context, const char *sender, lam_archive **out, lam_error *err)
+{
+    fake *f = context;
+    (void)sender;
+    if (f->full)
+        return lam_fail(err, LAM_E_NO_SPACE, "the disk is full");
+    lam_archive *archive = calloc(1, sizeof *archive);
+    archive->f = f;
+    lam_buffer_init(&archive->content, 1 << 20);
+    __atomic_add_fetch(&f->opened, 1, __ATOMIC_SEQ_CST);
+    *out = archive;
+    return LAM_OK;
+}
+
+static lam_status archive_write(lam_archive *archive, const void *bytes, size_t length, lam_error *err)
+{
+    (void)err;
+    return lam_buffer_append(&archive->content, bytes, length);
+}
+
+static lam_status archive_store(lam_archive *archive, lam_archive_report *report, void *context,
+                                lam_error *err)
+{
+    char *text = lam_buffer_take(&archive->content), *rest = NULL;
+    lam_status status = LAM_OK;
+    if (strncmp(text, "BOMB", 4) == 0)
+        status = lam_fail(err, LAM_E_LIMIT, "the archive unpacks to too much");
+    else if (strncmp(text, "PK", 2) != 0)
+        status = lam_fail(err, LAM_E_INVALID, "this is not a whole zip archive");
+    char *name = status == LAM_OK ? strtok_r(text + 2, "\n", &rest) : NULL;
+    for (; name; name = strtok_r(NULL, "\n", &rest)) {
+        lam_store_result result = {0};
+        if (strncmp(name, "IM", 2) == 0)
+            snprintf(result.study_uid, sizeof result.study_uid, "1.2.%s", name + 2);
+        else
+            refuse(&result, 0xC000, "it cannot be unpacked");
+        bool object = strncmp(name, "IM", 2) == 0 || strncmp(name, "BAD", 3) == 0;
+        report(context,
+               &(lam_archive_file){name, object ? NULL : "not a DICOM file", object ? &result : NULL});
+    }
+    free(text);
+    return status;
+}
+
+static void archive_close(lam_archive *archive)
+{
+    if (!archive)
+        return;
+    __atomic_add_fetch(&archive->f->waited, 1, __ATOMIC_SEQ_CST);
+    lam_buffer_done(&archive->content);
+    free(archive);
+}
+
 static lam_status list(fake *f, const lam_list_query *query, json_t **out)
 {
     pthread_mutex_lock(&f->mutex);
@@ -344,6 +404,10 @@ lam_backend fake_backend(fake *f)
         .upload_submit = upload_submit,
         .upload_wait = upload_wait,
         .upload_discard = upload_discard,
+        .archive_open = archive_open,
+        .archive_write = archive_write,
+        .archive_store = archive_store,
+        .archive_close = archive_close,
         .studies = studies,
         .study = study,
         .results = results,

@@ -1,5 +1,7 @@
 /* A backend in memory, for tests of api/: objects are lines "OBJECT study series sop" with anything after
- * them, so that what is stored and why not can be told without DICOM. Tests only. */
+ * them, so that what is stored and why not can be told without DICOM. An archive is "PK" and a name a line:
+ * IMn is an object of study 1.2.n, BAD… one that fails, anything else is no object; "BOMB" is too large.
+ * Tests only. */
 #ifndef LAMINA_TESTS_API_FAKE_H
 #define LAMINA_TESTS_API_FAKE_H
 

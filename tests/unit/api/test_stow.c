@@ -72,6 +72,43 @@ static const json_t *value(const json_t *data_set, const char *tag)
     return json_array_get(json_object_get(json_object_get(data_set, tag), "Value"), 0);
 }
 
+/* POST /api/v1/upload: what the answer says of each file, and which status it has. */
+static void archives(void **state)
+{
+    fixture *x = *state;
+    static const struct {
+        const char *type, *body;
+        int status;
+        int stored, failed, ignored;
+        size_t studies;
+    } cases[] = {
+        {"application/zip", "PKIM1\nIM2\nIM1\n", 200, 3, 0, 0, 2},
+        {"application/x-zip-compressed", "PKIM1\nREADME\n", 200, 1, 0, 1, 1},
+        {"application/zip", "PKIM1\nBAD\n", 202, 1, 1, 0, 1},
+        {"application/zip", "PKBAD\n", 409, 0, 1, 0, 0},
+        {"application/zip", "PKREADME\n", 409, 0, 0, 1, 0},
+        {"application/zip", "BOMB", 413, 0, 0, 0, 0},
+        {"application/zip", "no archive", 400, 0, 0, 0, 0},
+        {"application/zip", "", 400, 0, 0, 0, 0},
+        {"application/dicom", "PKIM1\n", 415, 0, 0, 0, 0},
+    };
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        char header[64];
+        snprintf(header, sizeof header, "Content-Type: %s\r\n", cases[i].type);
+        answer a = post(x, "/api/v1/upload", header, cases[i].body);
+        if (a.status != cases[i].status)
+            fail_msg("case %zu: %d %s", i, a.status, lam_buffer_text(&a.body));
+        json_t *said = answer_json(&a);
+        assert_int_equal(json_integer_value(json_object_get(said, "stored")), cases[i].stored);
+        assert_int_equal(json_integer_value(json_object_get(said, "failed")), cases[i].failed);
+        assert_int_equal(json_integer_value(json_object_get(said, "ignored")), cases[i].ignored);
+        assert_int_equal(json_array_size(json_object_get(said, "studies")), cases[i].studies);
+        assert_int_equal(json_array_size(json_object_get(said, "failures")), cases[i].failed);
+        json_decref(said);
+        answer_done(&a);
+    }
+}
+
 static void status_codes(void **state)
 {
     fixture *x = *state;
@@ -387,6 +424,7 @@ int main(void)
 #define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         WITH_SERVER(status_codes),
+        WITH_SERVER(archives),
         WITH_SERVER(bad_requests),
         WITH_SERVER(the_response_module),
         WITH_SERVER(the_response_in_xml),
