@@ -28,6 +28,7 @@ typedef struct lam_segment {
     lam_code category, type, type_modifier, anatomy, anatomy_modifier;
     uint8_t rgb[3];
     uint16_t lab[3];              /* Recommended Display CIELab Value */
+    size_t phase;                 /* of the series: in whose images it was found */
     const uint8_t *mask;          /* [z, y, x]: not 0 inside; NULL: the label map */
     const uint8_t *probabilities; /* [z, y, x]: 0 … 255 for 0 … 1; NULL: not known */
     int64_t voxels;

@@ -191,8 +191,7 @@ static void fill_grid(const lam_plane *first, size_t count, const double normal[
     *out = grid;
 }
 
-lam_status lam_grid_from_planes(const lam_plane *planes, size_t count, size_t *order, lam_grid *out,
-                                lam_error *err)
+static lam_status check_planes(const lam_plane *planes, size_t count, lam_error *err)
 {
     if (count == 0)
         return lam_fail(err, LAM_E_INVALID, "the series has no images");
@@ -203,25 +202,60 @@ lam_status lam_grid_from_planes(const lam_plane *planes, size_t count, size_t *o
         if (status != LAM_OK)
             return status;
     }
-    double normal[3], step = 0;
+    return LAM_OK;
+}
+
+/* The planes by their distance along the common normal. */
+static void sort_planes(const lam_plane *planes, size_t count, double normal[3], place *out)
+{
     cross(planes[0].row, planes[0].column, normal);
     normalise(normal);
+    for (size_t i = 0; i < count; i++)
+        out[i] = (place){dot(planes[i].position, normal), i};
+    qsort(out, count, sizeof *out, by_distance);
+}
+
+lam_status lam_grid_places(const lam_plane *planes, size_t count, size_t *place_of, size_t *places,
+                           lam_error *err)
+{
+    double normal[3];
+    size_t found = 0;
+    lam_status status = check_planes(planes, count, err);
+    if (status != LAM_OK)
+        return status;
+    lam_autofree place *sorted = calloc(count, sizeof *sorted);
+    if (!sorted)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    sort_planes(planes, count, normal, sorted);
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0 && sorted[i].distance - sorted[i - 1].distance >= position_tolerance_mm)
+            found++;
+        place_of[sorted[i].index] = found;
+    }
+    *places = found + 1;
+    return LAM_OK;
+}
+
+lam_status lam_grid_from_planes(const lam_plane *planes, size_t count, size_t *order, lam_grid *out,
+                                lam_error *err)
+{
+    double normal[3], step = 0;
+    lam_status status = check_planes(planes, count, err);
+    if (status != LAM_OK)
+        return status;
+    lam_autofree place *places = calloc(count, sizeof *places);
+    if (!places)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    sort_planes(planes, count, normal, places);
     if (count == 1) {
-        lam_status status = single_step(&planes[0], &step, err);
+        status = single_step(&planes[0], &step, err);
         if (status != LAM_OK)
             return status;
         order[0] = 0;
         fill_grid(&planes[0], 1, normal, step, out);
         return LAM_OK;
     }
-    lam_autofree place *places = calloc(count, sizeof *places);
-    if (!places)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    for (size_t i = 0; i < count; i++)
-        places[i] = (place){dot(planes[i].position, normal), i};
-    qsort(places, count, sizeof *places, by_distance);
-
-    lam_status status = median_step(places, count, &step, err);
+    status = median_step(places, count, &step, err);
     if (status == LAM_OK)
         status = check_steps(places, count, step, err);
     if (status != LAM_OK)

@@ -43,6 +43,12 @@ typedef struct lam_grid {
 lam_status lam_grid_from_planes(const lam_plane *planes, size_t count, size_t *order, lam_grid *out,
                                 lam_error *err);
 
+/* Which planes of one orientation lie at the same place: place_of[i] counts the places along the normal from
+ * 0;
+ * `*places` is their number. LAM_E_INVALID as above, for planes that are not alike. */
+lam_status lam_grid_places(const lam_plane *planes, size_t count, size_t *place_of, size_t *places,
+                           lam_error *err);
+
 /* Between voxel indices (z, y, x; fractions allowed) and patient coordinates (x, y, z). */
 void lam_grid_to_patient(const lam_grid *grid, const double index[3], double patient[3]);
 void lam_grid_to_index(const lam_grid *grid, const double patient[3], double index[3]);

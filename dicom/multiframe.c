@@ -94,10 +94,10 @@ static void add_derivation(const lam_slice *slice, lam_code derivation, lam_data
     lam_result_code(image, LAM_TAG_PURPOSE_CODES, source);
 }
 
-lam_dataset *lam_multiframe_add_frame(const lam_result *result, size_t slice, int segment,
-                                      lam_code derivation, lam_dataset *out)
+lam_dataset *lam_multiframe_add_frame(const lam_slice *slices, size_t slice, int segment, lam_code derivation,
+                                      lam_dataset *out)
 {
-    const lam_slice *from = &lam_series_slices(result->series)[slice];
+    const lam_slice *from = &slices[slice];
     lam_dataset *group = lam_dataset_add(out, LAM_TAG_FRAME_GROUPS);
     const double indices[2] = {segment, (double)slice + 1};
     lam_dataset_set_numbers(lam_dataset_add(group, LAM_TAG_FRAME_CONTENT), LAM_TAG_DIMENSION_VALUES,
@@ -112,15 +112,5 @@ lam_dataset *lam_multiframe_add_frame(const lam_result *result, size_t slice, in
 
 void lam_multiframe_add_sources(const lam_result *result, lam_dataset *out)
 {
-    lam_dataset *series = lam_dataset_add(out, LAM_TAG_REFERENCED_SERIES);
-    lam_dataset_copy(series, lam_series_object(result->series, 0), LAM_TAG_SERIES);
-    const lam_slice *slices = lam_series_slices(result->series);
-    size_t count = (size_t)lam_series_grid(result->series)->size[0];
-    for (size_t i = 0; i < count; i++) {
-        if (slices[i].frame != 0)
-            continue; /* once for each object */
-        lam_result_reference(lam_dataset_add(series, LAM_TAG_REFERENCED_INSTANCES),
-                             lam_dataset_text(slices[i].object, LAM_TAG_SOP_CLASS, ""),
-                             lam_dataset_text(slices[i].object, LAM_TAG_SOP_INSTANCE, ""));
-    }
+    lam_result_add_sources(result, LAM_TAG_REFERENCED_INSTANCES, out);
 }

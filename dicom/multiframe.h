@@ -19,9 +19,10 @@ void lam_multiframe_set_lossy(const lam_result *result, lam_dataset *out);
 void lam_multiframe_add_dimensions(const lam_result *result, bool segments, lam_dataset *out);
 /* The group shared by all frames: orientation and pixel measures. Returned for more. */
 lam_dataset *lam_multiframe_add_shared(const lam_result *result, lam_dataset *out);
-/* The group of one frame: content, position, derivation from the slice it shows. `segment` 0: none. */
-lam_dataset *lam_multiframe_add_frame(const lam_result *result, size_t slice, int segment,
-                                      lam_code derivation, lam_dataset *out);
+/* The group of one frame: content, position, derivation from the one of `slices` that it shows. `segment` 0:
+ * none. */
+lam_dataset *lam_multiframe_add_frame(const lam_slice *slices, size_t slice, int segment, lam_code derivation,
+                                      lam_dataset *out);
 /* Common Instance Reference (PS3.3 C.12.2): every source object. */
 void lam_multiframe_add_sources(const lam_result *result, lam_dataset *out);
 

@@ -118,7 +118,7 @@ lam_status lam_parametric_map_create(const lam_result *result, lam_dataset **out
     lam_multiframe_add_dimensions(result, false, object);
     add_mapping(&result->findings.heat, range, lam_multiframe_add_shared(result, object));
     for (size_t z = 0; z < (size_t)lam_series_grid(result->series)->size[0]; z++)
-        lam_multiframe_add_frame(result, z, 0, derivation, object);
+        lam_multiframe_add_frame(lam_series_slices(result->series), z, 0, derivation, object);
     lam_multiframe_add_sources(result, object);
     lam_dataset_set_floats(object, LAM_TAG_FLOAT_PIXELS, result->findings.heat.values, voxel_count(result));
     status = lam_dataset_status(object, err);

@@ -94,6 +94,46 @@ void lam_result_reference(lam_dataset *item, const char *sop_class, const char *
     lam_dataset_set_text(item, LAM_TAG_REFERENCED_INSTANCE, sop_instance);
 }
 
+/* ---- sources ---- */
+
+void lam_result_each_source(const lam_result *result, void (*each)(lam_dataset *source, void *context),
+                            void *context)
+{
+    size_t count = (size_t)lam_series_grid(result->series)->size[0];
+    for (size_t phase = 0; phase < lam_series_phases(result->series); phase++) {
+        const lam_slice *slices = lam_series_slices_of(result->series, phase);
+        for (size_t i = 0; i < count; i++)
+            if (slices[i].frame == 0)
+                each(slices[i].object, context);
+    }
+}
+
+struct listing {
+    lam_dataset *out, *series;
+    lam_tag instances;
+    const char *uid; /* of `series` */
+};
+
+static void list_source(lam_dataset *source, void *context)
+{
+    struct listing *listing = context;
+    const char *uid = lam_dataset_text(source, LAM_TAG_SERIES, "");
+    if (!listing->series || strcmp(uid, listing->uid) != 0) {
+        listing->series = lam_dataset_add(listing->out, LAM_TAG_REFERENCED_SERIES);
+        listing->uid = uid;
+        lam_dataset_copy(listing->series, source, LAM_TAG_SERIES);
+    }
+    lam_result_reference(lam_dataset_add(listing->series, listing->instances),
+                         lam_dataset_text(source, LAM_TAG_SOP_CLASS, ""),
+                         lam_dataset_text(source, LAM_TAG_SOP_INSTANCE, ""));
+}
+
+void lam_result_add_sources(const lam_result *result, lam_tag instances, lam_dataset *out)
+{
+    struct listing listing = {.out = out, .instances = instances};
+    lam_result_each_source(result, list_source, &listing);
+}
+
 /* ---- what is copied ---- */
 
 typedef enum presence {

@@ -80,6 +80,13 @@ void lam_result_code(lam_dataset *dataset, lam_tag sequence, lam_code code);
 /* Referenced SOP class and instance into an item. */
 void lam_result_reference(lam_dataset *item, const char *sop_class, const char *sop_instance);
 
+/* Calls `each` once for every object that went in, phase by phase in the order of slices. */
+void lam_result_each_source(const lam_result *result, void (*each)(lam_dataset *source, void *context),
+                            void *context);
+
+/* A Referenced Series Sequence of all of them; `instances` is the sequence that lists the objects of one. */
+void lam_result_add_sources(const lam_result *result, lam_tag instances, lam_dataset *out);
+
 /* YYYYMMDD and HHMMSS.FFFFFF in local time. */
 void lam_result_date(int64_t wall_ms, char date[16], char time[16]);
 

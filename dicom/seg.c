@@ -131,7 +131,8 @@ static void add_groups(const lam_result *result, const lam_seg_frames *f, lam_da
     lam_multiframe_add_shared(result, out);
     for (size_t i = 0; i < f->count; i++) {
         int segment = f->list[i].segment;
-        lam_multiframe_add_frame(result, f->list[i].slice,
+        size_t phase = segment < 0 ? 0 : result->findings.segments[segment].phase;
+        lam_multiframe_add_frame(lam_series_slices_of(result->series, phase), f->list[i].slice,
                                  segment < 0 ? 0 : lam_result_segment_number(result, (size_t)segment),
                                  segmentation, out);
     }

@@ -22,11 +22,15 @@ static bool any(const uint8_t *bytes, size_t count)
     return bytes[0] != 0 || memcmp(bytes, bytes + 1, count - 1) != 0;
 }
 
-/* Whether a voxel is of two segments: only masks can. */
+/* Whether a voxel is of two segments: only masks can. Segments of different phases count, too: no frame is
+ * derived from the images of both. */
 static bool find_overlap(const lam_result *result)
 {
     const lam_findings *f = &result->findings;
     size_t voxels = slice_voxels(result) * slice_count(result);
+    for (size_t s = 1; s < f->segment_count; s++)
+        if (f->segments[s].phase != f->segments[0].phase)
+            return true;
     for (size_t s = 0; s < f->segment_count; s++) {
         const uint8_t *mask = f->segments[s].mask;
         for (size_t t = 0; mask && t < f->segment_count; t++) {

@@ -3,13 +3,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dicom/phases.h"
 #include "dicom/tag.h"
 
 struct lam_series {
     lam_dataset **objects;
     size_t object_count, object_room;
-    lam_slice *slices;
-    size_t slice_count;
+    lam_slice *slices; /* phase by phase */
+    size_t slice_count, phases, phase;
+    size_t *unread; /* slices of each object that have not been decoded */
     lam_grid grid;
 };
 
@@ -30,6 +32,7 @@ void lam_series_free(lam_series *series)
         lam_dataset_free(series->objects[i]);
     free(series->objects);
     free(series->slices);
+    free(series->unread);
     free(series);
 }
 
@@ -61,9 +64,24 @@ lam_dataset *lam_series_object(const lam_series *series, size_t index)
     return series->objects[index];
 }
 
+size_t lam_series_phases(const lam_series *series)
+{
+    return series->phases;
+}
+
+void lam_series_look_at(lam_series *series, size_t phase)
+{
+    series->phase = phase < series->phases ? phase : 0;
+}
+
 const lam_slice *lam_series_slices(const lam_series *series)
 {
-    return series->slices;
+    return lam_series_slices_of(series, series->phase);
+}
+
+const lam_slice *lam_series_slices_of(const lam_series *series, size_t phase)
+{
+    return series->slices + (phase < series->phases ? phase : 0) * (size_t)series->grid.size[0];
 }
 
 const lam_grid *lam_series_grid(const lam_series *series)
@@ -73,7 +91,8 @@ const lam_grid *lam_series_grid(const lam_series *series)
 
 /* ---- arranging ---- */
 
-/* What all objects of one series share. Frame of reference: positions mean nothing across two of them. */
+/* What all objects share; only those of one stack need be of one series. Frame of reference: positions mean
+ * nothing across two of them. */
 static const struct {
     lam_tag tag;
     const char *name;
@@ -84,9 +103,11 @@ static const struct {
     {LAM_TAG_PATIENT_ID, "PatientID"},
 };
 
-static lam_status check_shared(const lam_series *series, lam_error *err)
+static lam_status check_shared(const lam_series *series, bool several, lam_error *err)
 {
     for (size_t i = 0; i < LAM_COUNT(shared); i++) {
+        if (several && shared[i].tag == LAM_TAG_SERIES)
+            continue;
         const char *first = lam_dataset_text(series->objects[0], shared[i].tag, "");
         for (size_t k = 1; k < series->object_count; k++)
             if (strcmp(first, lam_dataset_text(series->objects[k], shared[i].tag, "")) != 0)
@@ -176,37 +197,48 @@ static lam_status add_slices(lam_series *series, size_t object_index, lam_error 
     return LAM_OK;
 }
 
-static lam_status sort_slices(lam_series *series, lam_error *err)
+/* The grid of the first `count` slices, which are then in its order. */
+static lam_status sort_stack(lam_series *series, size_t count, lam_error *err)
 {
-    size_t count = series->slice_count;
     lam_autofree lam_plane *planes = calloc(count, sizeof *planes);
     lam_autofree size_t *order = calloc(count, sizeof *order);
-    lam_slice *sorted = calloc(count, sizeof *sorted);
+    lam_autofree lam_slice *sorted = calloc(count, sizeof *sorted);
     lam_status status = planes && order && sorted ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < count && status == LAM_OK; i++)
         planes[i] = series->slices[i].plane;
     if (status == LAM_OK)
         status = lam_grid_from_planes(planes, count, order, &series->grid, err);
-    if (status != LAM_OK) {
-        free(sorted);
-        return status;
-    }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count && status == LAM_OK; i++)
         sorted[i] = series->slices[order[i]];
-    free(series->slices);
-    series->slices = sorted;
+    if (status == LAM_OK)
+        memcpy(series->slices, sorted, count * sizeof *sorted);
+    return status;
+}
+
+static lam_status count_unread(lam_series *series, lam_error *err)
+{
+    series->unread = calloc(series->object_count, sizeof *series->unread);
+    if (!series->unread)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < series->slice_count; i++)
+        series->unread[series->slices[i].object_index]++;
     return LAM_OK;
 }
 
-lam_status lam_series_arrange(lam_series *series, lam_error *err)
+static lam_status arrange(lam_series *series, bool several, lam_error *err)
 {
+    series->phases = 1;
     if (series->object_count == 0)
         return lam_fail(err, LAM_E_INVALID, "the series has no images");
-    lam_status status = check_shared(series, err);
+    lam_status status = check_shared(series, several, err);
     for (size_t i = 0; i < series->object_count && status == LAM_OK; i++)
         status = add_slices(series, i, err);
+    if (status == LAM_OK && several)
+        status = lam_phases_sort(series->slices, series->slice_count, &series->phases, err);
     if (status == LAM_OK)
-        status = sort_slices(series, err);
+        status = sort_stack(series, series->slice_count / series->phases, err);
+    if (status == LAM_OK)
+        status = count_unread(series, err);
     if (status != LAM_OK)
         return status;
     const int64_t *size = series->grid.size;
@@ -217,33 +249,40 @@ lam_status lam_series_arrange(lam_series *series, lam_error *err)
     return LAM_OK;
 }
 
+lam_status lam_series_arrange(lam_series *series, lam_error *err)
+{
+    return arrange(series, false, err);
+}
+
+lam_status lam_series_arrange_phases(lam_series *series, lam_error *err)
+{
+    return arrange(series, true, err);
+}
+
 /* ---- pixels ---- */
 
 lam_status lam_series_voxels(lam_series *series, float *out,
                              void (*tick)(void *context, size_t done, size_t total), void *context,
                              lam_error *err)
 {
-    lam_autofree int64_t *left = calloc(series->object_count, sizeof *left);
-    if (!left)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    for (size_t i = 0; i < series->slice_count; i++)
-        left[series->slices[i].object_index]++;
+    const lam_slice *slices = lam_series_slices(series);
+    size_t count = (size_t)series->grid.size[0];
     size_t voxels = (size_t)(series->grid.size[1] * series->grid.size[2]);
-    for (size_t i = 0; i < series->slice_count; i++) {
-        const lam_slice *slice = &series->slices[i];
+    for (size_t i = 0; i < count; i++) {
+        const lam_slice *slice = &slices[i];
         lam_image image;
         lam_status status = lam_image_describe(slice->object, &image, err);
         if (status == LAM_OK)
             status =
                 lam_image_frame(slice->object, &image, slice->frame, slice->rescale, out + i * voxels, err);
         if (status != LAM_OK) {
-            lam_error_prefix(err, "slice %zu of %zu", i + 1, series->slice_count);
+            lam_error_prefix(err, "slice %zu of %zu", i + 1, count);
             return status;
         }
-        if (--left[slice->object_index] == 0)
+        if (--series->unread[slice->object_index] == 0)
             lam_dataset_remove(slice->object, LAM_TAG_PIXELS);
         if (tick)
-            tick(context, i + 1, series->slice_count);
+            tick(context, i + 1, count);
     }
     return LAM_OK;
 }

@@ -1,6 +1,8 @@
 /* A series as a volume: image objects in any order, classic single-frame or enhanced multi-frame, become
- * slices sorted along the normal of their planes, and their pixels one array. File names and InstanceNumber
- * decide nothing. */
+ * slices sorted along the normal of their planes, and their pixels one array. File names decide nothing.
+ *
+ * Where several images lie at each place, as in a cine series, there is a volume for each phase. All are of
+ * one grid; one of them is looked at at a time, at first the first. */
 #ifndef LAMINA_DICOM_SERIES_H
 #define LAMINA_DICOM_SERIES_H
 
@@ -40,21 +42,31 @@ LAM_DEFINE_AUTO(lam_series, lam_series_free)
 /* Reads one Part 10 file. Errors: those of lam_dataset_read. */
 lam_status lam_series_add(lam_series *series, int fd, lam_error *err);
 
-/* Sorts what was added. After it the functions below may be called. LAM_E_INVALID, LAM_E_UNSUPPORTED,
- * LAM_E_LIMIT with a reason for people: not one series, not grey images, no position, or what
- * lam_grid_from_planes refuses. */
+/* Sorts what was added, one image at each place. After it the functions below may be called. LAM_E_INVALID,
+ * LAM_E_UNSUPPORTED, LAM_E_LIMIT with a reason for people: not one series, not grey images, no position, or
+ * what lam_grid_from_planes refuses. */
 lam_status lam_series_arrange(lam_series *series, lam_error *err);
+
+/* The same for what may have several phases: images at the same places told apart by time, or series of one
+ * study and frame of reference with the same places, a phase each (phases.h says how). */
+lam_status lam_series_arrange_phases(lam_series *series, lam_error *err);
+
+/* How many phases there are, at least 1; and which one is looked at from now on. */
+size_t lam_series_phases(const lam_series *series);
+void lam_series_look_at(lam_series *series, size_t phase);
 
 size_t lam_series_objects(const lam_series *series);
 lam_dataset *lam_series_object(const lam_series *series, size_t index); /* in the order of adding */
 
-/* Slices from the first to the last along the normal; as many as lam_series_grid()->size[0]. */
+/* Slices from the first to the last along the normal; as many as lam_series_grid()->size[0]. Of the phase
+ * that is looked at, or of another. */
 const lam_slice *lam_series_slices(const lam_series *series);
+const lam_slice *lam_series_slices_of(const lam_series *series, size_t phase);
 const lam_grid *lam_series_grid(const lam_series *series);
 
-/* Decodes all slices into out [z, y, x] of the grid's size, modality values. Each object's pixel data are let
- * go when its last frame is read, so this can be done once. `tick` (may be NULL) hears how many slices are
- * done. */
+/* Decodes the slices that are looked at into out [z, y, x] of the grid's size, modality values. Each object's
+ * pixel data are let go when its last frame is read, so this can be done once for each phase. `tick` (may be
+ * NULL) hears how many slices are done. */
 lam_status lam_series_voxels(lam_series *series, float *out,
                              void (*tick)(void *context, size_t done, size_t total), void *context,
                              lam_error *err);

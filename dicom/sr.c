@@ -82,17 +82,6 @@ static void add_procedure(lam_dataset *source, lam_dataset *root)
         lam_dataset_copy(copy, code, parts[i]);
 }
 
-/* Calls `each` once for every source object, in the order of its first slice. */
-static void for_each_source(const lam_result *result, void (*each)(lam_dataset *source, void *context),
-                            void *context)
-{
-    const lam_slice *slices = lam_series_slices(result->series);
-    size_t count = (size_t)lam_series_grid(result->series)->size[0];
-    for (size_t i = 0; i < count; i++)
-        if (slices[i].frame == 0)
-            each(slices[i].object, context);
-}
-
 static void add_library_image(lam_dataset *source, void *group)
 {
     lam_sr_image(group, LAM_SR_CONTAINS, (lam_code){NULL, NULL, NULL},
@@ -110,14 +99,7 @@ static void add_image_library(const lam_result *result, lam_dataset *source, lam
     lam_sr_code(group, LAM_SR_HAS_ACQ_CONTEXT, modality_name, modalities[row].code);
     if (reference)
         lam_sr_uid(group, LAM_SR_HAS_ACQ_CONTEXT, frame_of_reference, reference);
-    for_each_source(result, add_library_image, group);
-}
-
-static void add_evidence_object(lam_dataset *source, void *series)
-{
-    lam_result_reference(lam_dataset_add(series, LAM_TAG_REFERENCED_SOPS),
-                         lam_dataset_text(source, LAM_TAG_SOP_CLASS, ""),
-                         lam_dataset_text(source, LAM_TAG_SOP_INSTANCE, ""));
+    lam_result_each_source(result, add_library_image, group);
 }
 
 /* Everything the content refers to (PS3.3 C.17.2). */
@@ -126,9 +108,7 @@ static void add_evidence(const lam_result *result, lam_dataset *source, lam_data
     char uid[LAM_UID_TEXT];
     lam_dataset *study = lam_dataset_add(out, LAM_TAG_EVIDENCE);
     lam_dataset_copy(study, source, LAM_TAG_STUDY);
-    lam_dataset *images = lam_dataset_add(study, LAM_TAG_REFERENCED_SERIES);
-    lam_dataset_copy(images, source, LAM_TAG_SERIES);
-    for_each_source(result, add_evidence_object, images);
+    lam_result_add_sources(result, LAM_TAG_REFERENCED_SOPS, study);
     if (result->findings.segment_count == 0)
         return;
     lam_dataset *segmentation = lam_dataset_add(study, LAM_TAG_REFERENCED_SERIES);

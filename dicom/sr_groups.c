@@ -125,8 +125,9 @@ static lam_status add_segment(const lam_result *result, size_t index, const char
     lam_sr_image(group, LAM_SR_CONTAINS, referenced_segment, sop_class, uid,
                  lam_result_segment_number(result, index));
     lam_status status = result->choices.region_contours ? add_outline(result, index, group, err) : LAM_OK;
-    lam_sr_uid(group, LAM_SR_CONTAINS, source_series,
-               lam_dataset_text(lam_series_object(result->series, 0), LAM_TAG_SERIES, ""));
+    lam_sr_uid(
+        group, LAM_SR_CONTAINS, source_series,
+        lam_dataset_text(lam_series_slices_of(result->series, segment->phase)[0].object, LAM_TAG_SERIES, ""));
     add_algorithm(result, group);
     add_site(segment, group);
     add_number(group, volume, segment->volume_ml, millilitre);

@@ -232,9 +232,45 @@ static lam_status read_class(const lam_jv *value, lam_model_class *out, lam_erro
     return read_code(value, "code", false, &out->code, err);
 }
 
+static lam_status read_moment(const lam_jv *cycle, const char *key, bool phase, lam_model_moment *out,
+                              lam_error *err)
+{
+    const char *const members[] = {"name", "quantity", phase ? "phase" : NULL, NULL};
+    const lam_jv *object;
+    lam_status status = lam_manifest_object(cycle, key, members, &object, err);
+    if (status)
+        return status;
+    if ((status = lam_manifest_token(object, "name", "_-", 64, &out->name, err)) ||
+        (status = lam_options_text(object, "phase", "", &out->phase, err)) ||
+        (status = read_code(object, "quantity", true, &out->quantity, err)))
+        lam_error_prefix(err, "`%s`", key);
+    else if (phase && (!*out->phase || strlen(out->phase) > 32))
+        return lam_fail(err, LAM_E_INVALID, "`%s.phase` must have 1 to 32 characters", key);
+    return status;
+}
+
+static lam_status read_cycle(const lam_jv *outputs, lam_manifest *out, lam_error *err)
+{
+    static const char *const members[] = {"segment", "largest", "smallest", "fraction", NULL};
+    const lam_jv *object;
+    const char *name;
+    lam_status status = lam_manifest_object(outputs, "cycle", members, &object, err);
+    if (status || !object)
+        return status;
+    if ((status = lam_jv_need_text(object, "segment", &name, err)) ||
+        (status = read_moment(object, "largest", true, &out->cycle.largest, err)) ||
+        (status = read_moment(object, "smallest", true, &out->cycle.smallest, err)) ||
+        (status = read_moment(object, "fraction", false, &out->cycle.fraction, err)))
+        return status;
+    for (size_t i = 0; i < out->segment_count; i++)
+        if (strcmp(out->segments[i].name, name) == 0)
+            out->cycle.segment = out->segments[i].number;
+    return out->cycle.segment ? LAM_OK : lam_fail(err, LAM_E_INVALID, "`segment` names none of the segments");
+}
+
 static lam_status read_outputs(struct manifest *m, lam_error *err)
 {
-    static const char *const members[] = {"unit", "segments", "classes", NULL};
+    static const char *const members[] = {"unit", "segments", "cycle", "classes", NULL};
     lam_manifest *out = &m->public;
     const lam_jv *object, *segments, *classes;
     lam_status status;
@@ -252,6 +288,10 @@ static lam_status read_outputs(struct manifest *m, lam_error *err)
             lam_error_prefix(err, "`outputs.segments[%zu]`", i);
             return status;
         }
+    if ((status = read_cycle(object, out, err))) {
+        lam_error_prefix(err, "`outputs.cycle`");
+        return status;
+    }
     for (size_t i = 0; i < out->class_count; i++)
         if ((status = read_class(lam_jv_at(classes, i), &m->classes[i], err))) {
             lam_error_prefix(err, "`outputs.classes[%zu]`", i);

@@ -124,6 +124,21 @@ typedef struct lam_model_segment {
     double minimum_ml;               /* components smaller than this are removed; 0: none */
 } lam_model_segment;
 
+/* A number that is told of the phases of a heart beat. */
+typedef struct lam_model_moment {
+    const char *name;        /* for JSON: "end_diastolic_volume" */
+    const char *phase;       /* for people: "end diastole"; "" where it is of no single phase */
+    lam_model_code quantity; /* what is measured */
+} lam_model_moment;
+
+/* What becomes of images at several phases: the segments are drawn where one of them is largest and where it
+ * is smallest, and the share of its largest volume that leaves is measured. */
+typedef struct lam_model_cycle {
+    int segment;                        /* number of the one that decides; 0: one phase only */
+    lam_model_moment largest, smallest; /* its volumes */
+    lam_model_moment fraction;          /* 1 - smallest / largest, in percent */
+} lam_model_cycle;
+
 /* One class of a classification or detection, or one category a generator draws. */
 typedef struct lam_model_class {
     const char *name;
@@ -196,6 +211,7 @@ typedef struct lam_manifest {
     lam_model_drawing drawing;         /* of task generation */
     const lam_model_segment *segments; /* segmentation */
     size_t segment_count;
+    lam_model_cycle cycle;          /* segmentation */
     const lam_model_class *classes; /* classification, detection, generation */
     size_t class_count;
     lam_model_gate gate;

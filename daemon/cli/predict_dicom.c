@@ -116,7 +116,7 @@ static lam_status analyse(const lam_prediction_job *job, const lam_dicom_file *s
     if (status == LAM_OK && !job->any)
         status = lam_dicom_files_select(manifest, lam_series_object(series, 0), err);
     if (status == LAM_OK)
-        status = lam_series_arrange(series, err);
+        status = lam_find_arrange(series, manifest, err);
     if (status == LAM_OK)
         status = lam_find(series, job->bundle, job->predictor, &job->find, &progress, &found, err);
     if (status != LAM_OK)

@@ -217,7 +217,7 @@ lam_status lam_analysis_run(lam_analysis *analysis, int socket, lam_ipc_message 
         return lam_fail(err, LAM_E_PEER, "%zu outputs came with %zu descriptors", lam_jv_count(outputs),
                         run->fd_count);
     const lam_find_options options = {.explain = is_wanted(outputs, "PM"), .method = LAM_EXPLAIN_INTEGRATED};
-    status = lam_series_arrange(analysis->series, err);
+    status = lam_find_arrange(analysis->series, lam_bundle_manifest(analysis->bundle), err);
     if (status == LAM_OK)
         status = lam_find(analysis->series, analysis->bundle, analysis->predictor, &options, &progress,
                           &found, err);

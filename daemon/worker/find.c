@@ -5,26 +5,15 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
-#include "daemon/worker/passage.h"
+#include "daemon/worker/find_parts.h"
 
-/* One series being looked at. */
-typedef struct search {
-    const lam_bundle *bundle;
-    const lam_manifest *manifest;
-    lam_predictor *predictor;
-    const lam_find_options *options;
-    lam_progress *progress;
-    lam_passage passage;
-    lam_found found;
-} search;
-
-static void search_done(search *s)
+static void search_done(lam_search *s)
 {
     lam_passage_done(&s->passage);
     lam_found_done(&s->found);
 }
 
-static lam_volume volume_of(const search *s)
+static lam_volume volume_of(const lam_search *s)
 {
     lam_volume volume = {.voxels = s->passage.input};
     memcpy(volume.size, s->passage.size, sizeof volume.size);
@@ -39,60 +28,77 @@ static lam_code code_of(lam_model_code code)
     return (lam_code){code.value, code.scheme, code.meaning};
 }
 
-/* Voxels are counted where they will be written: in the series' own grid. */
-static lam_status measure(const lam_manifest *manifest, const lam_grid *grid, lam_found *s, lam_error *err)
+void lam_search_count(const lam_search *s, const uint8_t *labels, int64_t counts[256])
 {
-    int64_t counts[256] = {0};
-    size_t voxels = (size_t)(grid->size[0] * grid->size[1] * grid->size[2]);
+    const int64_t *size = s->passage.grid->size;
+    size_t voxels = (size_t)(size[0] * size[1] * size[2]);
+    memset(counts, 0, 256 * sizeof *counts);
     for (size_t i = 0; i < voxels; i++)
-        counts[s->labels[i]]++;
-    s->segments = calloc(manifest->segment_count, sizeof *s->segments);
-    if (!s->segments)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    s->findings.segment_count = manifest->segment_count;
-    for (size_t i = 0; i < manifest->segment_count; i++) {
-        const lam_model_segment *from = &manifest->segments[i];
-        lam_segment *to = &s->segments[i];
-        *to = (lam_segment){.number = from->number,
-                            .label = from->label,
-                            .description = from->description,
-                            .category = code_of(from->category),
-                            .type = code_of(from->type),
-                            .type_modifier = code_of(from->type_modifier),
-                            .anatomy = code_of(from->anatomy),
-                            .anatomy_modifier = code_of(from->anatomy_modifier),
-                            .voxels = counts[from->number],
-                            .volume_ml = (double)counts[from->number] * lam_grid_voxel_ml(grid)};
-        memcpy(to->rgb, from->colour, sizeof to->rgb);
-        lam_manifest_cielab(from->colour, to->lab);
-    }
-    return LAM_OK;
+        counts[labels[i]]++;
 }
 
-static lam_status find_segments(search *s, lam_error *err)
+lam_segment lam_search_describe(const lam_search *s, const lam_model_segment *from, int64_t voxels)
+{
+    lam_segment segment = {.number = from->number,
+                           .label = from->label,
+                           .description = from->description,
+                           .category = code_of(from->category),
+                           .type = code_of(from->type),
+                           .type_modifier = code_of(from->type_modifier),
+                           .anatomy = code_of(from->anatomy),
+                           .anatomy_modifier = code_of(from->anatomy_modifier),
+                           .voxels = voxels,
+                           .volume_ml = (double)voxels * lam_grid_voxel_ml(s->passage.grid)};
+    memcpy(segment.rgb, from->colour, sizeof segment.rgb);
+    lam_manifest_cielab(from->colour, segment.lab);
+    return segment;
+}
+
+lam_status lam_search_label(lam_search *s, uint8_t **out, lam_error *err)
 {
     lam_volume volume = volume_of(s);
     lam_segmentation segmentation;
-    const lam_grid *grid = s->passage.grid;
-    s->found.labels = calloc((size_t)(grid->size[0] * grid->size[1] * grid->size[2]), 1);
-    if (!s->found.labels)
+    const int64_t *size = s->passage.grid->size;
+    lam_autofree uint8_t *labels = calloc((size_t)(size[0] * size[1] * size[2]), 1);
+    if (!labels)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a label map");
+    lam_progress_enter(s->progress, LAM_STAGE_NETWORK);
     lam_status status = lam_predict_segment(s->predictor, &volume, &segmentation, err);
     if (status != LAM_OK)
         return status;
     lam_progress_enter(s->progress, LAM_STAGE_MEASURE);
-    status = lam_passage_map_back(&s->passage, segmentation.labels, s->found.labels, err);
+    status = lam_passage_map_back(&s->passage, segmentation.labels, labels, err);
     lam_segmentation_done(&segmentation);
     if (status == LAM_OK)
-        status = measure(s->manifest, grid, &s->found, err);
+        *out = LAM_TAKE_PTR(labels);
+    return status;
+}
+
+/* Voxels are counted where they will be written: in the series' own grid. */
+static lam_status find_segments(lam_search *s, lam_error *err)
+{
+    int64_t counts[256];
+    size_t count = s->manifest->segment_count;
+    s->found.segments = calloc(count, sizeof *s->found.segments);
+    if (!s->found.segments)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    lam_status status = lam_search_label(s, &s->found.labels, err);
+    if (status != LAM_OK)
+        return status;
+    lam_search_count(s, s->found.labels, counts);
+    for (size_t i = 0; i < count; i++) {
+        const lam_model_segment *segment = &s->manifest->segments[i];
+        s->found.segments[i] = lam_search_describe(s, segment, counts[segment->number]);
+    }
     s->found.findings.labels = s->found.labels;
     s->found.findings.segments = s->found.segments;
-    return status;
+    s->found.findings.segment_count = count;
+    return LAM_OK;
 }
 
 /* ---- classification ---- */
 
-static lam_status find_class(search *s, lam_error *err)
+static lam_status find_class(lam_search *s, lam_error *err)
 {
     lam_volume volume = volume_of(s);
     size_t count = s->manifest->class_count;
@@ -119,7 +125,7 @@ static lam_status find_class(search *s, lam_error *err)
 }
 
 /* How much the probabilities vary. */
-static lam_status add_spread(search *s, lam_error *err)
+static lam_status add_spread(lam_search *s, lam_error *err)
 {
     lam_volume volume = volume_of(s);
     size_t count = s->manifest->class_count;
@@ -137,7 +143,7 @@ static lam_status add_spread(search *s, lam_error *err)
 
 enum { STEPS = 32 }; /* of the integral */
 
-static lam_status add_heat(search *s, lam_error *err)
+static lam_status add_heat(lam_search *s, lam_error *err)
 {
     static const lam_code nothing = {NULL, NULL, NULL}, none = {"1", "UCUM", "no units"};
     lam_volume volume = volume_of(s);
@@ -155,7 +161,7 @@ static lam_status add_heat(search *s, lam_error *err)
 }
 
 /* What an answer can do without: its absence is said, and fails nothing. */
-static void add_extras(search *s)
+static void add_extras(lam_search *s)
 {
     lam_error err = {0};
     if (s->options->explain || s->options->samples > 0)
@@ -174,7 +180,7 @@ enum { JOIN_GAP = 1 };
 
 static const uint8_t box_colours[][3] = {{220, 90, 70}, {70, 140, 220}, {90, 190, 100}, {220, 170, 60}};
 
-static lam_status place_box(const search *s, const lam_detected *from, lam_box *to, lam_error *err)
+static lam_status place_box(const lam_search *s, const lam_detected *from, lam_box *to, lam_error *err)
 {
     const lam_passage_rect seen = {from->slice, from->box.x, from->box.y, from->box.x + from->box.width,
                                    from->box.y + from->box.height};
@@ -198,7 +204,7 @@ static int by_slice(const void *a, const void *b)
 }
 
 /* The boxes of finding `number`, behind those of the findings before it. */
-static lam_status gather_boxes(search *s, const lam_detected *list, size_t count, const size_t *owner,
+static lam_status gather_boxes(lam_search *s, const lam_detected *list, size_t count, const size_t *owner,
                                size_t number, lam_box *boxes, lam_detection *out, lam_error *err)
 {
     size_t taken = 0;
@@ -215,8 +221,9 @@ static lam_status gather_boxes(search *s, const lam_detected *list, size_t count
     return status;
 }
 
-static lam_status describe_findings(search *s, const lam_detected *list, size_t count, const size_t *owner,
-                                    const lam_joined *joined, size_t found, lam_error *err)
+static lam_status describe_findings(lam_search *s, const lam_detected *list, size_t count,
+                                    const size_t *owner, const lam_joined *joined, size_t found,
+                                    lam_error *err)
 {
     static const lam_code abnormal = {"49755003", "SCT", "Morphologically Abnormal Structure"};
     size_t placed = 0;
@@ -243,7 +250,7 @@ static lam_status describe_findings(search *s, const lam_detected *list, size_t 
     return status;
 }
 
-static lam_status find_boxes(search *s, lam_error *err)
+static lam_status find_boxes(lam_search *s, lam_error *err)
 {
     lam_volume volume = volume_of(s);
     lam_autofree lam_detected *list = NULL;
@@ -265,7 +272,7 @@ static lam_status find_boxes(search *s, lam_error *err)
 
 /* ---- the whole ---- */
 
-static lam_status (*const finders[LAM_TASK_COUNT])(search *s, lam_error *err) = {
+static lam_status (*const finders[LAM_TASK_COUNT])(lam_search *s, lam_error *err) = {
     [LAM_TASK_SEGMENTATION] = find_segments,
     [LAM_TASK_CLASSIFICATION] = find_class,
     [LAM_TASK_DETECTION] = find_boxes,
@@ -276,36 +283,51 @@ static void tick(void *context, size_t done, size_t total)
     lam_progress_step(context, done, total);
 }
 
+lam_status lam_search_read(lam_search *s, float *voxels, lam_error *err)
+{
+    lam_progress_enter(s->progress, LAM_STAGE_READ);
+    lam_status status = lam_series_voxels(s->series, voxels, tick, s->progress, err);
+    if (status != LAM_OK)
+        return status;
+    lam_progress_enter(s->progress, LAM_STAGE_PREPARE);
+    return lam_passage_prepare(&s->passage, voxels, err);
+}
+
+static lam_status find_in_one(lam_search *s, lam_error *err)
+{
+    const int64_t *size = s->passage.grid->size;
+    s->found.voxels = calloc((size_t)(size[0] * size[1] * size[2]), sizeof *s->found.voxels);
+    if (!s->found.voxels)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a volume of %lld voxels",
+                        (long long)(size[0] * size[1] * size[2]));
+    lam_status status = lam_search_read(s, s->found.voxels, err);
+    if (status != LAM_OK)
+        return status;
+    lam_progress_enter(s->progress, LAM_STAGE_NETWORK);
+    return finders[s->manifest->task](s, err);
+}
+
+lam_status lam_find_arrange(lam_series *series, const lam_manifest *manifest, lam_error *err)
+{
+    return manifest->cycle.segment ? lam_series_arrange_phases(series, err) : lam_series_arrange(series, err);
+}
+
 lam_status lam_find(lam_series *series, const lam_bundle *bundle, lam_predictor *predictor,
                     const lam_find_options *options, lam_progress *progress, lam_found *out, lam_error *err)
 {
     LAM_AUTO(search_done)
-    search s = {.bundle = bundle,
-                .manifest = lam_bundle_manifest(bundle),
-                .predictor = predictor,
-                .options = options,
-                .progress = progress};
+    lam_search s = {.series = series,
+                    .bundle = bundle,
+                    .manifest = lam_bundle_manifest(bundle),
+                    .predictor = predictor,
+                    .options = options,
+                    .progress = progress};
     if (!finders[s.manifest->task])
         return lam_fail(err, LAM_E_UNSUPPORTED, "models for %s find nothing in a series",
                         lam_task_name(s.manifest->task));
-    lam_progress_enter(progress, LAM_STAGE_READ);
     lam_status status = lam_passage_plan(series, s.manifest, &s.passage, err);
-    if (status != LAM_OK)
-        return status;
-    const int64_t *size = s.passage.grid->size;
-    s.found.voxels = calloc((size_t)(size[0] * size[1] * size[2]), sizeof *s.found.voxels);
-    if (!s.found.voxels)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a volume of %lld voxels",
-                        (long long)(size[0] * size[1] * size[2]));
-    status = lam_series_voxels(series, s.found.voxels, tick, progress, err);
-    if (status != LAM_OK)
-        return status;
-    lam_progress_enter(progress, LAM_STAGE_PREPARE);
-    status = lam_passage_prepare(&s.passage, s.found.voxels, err);
-    if (status != LAM_OK)
-        return status;
-    lam_progress_enter(progress, LAM_STAGE_NETWORK);
-    status = finders[s.manifest->task](&s, err);
+    if (status == LAM_OK)
+        status = lam_series_phases(series) > 1 ? lam_find_cycle(&s, err) : find_in_one(&s, err);
     if (status != LAM_OK)
         return status;
     add_extras(&s);
@@ -319,6 +341,9 @@ void lam_found_done(lam_found *found)
     free(found->voxels);
     free(found->labels);
     free(found->segments);
+    free(found->segment_labels);
+    free(found->masks);
+    free(found->measurements);
     free(found->classes);
     free(found->detections);
     free(found->boxes);

@@ -13,11 +13,18 @@
 #include "dicom/findings.h"
 #include "dicom/series.h"
 
+typedef struct lam_segment_label {
+    char text[100];
+} lam_segment_label;
+
 /* Owned; findings borrows from it and from the bundle's manifest. */
 typedef struct lam_found {
     float *voxels;   /* [z, y, x] of the series, modality values */
     uint8_t *labels; /* segmentation: the same shape */
     lam_segment *segments;
+    lam_segment_label *segment_labels; /* of segments that are found in several phases */
+    uint8_t *masks;                    /* of those that are not in labels */
+    lam_measurement *measurements;
     lam_class_score *classes;
     lam_detection *detections;
     lam_box *boxes; /* of all detections */
@@ -32,9 +39,13 @@ typedef struct lam_find_options {
     int samples; /* passes for the spread of a classification; 0: none */
 } lam_find_options;
 
-/* Errors of the series (LAM_E_INVALID, LAM_E_UNSUPPORTED, LAM_E_LIMIT: it does not suit the model, with
- * numbers), of the prediction, and LAM_E_UNSUPPORTED for tasks that find nothing in a series. The pixels of
- * `series` are used up. */
+/* Arranges a series as the model reads it: one stack, or several phases where it knows what to do with them.
+ * Errors: those of lam_series_arrange. */
+lam_status lam_find_arrange(lam_series *series, const lam_manifest *manifest, lam_error *err);
+
+/* `series` is arranged. Errors of the series (LAM_E_INVALID, LAM_E_UNSUPPORTED, LAM_E_LIMIT: it does not suit
+ * the model, with numbers), of the prediction, and LAM_E_UNSUPPORTED for tasks that find nothing in a series.
+ * The pixels of `series` are used up. */
 lam_status lam_find(lam_series *series, const lam_bundle *bundle, lam_predictor *predictor,
                     const lam_find_options *options, lam_progress *progress, lam_found *out, lam_error *err);
 void lam_found_done(lam_found *found);

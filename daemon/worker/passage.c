@@ -12,6 +12,7 @@ void lam_passage_done(lam_passage *p)
     if (p->input != p->turned)
         free(p->input);
     free(p->turned);
+    p->input = p->turned = NULL;
 }
 
 static size_t voxels_of(const int64_t size[3])
@@ -82,6 +83,7 @@ lam_status lam_passage_plan(const lam_series *series, const lam_manifest *manife
 
 lam_status lam_passage_prepare(lam_passage *p, const float *voxels, lam_error *err)
 {
+    lam_passage_done(p);
     p->turned = p->input = calloc(voxels_of(p->turned_size), sizeof *p->turned);
     if (!p->turned)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a volume");

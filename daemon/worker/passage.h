@@ -26,7 +26,7 @@ typedef struct lam_passage {
 /* Errors: LAM_E_INVALID, LAM_E_UNSUPPORTED, LAM_E_LIMIT: the series does not suit the model, with numbers. */
 lam_status lam_passage_plan(const lam_series *series, const lam_manifest *manifest, lam_passage *p,
                             lam_error *err);
-/* Fills p->input from the series' voxels. */
+/* Fills p->input from the series' voxels, anew for each phase. */
 lam_status lam_passage_prepare(lam_passage *p, const float *voxels, lam_error *err);
 /* Labels of the series' grid as the network sees them: out [size]. */
 lam_status lam_passage_prepare_labels(const lam_passage *p, const uint8_t *labels, uint8_t *out,

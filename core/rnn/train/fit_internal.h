@@ -26,6 +26,7 @@ typedef struct lam_fitting {
     int member;
     uint64_t seed;
     lam_samples *own_train, *own_validation; /* cross_validate */
+    lam_samples *trusted;                    /* of what is trained on, without what `leave_out` names */
     const lam_samples *train, *validation;
     lam_weights *weights;
     lam_trainer *trainer;

@@ -16,12 +16,26 @@ static void member_done(lam_fitting *fit)
 {
     lam_trainer_free(fit->trainer);
     lam_weights_free(fit->weights);
+    lam_samples_free(fit->trusted);
     lam_samples_free(fit->own_train);
     lam_samples_free(fit->own_validation);
     lam_curve_done(&fit->curve);
     fit->trainer = NULL;
     fit->weights = NULL;
-    fit->own_train = fit->own_validation = NULL;
+    fit->own_train = fit->own_validation = fit->trusted = NULL;
+}
+
+/* Cases whose truth is wrong are not learnt from; they are scored like all others. */
+static lam_status leave_out(lam_fitting *fit, lam_error *err)
+{
+    if (lam_jv_count(fit->recipe.leave_out) == 0)
+        return LAM_OK;
+    lam_status status = lam_samples_without(fit->train, fit->recipe.leave_out, &fit->trusted, err);
+    if (status)
+        lam_error_prefix(err, "`training.leave_out`");
+    else
+        fit->train = fit->trusted;
+    return status;
 }
 
 /* What this member learns from and is judged on. */
@@ -30,7 +44,7 @@ static lam_status split_data(lam_fitting *fit, lam_error *err)
     fit->train = fit->rest ? fit->rest : fit->data;
     fit->validation = fit->held_out;
     if (!fit->recipe.cross_validate)
-        return LAM_OK;
+        return leave_out(fit, err);
     const lam_samples *all = fit->train;
     lam_status status =
         lam_samples_fold(all, fit->member, fit->manifest->members, true, &fit->own_train, err);
@@ -38,7 +52,7 @@ static lam_status split_data(lam_fitting *fit, lam_error *err)
         status = lam_samples_fold(all, fit->member, fit->manifest->members, false, &fit->own_validation, err);
     fit->train = fit->own_train;
     fit->validation = fit->own_validation;
-    return status;
+    return status ? status : leave_out(fit, err);
 }
 
 /* Fresh weights, or as far as names and shapes agree those of another bundle. */

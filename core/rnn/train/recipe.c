@@ -169,23 +169,10 @@ static lam_status read_augmentation(const lam_jv *parent, lam_augmentation *out,
 static lam_status parse(const lam_manifest *manifest, lam_recipe *out, lam_error *err)
 {
     /* `loss`, `class_weights` and `stacks` are read where they are used: task.h, stacks.c. */
-    static const char *const members[] = {"epochs",
-                                          "batch",
-                                          "shard",
-                                          "optimiser",
-                                          "schedule",
-                                          "loss",
-                                          "class_weights",
-                                          "stacks",
-                                          "clip_norm",
-                                          "average",
-                                          "augmentation",
-                                          "validate_every",
-                                          "cross_validate",
-                                          "patience",
-                                          "fit_temperature",
-                                          "shuffle",
-                                          NULL};
+    static const char *const members[] = {
+        "epochs",         "batch",     "shard",     "optimiser",       "schedule",     "loss",
+        "class_weights",  "stacks",    "clip_norm", "average",         "augmentation", "validate_every",
+        "cross_validate", "leave_out", "patience",  "fit_temperature", "shuffle",      NULL};
     const lam_jv *object = manifest->training;
     lam_status status;
     if ((status = lam_options_only(object, members, err)) ||
@@ -203,6 +190,9 @@ static lam_status parse(const lam_manifest *manifest, lam_recipe *out, lam_error
         (status = lam_options_bool(object, "cross_validate", false, &out->cross_validate, err)) ||
         (status = lam_options_bool(object, "fit_temperature", false, &out->fit_temperature, err)))
         return status;
+    out->leave_out = lam_jv_get(object, "leave_out");
+    if (out->leave_out && !lam_jv_is(out->leave_out, LAM_JSON_ARRAY))
+        return lam_fail(err, LAM_E_INVALID, "`leave_out` must be a list of names");
     if (out->cross_validate && manifest->members < 2)
         return lam_fail(err, LAM_E_INVALID, "`cross_validate` needs `postprocessing.members` of 2 or more");
     return LAM_OK;

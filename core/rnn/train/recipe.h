@@ -77,6 +77,7 @@ typedef struct lam_recipe {
     int64_t validate_every; /* epochs */
     int64_t patience;       /* validations without improvement before stopping; 0: never */
     bool fit_temperature;
+    const lam_jv *leave_out; /* names of patients or samples that are not trained on; NULL: none */
     bool cross_validate; /* member i of the ensemble trains without part i of the data and is judged on it */
 } lam_recipe;
 

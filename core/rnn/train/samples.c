@@ -309,12 +309,9 @@ lam_status lam_samples_load(const lam_manifest *manifest, const lam_network *net
     return LAM_OK;
 }
 
-lam_status lam_samples_fold(const lam_samples *dataset, int fold, int folds, bool others, lam_samples **out,
-                            lam_error *err)
+/* A dataset without samples that has room for all of those of another and borrows from it. */
+static lam_status start_part(const lam_samples *dataset, lam_samples **out, lam_error *err)
 {
-    if (folds < 2 || fold < 0 || fold >= folds || (size_t)folds > dataset->groups)
-        return lam_fail(err, LAM_E_INVALID, "part %d of %d cannot be made from %zu patients", fold + 1, folds,
-                        dataset->groups);
     lam_samples *part = calloc(1, sizeof *part);
     lam_sample *samples = calloc(dataset->count, sizeof *samples);
     if (!part || !samples) {
@@ -326,6 +323,20 @@ lam_status lam_samples_fold(const lam_samples *dataset, int fold, int folds, boo
     part->samples = samples;
     part->borrowed = true;
     part->file_count = part->count = 0;
+    *out = part;
+    return LAM_OK;
+}
+
+lam_status lam_samples_fold(const lam_samples *dataset, int fold, int folds, bool others, lam_samples **out,
+                            lam_error *err)
+{
+    if (folds < 2 || fold < 0 || fold >= folds || (size_t)folds > dataset->groups)
+        return lam_fail(err, LAM_E_INVALID, "part %d of %d cannot be made from %zu patients", fold + 1, folds,
+                        dataset->groups);
+    lam_samples *part;
+    lam_status status = start_part(dataset, &part, err);
+    if (status)
+        return status;
     size_t begin = dataset->groups * (size_t)fold / (size_t)folds;
     size_t end = dataset->groups * ((size_t)fold + 1) / (size_t)folds;
     for (size_t i = 0; i < dataset->count; i++) {
@@ -333,7 +344,37 @@ lam_status lam_samples_fold(const lam_samples *dataset, int fold, int folds, boo
         bool inside =
             dataset->named_groups ? group % (size_t)folds == (size_t)fold : group >= begin && group < end;
         if (inside != others)
-            samples[part->count++] = dataset->samples[i];
+            part->samples[part->count++] = dataset->samples[i];
+    }
+    *out = part;
+    return LAM_OK;
+}
+
+/* Whether the id is a name of the list, or that of one of its patients: PATIENT/PHASE. */
+static bool is_named(const char *id, const lam_jv *names)
+{
+    for (size_t i = 0; i < lam_jv_count(names); i++) {
+        const char *name = lam_jv_text(lam_jv_at(names, i), "");
+        size_t length = strlen(name);
+        if (length && strncmp(id, name, length) == 0 && (id[length] == '\0' || id[length] == '/'))
+            return true;
+    }
+    return false;
+}
+
+lam_status lam_samples_without(const lam_samples *dataset, const lam_jv *names, lam_samples **out,
+                               lam_error *err)
+{
+    lam_samples *part;
+    lam_status status = start_part(dataset, &part, err);
+    if (status)
+        return status;
+    for (size_t i = 0; i < dataset->count; i++)
+        if (!is_named(dataset->samples[i].id, names))
+            part->samples[part->count++] = dataset->samples[i];
+    if (part->count == 0) {
+        lam_samples_free(part);
+        return lam_fail(err, LAM_E_NOT_FOUND, "nothing is left to learn from");
     }
     *out = part;
     return LAM_OK;

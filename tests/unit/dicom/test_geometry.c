@@ -50,6 +50,22 @@ static void test_one_slice(void **state)
     NEAR(lam_grid_voxel_ml(&grid), 3 * 1 * 0.5 / 1000);
 }
 
+/* Planes that lie at one place have its number, counted along the normal. */
+static void test_places(void **state)
+{
+    (void)state;
+    lam_plane planes[2 * COUNT];
+    size_t place_of[2 * COUNT], places;
+    make_planes(planes, axial_row, axial_column);
+    make_planes(planes + COUNT, axial_row, axial_column);
+    assert_int_equal(lam_grid_places(planes, 2 * COUNT, place_of, &places, NULL), LAM_OK);
+    assert_int_equal(places, COUNT);
+    for (size_t i = 0; i < 2 * COUNT; i++)
+        NEAR(planes[i].position[2], 30 + 2 * (double)place_of[i]);
+    planes[3].row[0] = 0;
+    assert_int_equal(lam_grid_places(planes, 2 * COUNT, place_of, &places, NULL), LAM_E_INVALID);
+}
+
 static void test_a_stack(void **state)
 {
     (void)state;
@@ -220,9 +236,13 @@ static void test_resampling(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_stack),  cmocka_unit_test(test_one_slice),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(test_rounded_positions),
-        cmocka_unit_test(test_turns),    cmocka_unit_test(test_resampling),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_a_stack),
+        cmocka_unit_test(test_one_slice),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_rounded_positions),
+        cmocka_unit_test(test_turns),
+        cmocka_unit_test(test_resampling),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,187 @@
+#!/usr/bin/python3
+"""A heart beat in DICOM: phases in one series, or end diastole and end systole in two, and the ejection fraction of both."""
+import hashlib
+import json
+import os
+import subprocess
+import tempfile
+
+import numpy as np
+import pydicom
+from pydicom.uid import generate_uid
+
+import harness
+from harness.images import save, slice_of
+
+LAMINA = os.path.join(harness.BUILD, "lamina")
+PLACES, PHASES, SIDE = 5, 6, 48
+RADII = [15, 13, 10, 8, 11, 14]  # of a bright disc, by phase
+
+
+def write_set(path, arrays):
+    header, data = {}, b""
+    for name, array in arrays.items():
+        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [len(data), len(data) + array.nbytes]}
+        data += array.tobytes()
+    text = json.dumps(header).encode()
+    with open(path, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text + data)
+
+
+def code(scheme, value, meaning):
+    return {"scheme": scheme, "value": value, "meaning": meaning}
+
+
+def bundle(**selector):
+    """A network of one layer that takes everything brighter than 500 for the cavity."""
+    folder = tempfile.mkdtemp()
+    write_set(os.path.join(folder, "weights.safetensors"),
+              {"logits.weight": np.array([[-1], [1]], np.float32), "logits.bias": np.array([500, -500], np.float32)})
+    with open(os.path.join(folder, "weights.safetensors"), "rb") as file:
+        sha256 = hashlib.sha256(file.read()).hexdigest()
+    model = {
+        "schema": 1, "name": "disc", "version": "1.0.0", "title": "Disc", "task": "segmentation",
+        "selector": {"modality": "MR", **selector},
+        "network": {"input": {"axes": ["z", "y", "x"], "channels": 1},
+                    "layers": [{"name": "logits", "kind": "dense", "units": 2}], "output": "logits"},
+        "outputs": {
+            "unit": "ml",
+            "segments": [{"number": 1, "name": "cavity", "label": "Cavity", "colour": [220, 70, 90],
+                          "category": code("SCT", "123037004", "Anatomical Structure"),
+                          "type": code("SCT", "87878005", "Left ventricle of heart")}],
+            "cycle": {"segment": "cavity",
+                      "largest": {"phase": "end diastole", "name": "end_diastolic_volume",
+                                  "quantity": code("LN", "8821-1", "Left Ventricular ED Volume")},
+                      "smallest": {"phase": "end systole", "name": "end_systolic_volume",
+                                   "quantity": code("LN", "8823-7", "Left Ventricular ES Volume")},
+                      "fraction": {"name": "ejection_fraction",
+                                   "quantity": code("LN", "10230-1", "Left Ventricular Ejection Fraction")}}},
+        "provenance": {"data": "made", "licence": "none", "weights_sha256": sha256}}
+    with open(os.path.join(folder, "model.json"), "w", encoding="utf-8") as file:
+        json.dump(model, file)
+    return folder
+
+
+def disc(radius):
+    y, x = np.mgrid[0:SIDE, 0:SIDE]
+    return np.where((y - SIDE / 2 + 0.5) ** 2 + (x - SIDE / 2 + 0.5) ** 2 < radius ** 2, 900, 100).astype(np.uint16)
+
+
+def image(radius, place, number, study, series, frame, **attributes):
+    """One slice of an oblique stack, 8 mm thick."""
+    row, column = np.array((0.6, 0.8, 0)), np.array((0, 0, -1.0))
+    position = np.array((-30, 20, 10)) + 8 * place * np.cross(row, column)
+    return slice_of(disc(radius), position, (*row, *column), study, series, number, frame,
+                    SeriesDescription="short axis", PixelSpacing=[1.25, 1.25], SliceThickness=8, **attributes)
+
+
+def cine(key):
+    """A series of all phases, in an order that says nothing; what tells them apart is `key`."""
+    study, series, frame = generate_uid(), generate_uid(), generate_uid()
+    images = []
+    for place in range(PLACES):
+        for phase, radius in enumerate(RADII):
+            ds = image(radius, place, 1 + place * PHASES + phase, study, series, frame)
+            if key == "TriggerTime":
+                ds.TriggerTime, ds.InstanceNumber = 40.5 * phase, 1
+            elif key == "TemporalPositionIdentifier":
+                ds.TemporalPositionIdentifier, ds.NumberOfTemporalPositions, ds.InstanceNumber = phase + 1, PHASES, 7
+            images.append(ds)
+    np.random.default_rng(3).shuffle(images)
+    return images
+
+
+def predict(folder, images, status=0):
+    out = tempfile.mkdtemp()
+    files = save(images, tempfile.mkdtemp())
+    run = subprocess.run([LAMINA, "predict", "--bundle", folder, "--out", out, "--json", *files],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == status, (run.returncode, run.stdout, run.stderr)
+    return json.loads(run.stdout)["results"], out
+
+
+def expected():
+    areas = [int((disc(r) > 500).sum()) for r in (max(RADII), min(RADII))]
+    volumes = [a * PLACES * 1.25 * 1.25 * 8 / 1000 for a in areas]
+    return volumes[0], volumes[1], 100 * (1 - areas[1] / areas[0])
+
+
+def check_measured(result):
+    assert result["state"] == "done", result
+    measured = {m["name"]: m for m in result["measurements"]}
+    assert measured["ejection_fraction"]["unit"] == "%" and measured["ejection_fraction"]["code"]["value"] == "10230-1"
+    for name, value in zip(("end_diastolic_volume", "end_systolic_volume", "ejection_fraction"), expected()):
+        assert abs(measured[name]["value"] - value) < 1e-6 * value, (name, measured, value)
+    assert [s["label"] for s in result["segments"]] == ["Cavity, end diastole", "Cavity, end systole"], result
+
+
+def check_objects(result, out, images):
+    """Every frame of the segmentation is of the image it says it is derived from; the report has the numbers."""
+    assert all(not o["problems"] for o in result["objects"]), result["objects"]
+    objects = {o["type"]: pydicom.dcmread(os.path.join(out, o["file"])) for o in result["objects"]}
+    pixels = {ds.SOPInstanceUID: ds.pixel_array > 500 for ds in images}
+    seg = objects["SEG"]
+    assert seg.SegmentsOverlap == "YES" and len(seg.SegmentSequence) == 2 and seg.NumberOfFrames == 2 * PLACES
+    for frame, groups in zip(seg.pixel_array, seg.PerFrameFunctionalGroupsSequence):
+        source = groups.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID
+        assert np.array_equal(frame > 0, pixels[source]), "a frame is not of its image"
+    named = [i.ReferencedSOPInstanceUID for s in seg.ReferencedSeriesSequence for i in s.ReferencedInstanceSequence]
+    assert sorted(named) == sorted(pixels), "not every image that went in is named"
+    evidence = [i.ReferencedSOPInstanceUID for s in objects["SR"].CurrentRequestedProcedureEvidenceSequence
+                for r in s.ReferencedSeriesSequence for i in r.ReferencedSOPSequence]
+    assert set(pixels) <= set(evidence) and seg.SOPInstanceUID in evidence
+    numbers = {}
+
+    def walk(item):
+        if item.get("ValueType") == "NUM":
+            value = item.MeasuredValueSequence[0]
+            numbers.setdefault(item.ConceptNameCodeSequence[0].CodeValue, []).append(
+                (float(value.NumericValue), value.MeasurementUnitsCodeSequence[0].CodeValue))
+        for child in item.get("ContentSequence", []):
+            walk(child)
+
+    walk(objects["SR"])
+    diastole, systole, fraction = expected()
+    for value, told in ((diastole, numbers["8821-1"]), (systole, numbers["8823-7"]), (fraction, numbers["10230-1"])):
+        assert len(told) == 1 and abs(told[0][0] - value) < 1e-4, (value, told)
+    assert numbers["10230-1"][0][1] == "%" and numbers["8821-1"][0][1] == "ml"
+    assert sorted(round(v, 3) for v, _ in numbers["118565006"]) == sorted((round(diastole, 3), round(systole, 3)))
+
+
+def check_phases(key):
+    images = cine(key)
+    (result,), out = predict(bundle(), images)
+    check_measured(result)
+    check_objects(result, out, images)
+
+
+def test_phases_by_trigger_time():
+    check_phases("TriggerTime")
+
+
+def test_phases_by_temporal_position():
+    check_phases("TemporalPositionIdentifier")
+
+
+def test_phases_by_instance_number():
+    check_phases("InstanceNumber")
+
+
+def test_one_phase_has_no_ejection_fraction():
+    images = [i for i in cine("TriggerTime") if i.TriggerTime == 0]
+    (result,), _ = predict(bundle(), images)
+    assert result["state"] == "done" and not result.get("measurements"), result
+    assert [s["label"] for s in result["segments"]] == ["Cavity"], result
+
+
+def test_a_beat_with_holes_is_refused():
+    images = cine("TriggerTime")
+    (result,), _ = predict(bundle(), images[1:], status=1)
+    assert result["state"] == "failed" and "phases are missing" in result["reason"], result
+    for ds in images:
+        ds.TriggerTime, ds.InstanceNumber = 0, 1
+    (result,), _ = predict(bundle(), images, status=1)
+    assert result["state"] == "failed" and "nothing tells apart" in result["reason"], result
+
+
+harness.run(globals())
