@@ -223,7 +223,7 @@ const lam_trace_columns *lam_trace_columns_of(const lam_cell_spec *spec)
     return spec->reset_before ? &reset_before : &columns[spec->kind];
 }
 
-size_t lam_cell_trace_width(const lam_cell_spec *spec)
+size_t lam_trace_width(const lam_cell_spec *spec)
 {
     static const size_t units[] = {
         [LAM_CELL_ELMAN] = 2, [LAM_CELL_LSTM] = 6, [LAM_CELL_GRU] = 5, [LAM_CELL_LIGHT] = 3};

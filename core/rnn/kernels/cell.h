@@ -120,16 +120,22 @@ typedef struct lam_sweep {
      * a reversed sweep starts at the line's last valid position (as PyTorch's packed sequences do). */
     const uint32_t *lengths;
 
-    /* Training: rows · lam_cell_trace_width floats, which forward fills and backward consumes (and
-     * overwrites). NULL for inference. */
+    /* Training: lam_sweep_trace_floats, which forward fills and backward consumes (and overwrites). NULL for
+     * inference. */
     float *trace;
+
+    /* Training: 0 keeps in the trace what backward reads of every position. Otherwise forward keeps only the
+     * states after every so many steps, and backward runs forward again from each, last to first (Chen 2016):
+     * much less memory for a third more work. Gradients of weights are then summed in another order; all else
+     * has the same bits. */
+    size_t checkpoint;
 } lam_sweep;
 
-/* Floats a row (position) that a training sweep of this spec keeps. */
-size_t lam_cell_trace_width(const lam_cell_spec *spec);
+/* Floats that a training sweep keeps from forward to backward; reads cell, lines and checkpoint. */
+size_t lam_sweep_trace_floats(const lam_sweep *sweep);
 
 /* Bytes of workspace for lam_sweeps_forward (or, with `backward`, lam_sweeps_backward too) on these sweeps;
- * only cell, lines and whether x or g is given (for backward: dx need not be known) are read. Align to 64. */
+ * only cell, lines, checkpoint and whether x or g and a mask are given are read. Align to 64. */
 size_t lam_sweeps_workspace(const lam_sweep *sweeps, size_t count, const lam_pool *pool, bool backward);
 
 /* Runs the sweeps, split over the pool by blocks of lines. Their outputs must not overlap. */
@@ -152,9 +158,9 @@ typedef struct lam_sweep_grad {
     float *dh0, *dc0;                             /* [lines, hidden], written */
 } lam_sweep_grad;
 
-/* Back-propagation through time of sweeps that ran forward with a trace. Uses x, lines, h0, c0, lengths and
- * trace of the sweep (y is not read). Parameter sums run in a fixed order. Cells with bf16 or reading g and
- * asked for dx or dw_x are programmer errors. */
+/* Back-propagation through time of sweeps that ran forward with a trace. Uses all of the sweep but
+ * y and the last states; with a checkpoint no gradient may lie where x or g does. Parameter sums run in a
+ * fixed order. Cells with bf16 or reading g and asked for dx or dw_x are programmer errors. */
 void lam_sweeps_backward(const lam_sweep *sweeps, const lam_sweep_grad *grads, size_t count, lam_pool *pool,
                          void *workspace);
 

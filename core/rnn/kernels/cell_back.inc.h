@@ -16,7 +16,7 @@ INLINE vf d_tanh(vf y)
 
 INLINE float *back_trace(const lam_step_back *s, size_t j)
 {
-    return s->trace + s->rows[j] * s->trace_width;
+    return s->trace + s->trace_rows[j] * s->trace_width;
 }
 
 /* Gradient of this step's h: from later steps and from the output. */
@@ -34,8 +34,8 @@ INLINE void lstm_back_unit(bool peephole, const lam_step_back *s, size_t j, size
     size_t w = s->cell->padded, p = s->cell->padded;
     float *t = back_trace(s, j) + unit;
     const float *peep = s->cell->peephole + unit;
-    const float *before =
-        s->c_before ? s->c_before + j * s->stride : s->trace + s->rows_before[j] * s->trace_width + 4 * w;
+    const float *before = s->c_before ? s->c_before + j * s->stride
+                                      : s->trace + s->trace_rows_before[j] * s->trace_width + 4 * w;
     vf i = vf_load(t), f = vf_load(t + w), g = vf_load(t + 2 * w), o = vf_load(t + 3 * w),
        c = vf_load(t + 4 * w);
     vf c0 = vf_load(before + unit), dh = back_dh(s, j, unit), tc = vf_tanh_gate(k, c);

@@ -45,7 +45,8 @@ INLINE void step_product(step_tile t, const lam_step *s, const lam_packed *packe
     int vectors = t.gates * t.width, stride = t.slots * t.width;
     size_t panel = packed->depth * (size_t)vectors * LANES;
     const float *w = packed->data + vector * packed->gates * packed->depth * LANES;
-    if (t.rows == 1 && t.panels == 1 && t.slots == 1)
+    /* Not for a last odd line: it must not matter which lines a block holds. */
+    if (t.rows == 1 && t.panels == 1 && t.slots == 1 && s->lines == 1)
         tile_row(vectors, acc, w, packed->depth, a[0], s->downward);
     else if (t.panels == 1)
         tile_rows(t.rows, vectors, stride, last, acc, w, packed->depth, a);
@@ -86,7 +87,7 @@ INLINE void step_output(const lam_step *s, size_t j, size_t unit, vf h)
 
 INLINE float *step_trace(const lam_step *s, size_t j)
 {
-    return s->trace + s->rows[j] * s->trace_width;
+    return s->trace + s->trace_rows[j] * s->trace_width;
 }
 
 INLINE void lstm_tile(step_tile t, bool peephole, const lam_step *s, size_t line, size_t vector)

@@ -38,11 +38,11 @@ typedef struct lam_product {
     bool relu;
 } lam_product;
 
-/* c [m, n] += Σ a[row][0…m) ⊗ b[row][0…n) over the listed rows: gradients of weights, without copying the
+/* c [m, n] += Σ a[a_row][0…m) ⊗ b[b_row][0…n) over the listed rows: gradients of weights, without copying the
  * rows. */
 typedef struct lam_outer {
     size_t rows;
-    const size_t *row; /* NULL: 0, 1, … */
+    const size_t *a_row, *b_row; /* NULL: 0, 1, … */
     const float *a, *b;
     size_t lda, ldb, m, n;
     float *c;
@@ -72,7 +72,8 @@ typedef struct lam_step {
                     */
     float *y;      /* by rows[]; NULL: not wanted */
     size_t ldy;
-    float *trace; /* by rows[]; NULL: inference */
+    float *trace; /* by trace_rows[]; NULL: inference */
+    const size_t *trace_rows;
     size_t trace_width;
     float *scratch; /* [lines, 3·stride] for cells that need a second product */
 } lam_step;
@@ -83,8 +84,9 @@ typedef struct lam_step_back {
     const struct lam_cell *cell;
     size_t lines;
     const size_t *rows;
-    const size_t *rows_before; /* row of the previous step, for c */
-    const float *c_before;     /* at the first step: [lines, stride]; else NULL */
+    const size_t *trace_rows;
+    const size_t *trace_rows_before; /* of the previous step, for c */
+    const float *c_before;           /* where the trace has no previous step: [lines, stride]; else NULL */
     const float *dy;
     size_t lddy;
     float *trace;
@@ -208,5 +210,8 @@ typedef struct lam_trace_columns {
 } lam_trace_columns;
 
 const lam_trace_columns *lam_trace_columns_of(const lam_cell_spec *spec);
+
+/* Floats from one row of a trace to the next. */
+size_t lam_trace_width(const lam_cell_spec *spec);
 
 #endif

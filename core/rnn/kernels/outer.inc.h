@@ -10,8 +10,8 @@ INLINE void outer_tile(int columns, int vectors, const lam_outer *job, size_t i,
     float *c = job->c + i * job->ldc + j;
     UNROLL for (int e = 0; e < columns * vectors; e++) acc[e] = vf_set(0);
     for (size_t k = 0; k < job->rows; k++) {
-        size_t row = job->row ? job->row[k] : k;
-        const float *a = job->a + row * job->lda + i, *b = job->b + row * job->ldb + j;
+        const float *a = job->a + (job->a_row ? job->a_row[k] : k) * job->lda + i;
+        const float *b = job->b + (job->b_row ? job->b_row[k] : k) * job->ldb + j;
         vf right[4];
         UNROLL for (int v = 0; v < vectors - 1; v++) right[v] = vf_load(b + v * LANES);
         right[vectors - 1] = vf_load_part(b + (vectors - 1) * LANES, part);

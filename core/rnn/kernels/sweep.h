@@ -27,6 +27,33 @@ static inline size_t sweep_block_begin(sweep_blocks blocks, size_t i)
 size_t sweep_of_task(const lam_sweep *sweeps, size_t count, size_t threads, size_t task, size_t *block);
 size_t sweep_tasks(const lam_sweep *sweeps, size_t count, size_t threads);
 
+/* A block on its way: state of the lines and the parts of the worker's scratch. */
+typedef struct sweep_block {
+    const lam_sweep *sweep;
+    size_t first, lines, project; /* project: steps a chunk, 0 when fused or given */
+    float *y, *trace;             /* the sweep's; NULL: not written */
+    size_t *rows, *trace_rows, *project_rows;
+    float *h[2], *c[2], *g, *scratch;
+    float *masked;               /* recurrent dropout: h as the product sees it */
+    float *pairs_h[2], *pairs_x; /* bf16: operands of the products */
+} sweep_block;
+
+/* Lays the block's arrays out in scratch; returns the bytes used. With `scratch` NULL only measures. */
+size_t sweep_block_layout(sweep_block *b, const lam_sweep *sweep, size_t lines, void *scratch);
+
+/* Runs visited steps [from, to) from the states in h[from % 2], c[from % 2]; the last are in [to % 2]. */
+void sweep_block_run(sweep_block *b, size_t from, size_t to);
+
+/* Dense states [lines of the sweep, hidden] to the block's padded ones (NULL: zeros), and back (NULL: not
+ * wanted). */
+void sweep_states_load(const lam_sweep *sweep, size_t first, size_t lines, const float *from, float *states);
+void sweep_states_save(const lam_sweep *sweep, size_t first, size_t lines, const float *states, float *to);
+
+/* Where a sweep with a checkpoint keeps the states before visited step `step`, a multiple of the checkpoint
+ * that is not 0: h, and after it the LSTM's c. */
+float *sweep_kept_h(const lam_sweep *sweep, size_t step);
+float *sweep_kept_c(const lam_sweep *sweep, size_t step);
+
 /* Bytes of scratch a thread needs to run any block of the sweeps forward. */
 size_t sweep_forward_scratch(const lam_sweep *sweeps, size_t count, size_t threads);
 

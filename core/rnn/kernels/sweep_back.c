@@ -3,7 +3,10 @@
  *
  * Blocks are gathered in groups that do not depend on the number of threads. A group adds its blocks, in
  * order, into sums of its own; at the end the groups' sums are added in order. So the bits are the same for
- * any pool. */
+ * any pool.
+ *
+ * With a checkpoint a block goes back stretch by stretch: it runs forward again from the states kept at the
+ * stretch's beginning, with a trace of its own that holds this stretch only, and then back over it. */
 #include <string.h>
 
 #include "core/rnn/kernels/sweep.h"
@@ -52,10 +55,33 @@ typedef struct back_block {
     const lam_sweep_grad *grad;
     float *sums;
     size_t first, lines, chunk; /* chunk: steps gathered */
-    size_t *rows;               /* [chunk, lines]: rows of the steps gathered so far */
-    size_t *rows_before;
+    size_t *rows, *trace_rows;  /* [chunk, lines]: of the steps gathered so far */
+    size_t *trace_rows_before;
+    float *trace; /* the sweep's, or of the stretch that runs */
     float *dh, *dc, *c0, *drh, *kept_h, *kept_c;
+    sweep_block again; /* with a checkpoint */
 } back_block;
+
+/* Steps whose trace is there at a time. */
+static size_t stretch_of(const lam_sweep *sweep)
+{
+    return sweep->checkpoint && sweep->checkpoint < sweep->lines.steps ? sweep->checkpoint
+                                                                       : sweep->lines.steps;
+}
+
+/* What a block with a checkpoint needs beside: the forward block, its trace, and rows of that trace. */
+static void again_layout(back_block *b, const lam_sweep *sweep, size_t lines, uintptr_t *at)
+{
+    size_t floats = stretch_of(sweep) * lines * lam_trace_width(&sweep->cell->spec);
+    b->trace_rows = sweep_take(at, b->chunk * lines * sizeof *b->trace_rows);
+    b->trace = sweep_take(at, floats * sizeof(float));
+    size_t *rows = sweep_take(at, lines * sizeof *rows);
+    void *scratch = (void *)*at;
+    *at += sweep_block_layout(&b->again, sweep, lines, scratch);
+    b->again.y = NULL;
+    b->again.trace = b->trace;
+    b->again.trace_rows = rows;
+}
 
 static size_t back_layout(back_block *b, const lam_sweep *sweep, size_t lines, void *scratch)
 {
@@ -65,29 +91,15 @@ static size_t back_layout(back_block *b, const lam_sweep *sweep, size_t lines, v
     b->sweep = sweep;
     b->lines = lines;
     b->chunk = CHUNK_ROWS / lines ? CHUNK_ROWS / lines : 1;
-    b->rows = sweep_take(&at, b->chunk * lines * sizeof *b->rows);
-    b->rows_before = sweep_take(&at, lines * sizeof *b->rows_before);
+    b->rows = b->trace_rows = sweep_take(&at, b->chunk * lines * sizeof *b->rows);
+    b->trace_rows_before = sweep_take(&at, lines * sizeof *b->trace_rows_before);
+    b->trace = sweep->trace;
     float **arrays[] = {&b->dh, &b->dc, &b->c0, &b->drh, &b->kept_h, &b->kept_c};
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         *arrays[i] = sweep_take(&at, states);
+    if (sweep->checkpoint)
+        again_layout(b, sweep, lines, &at);
     return at - (uintptr_t)scratch;
-}
-
-static void load_lines(const back_block *b, const float *from, float *state)
-{
-    const lam_cell *cell = b->sweep->cell;
-    size_t hidden = cell->spec.hidden;
-    memset(state, 0, b->lines * cell->padded * sizeof *state);
-    for (size_t j = 0; from && j < b->lines; j++)
-        memcpy(state + j * cell->padded, from + (b->first + j) * hidden, hidden * sizeof *state);
-}
-
-static void save_lines(const back_block *b, const float *state, float *to)
-{
-    const lam_cell *cell = b->sweep->cell;
-    size_t hidden = cell->spec.hidden;
-    for (size_t j = 0; to && j < b->lines; j++)
-        memcpy(to + (b->first + j) * hidden, state + j * cell->padded, hidden * sizeof *state);
 }
 
 /* out (+)= (gradients of the gates of these rows, from trace unit `unit` on) · Wᵀ. */
@@ -97,8 +109,8 @@ static void through_weights(const back_block *b, const lam_packed *weights, cons
     const lam_cell *cell = b->sweep->cell;
     lam_product job = {.weights = weights,
                        .rows = b->lines,
-                       .a = b->sweep->trace + unit * cell->padded,
-                       .lda = lam_cell_trace_width(&cell->spec),
+                       .a = b->trace + unit * cell->padded,
+                       .lda = lam_trace_width(&cell->spec),
                        .a_rows = rows,
                        .init = add ? out.data : NULL,
                        .ldi = out.stride,
@@ -130,7 +142,7 @@ static void pass_ended(const back_block *b, lam_step_back *s, size_t t, bool res
             memcpy(b->dh + j * s->stride, b->kept_h + j * s->stride, bytes);
             memcpy(b->dc + j * s->stride, b->kept_c + j * s->stride, bytes);
         } else {
-            memset(s->trace + s->rows[j] * s->trace_width, 0, gates * sizeof(float));
+            memset(s->trace + s->trace_rows[j] * s->trace_width, 0, gates * sizeof(float));
         }
     }
 }
@@ -140,7 +152,7 @@ static void back_softmax(const lam_step_back *s)
 {
     size_t hidden = s->cell->spec.hidden;
     for (size_t j = 0; j < s->lines; j++) {
-        float *y = s->trace + s->rows[j] * s->trace_width, *dh = s->dh + j * s->stride;
+        float *y = s->trace + s->trace_rows[j] * s->trace_width, *dh = s->dh + j * s->stride;
         for (size_t u = 0; u < hidden && s->dy; u++)
             dh[u] += s->dy[s->rows[j] * s->lddy + u];
         float sum = s->cell->forms->dot(hidden, y, dh);
@@ -159,7 +171,7 @@ static void mask_states(const back_block *b, const lam_step_back *s)
            column = lam_trace_columns_of(&s->cell->spec)->h_right[0] * s->cell->padded;
     for (size_t j = 0; j < b->lines; j++)
         for (size_t u = 0; u < hidden; u++)
-            s->trace[s->rows[j] * s->trace_width + column + u] *= mask[j * hidden + u];
+            s->trace[s->trace_rows[j] * s->trace_width + column + u] *= mask[j * hidden + u];
 }
 
 static void add_masked(const back_block *b)
@@ -182,7 +194,7 @@ static void back_step(const back_block *b, lam_step_back *s, size_t t)
         keep_ended(b);
     if (cell->spec.reset_before) {
         forms->back_candidate(s);
-        through_weights(b, &cell->h_n_back, s->rows, 0, drh, cell->padded, NULL, false);
+        through_weights(b, &cell->h_n_back, s->trace_rows, 0, drh, cell->padded, NULL, false);
         forms->back_reset(s, b->drh);
     } else if (cell->spec.peephole) {
         forms->back_peephole(s);
@@ -195,13 +207,13 @@ static void back_step(const back_block *b, lam_step_back *s, size_t t)
         pass_ended(b, s, t, false);
     if (columns->h_count && b->sweep->mask) {
         mask_states(b, s);
-        through_weights(b, &cell->h_back, s->rows, columns->h_first, drh, cell->padded, NULL, false);
+        through_weights(b, &cell->h_back, s->trace_rows, columns->h_first, drh, cell->padded, NULL, false);
         add_masked(b);
     } else if (columns->h_count) {
-        through_weights(b, &cell->h_back, s->rows, columns->h_first, dh, cell->padded, NULL, true);
+        through_weights(b, &cell->h_back, s->trace_rows, columns->h_first, dh, cell->padded, NULL, true);
     }
     if (b->grad->dx)
-        through_weights(b, &cell->x_back, s->rows, 0, (lam_matrix){b->grad->dx, b->grad->lddx},
+        through_weights(b, &cell->x_back, s->trace_rows, 0, (lam_matrix){b->grad->dx, b->grad->lddx},
                         cell->spec.input, s->rows, b->grad->add_dx);
     if (lengths)
         pass_ended(b, s, t, true);
@@ -226,22 +238,24 @@ static void add_weights(const back_block *b, size_t rows)
     const lam_trace_columns *columns = lam_trace_columns_of(&cell->spec);
     size_t hidden = cell->spec.hidden, input = cell->spec.input, w = cell->padded;
     group_sums at = sums_of(sweep);
-    lam_outer job = {.rows = rows, .row = b->rows, .lda = lam_cell_trace_width(&cell->spec)};
+    lam_outer job = {
+        .rows = rows, .a_row = b->trace_rows, .b_row = b->trace_rows, .lda = lam_trace_width(&cell->spec)};
     for (size_t gate = 0, n; gate < cell->gates && columns->h_count; gate += n) {
         n = gates_together(columns->h, columns->h_right, gate, cell->gates, w == hidden);
         job.m = n * hidden;
         job.n = job.ldc = hidden;
-        job.a = sweep->trace + columns->h[gate] * w;
-        job.b = sweep->trace + columns->h_right[gate] * w;
+        job.a = b->trace + columns->h[gate] * w;
+        job.b = b->trace + columns->h_right[gate] * w;
         job.ldb = job.lda;
         job.c = b->sums + at.w_h + gate * hidden * hidden;
         cell->forms->outer(&job);
     }
+    job.b_row = b->rows;
     for (size_t gate = 0, n; gate < cell->gates && b->grad->dw_x; gate += n) {
         n = gates_together(columns->x, NULL, gate, cell->gates, w == hidden);
         job.m = n * hidden;
         job.n = job.ldc = input;
-        job.a = sweep->trace + columns->x[gate] * w;
+        job.a = b->trace + columns->x[gate] * w;
         job.b = sweep->x;
         job.ldb = sweep->ldx;
         job.c = b->sums + at.w_x + gate * hidden * input;
@@ -254,17 +268,17 @@ static void add_biases(const back_block *b, size_t rows)
     const lam_sweep *sweep = b->sweep;
     const lam_cell *cell = sweep->cell;
     const lam_trace_columns *columns = lam_trace_columns_of(&cell->spec);
-    size_t hidden = cell->spec.hidden, w = cell->padded, width = lam_cell_trace_width(&cell->spec);
+    size_t hidden = cell->spec.hidden, w = cell->padded, width = lam_trace_width(&cell->spec);
     group_sums at = sums_of(sweep);
     for (size_t gate = 0; gate < cell->gates; gate++) {
-        const float *x = sweep->trace + columns->x[gate] * w;
+        const float *x = b->trace + columns->x[gate] * w;
         float *sum_x = b->sums + at.b_x + gate * hidden, *sum_h = b->sums + at.b_h + gate * hidden;
-        cell->forms->add_columns(rows, b->rows, hidden, x, width, sum_x);
+        cell->forms->add_columns(rows, b->trace_rows, hidden, x, width, sum_x);
         if (columns->h[gate] != columns->x[gate])
-            cell->forms->add_columns(rows, b->rows, hidden, sweep->trace + columns->h[gate] * w, width,
+            cell->forms->add_columns(rows, b->trace_rows, hidden, b->trace + columns->h[gate] * w, width,
                                      sum_h);
         for (size_t r = 0; b->grad->dg && r < rows; r++)
-            memcpy(b->grad->dg + b->rows[r] * b->grad->lddg + gate * hidden, x + b->rows[r] * width,
+            memcpy(b->grad->dg + b->rows[r] * b->grad->lddg + gate * hidden, x + b->trace_rows[r] * width,
                    hidden * sizeof(float));
     }
 }
@@ -276,9 +290,9 @@ static void add_peepholes(const back_block *b, const lam_step_back *s)
     size_t hidden = cell->spec.hidden, w = cell->padded;
     float *sums = b->sums + sums_of(b->sweep).peephole;
     for (size_t j = 0; j < b->lines; j++) {
-        const float *t = s->trace + s->rows[j] * s->trace_width;
-        const float *c0 =
-            s->c_before ? s->c_before + j * s->stride : s->trace + s->rows_before[j] * s->trace_width + 4 * w;
+        const float *t = s->trace + s->trace_rows[j] * s->trace_width;
+        const float *c0 = s->c_before ? s->c_before + j * s->stride
+                                      : s->trace + s->trace_rows_before[j] * s->trace_width + 4 * w;
         for (size_t unit = 0; unit < hidden; unit++) {
             sums[unit] += t[unit] * c0[unit];
             sums[hidden + unit] += t[w + unit] * c0[unit];
@@ -287,44 +301,83 @@ static void add_peepholes(const back_block *b, const lam_step_back *s)
     }
 }
 
-static void run_block(back_block *b)
+/* Brings the trace of steps [from, to) and the LSTM's c before them. */
+static void begin_stretch(back_block *b, size_t from, size_t to)
 {
     const lam_sweep *sweep = b->sweep;
-    const lam_sweep_grad *grad = b->grad;
-    lam_step_back s = {.cell = sweep->cell,
-                       .lines = b->lines,
-                       .rows_before = b->rows_before,
-                       .dy = grad->dy,
-                       .lddy = grad->lddy,
-                       .trace = sweep->trace,
-                       .trace_width = lam_cell_trace_width(&sweep->cell->spec),
-                       .dh = b->dh,
-                       .dc = b->dc,
-                       .stride = sweep->cell->padded};
-    load_lines(b, grad->dh_last, b->dh);
-    load_lines(b, grad->dc_last, b->dc);
-    load_lines(b, sweep->c0, b->c0);
+    bool lstm = sweep->cell->spec.kind == LAM_CELL_LSTM;
+    const float *h = from ? sweep_kept_h(sweep, from) : sweep->h0;
+    const float *c = from ? sweep_kept_c(sweep, from) : sweep->c0;
+    if (lstm)
+        sweep_states_load(sweep, b->first, b->lines, c, b->c0);
+    if (!sweep->checkpoint)
+        return;
+    sweep_states_load(sweep, b->first, b->lines, h, b->again.h[from % 2]);
+    if (lstm)
+        memcpy(b->again.c[from % 2], b->c0, b->lines * sweep->cell->padded * sizeof(float));
+    b->again.first = b->first;
+    sweep_block_run(&b->again, from, to);
+}
+
+/* Rows of step `step` of the stretch that begins at `from`, as the `gathered`th. */
+static void aim_step(const back_block *b, lam_step_back *s, size_t from, size_t step, size_t gathered)
+{
+    const lam_sweep *sweep = b->sweep;
+    size_t *rows = b->rows + gathered * b->lines, *trace_rows = b->trace_rows + gathered * b->lines;
+    for (size_t j = 0; j < b->lines; j++) {
+        rows[j] = sweep_row(&sweep->lines, b->first + j, sweep_time(sweep, step));
+        if (sweep->checkpoint)
+            trace_rows[j] = (step - from) * b->lines + j;
+        if (step > from)
+            b->trace_rows_before[j] =
+                sweep->checkpoint ? trace_rows[j] - b->lines
+                                  : sweep_row(&sweep->lines, b->first + j, sweep_time(sweep, step - 1));
+    }
+    s->rows = rows;
+    s->trace_rows = trace_rows;
+    s->c_before = step > from ? NULL : b->c0;
+}
+
+static void run_stretch(back_block *b, lam_step_back *s, size_t from, size_t to)
+{
     size_t gathered = 0;
-    for (size_t step = sweep->lines.steps; step-- > 0;) {
-        size_t *rows = b->rows + gathered * b->lines, t = sweep_time(sweep, step);
-        for (size_t j = 0; j < b->lines; j++) {
-            rows[j] = sweep_row(&sweep->lines, b->first + j, t);
-            b->rows_before[j] =
-                step ? sweep_row(&sweep->lines, b->first + j, sweep_time(sweep, step - 1)) : 0;
-        }
-        s.rows = rows;
-        s.c_before = step ? NULL : b->c0;
-        back_step(b, &s, t);
-        if (grad->dpeephole)
-            add_peepholes(b, &s);
-        if (++gathered == b->chunk || step == 0) {
+    begin_stretch(b, from, to);
+    for (size_t step = to; step-- > from;) {
+        aim_step(b, s, from, step, gathered);
+        back_step(b, s, sweep_time(b->sweep, step));
+        if (b->grad->dpeephole)
+            add_peepholes(b, s);
+        if (++gathered == b->chunk || step == from) {
             add_weights(b, gathered * b->lines);
             add_biases(b, gathered * b->lines);
             gathered = 0;
         }
     }
-    save_lines(b, b->dh, grad->dh0);
-    save_lines(b, b->dc, grad->dc0);
+}
+
+static void run_block(back_block *b)
+{
+    const lam_sweep *sweep = b->sweep;
+    const lam_sweep_grad *grad = b->grad;
+    size_t stretch = stretch_of(sweep);
+    lam_step_back s = {.cell = sweep->cell,
+                       .lines = b->lines,
+                       .trace_rows_before = b->trace_rows_before,
+                       .dy = grad->dy,
+                       .lddy = grad->lddy,
+                       .trace = b->trace,
+                       .trace_width = lam_trace_width(&sweep->cell->spec),
+                       .dh = b->dh,
+                       .dc = b->dc,
+                       .stride = sweep->cell->padded};
+    sweep_states_load(sweep, b->first, b->lines, grad->dh_last, b->dh);
+    sweep_states_load(sweep, b->first, b->lines, grad->dc_last, b->dc);
+    for (size_t to = sweep->lines.steps, from; to > 0; to = from) {
+        from = (to - 1) / stretch * stretch;
+        run_stretch(b, &s, from, to);
+    }
+    sweep_states_save(sweep, b->first, b->lines, b->dh, grad->dh0);
+    sweep_states_save(sweep, b->first, b->lines, b->dc, grad->dc0);
 }
 
 typedef struct back_job {

@@ -60,24 +60,13 @@ static size_t project_steps(const lam_sweep *sweep, size_t lines)
     return steps < sweep->lines.steps ? steps : sweep->lines.steps;
 }
 
-/* A block on its way: state of the lines and the parts of the worker's scratch. */
-typedef struct block {
-    const lam_sweep *sweep;
-    size_t first, lines, project; /* project: steps a chunk, 0 when fused or given */
-    size_t *rows, *project_rows;
-    float *h[2], *c[2], *g, *scratch;
-    float *masked;               /* recurrent dropout: h as the product sees it */
-    float *pairs_h[2], *pairs_x; /* bf16: operands of the products */
-} block;
-
 /* Floats that hold a row of n bfloat16 values. */
 static size_t pairs_of(size_t n)
 {
     return lam_round_up((n + 1) / 2, 16);
 }
 
-/* Lays the block's arrays out in scratch; returns the bytes used. With `scratch` NULL only measures. */
-static size_t block_layout(block *b, const lam_sweep *sweep, size_t lines, void *scratch)
+size_t sweep_block_layout(sweep_block *b, const lam_sweep *sweep, size_t lines, void *scratch)
 {
     const lam_cell *cell = sweep->cell;
     uintptr_t at = (uintptr_t)scratch;
@@ -85,7 +74,9 @@ static size_t block_layout(block *b, const lam_sweep *sweep, size_t lines, void 
     b->sweep = sweep;
     b->lines = lines;
     b->project = project_steps(sweep, lines);
-    b->rows = sweep_take(&at, lines * sizeof *b->rows);
+    b->y = sweep->y;
+    b->trace = sweep->checkpoint ? NULL : sweep->trace;
+    b->rows = b->trace_rows = sweep_take(&at, lines * sizeof *b->rows);
     b->project_rows = sweep_take(&at, b->project * lines * sizeof *b->project_rows);
     for (int i = 0; i < 2; i++) {
         b->h[i] = sweep_take(&at, states);
@@ -102,25 +93,58 @@ static size_t block_layout(block *b, const lam_sweep *sweep, size_t lines, void 
     return at - (uintptr_t)scratch;
 }
 
-static void load_state(const block *b, const float *from, float *state)
+void sweep_states_load(const lam_sweep *sweep, size_t first, size_t lines, const float *from, float *states)
 {
-    const lam_cell *cell = b->sweep->cell;
+    const lam_cell *cell = sweep->cell;
     size_t hidden = cell->spec.hidden;
-    memset(state, 0, b->lines * cell->padded * sizeof *state);
-    for (size_t j = 0; from && j < b->lines; j++)
-        memcpy(state + j * cell->padded, from + (b->first + j) * hidden, hidden * sizeof *state);
+    memset(states, 0, lines * cell->padded * sizeof *states);
+    for (size_t j = 0; from && j < lines; j++)
+        memcpy(states + j * cell->padded, from + (first + j) * hidden, hidden * sizeof *states);
 }
 
-static void save_state(const block *b, const float *state, float *to)
+void sweep_states_save(const lam_sweep *sweep, size_t first, size_t lines, const float *states, float *to)
 {
-    const lam_cell *cell = b->sweep->cell;
+    const lam_cell *cell = sweep->cell;
     size_t hidden = cell->spec.hidden;
-    for (size_t j = 0; to && j < b->lines; j++)
-        memcpy(to + (b->first + j) * hidden, state + j * cell->padded, hidden * sizeof *state);
+    for (size_t j = 0; to && j < lines; j++)
+        memcpy(to + (first + j) * hidden, states + j * cell->padded, hidden * sizeof *states);
 }
+
+/* ---- checkpoints ---- */
+
+static size_t kept_arrays(const lam_sweep *sweep)
+{
+    return sweep->cell->spec.kind == LAM_CELL_LSTM ? 2 : 1;
+}
+
+static size_t states_floats(const lam_sweep *sweep)
+{
+    return sweep->lines.outer * sweep->lines.inner * sweep->cell->spec.hidden;
+}
+
+float *sweep_kept_h(const lam_sweep *sweep, size_t step)
+{
+    return sweep->trace + (step / sweep->checkpoint - 1) * kept_arrays(sweep) * states_floats(sweep);
+}
+
+float *sweep_kept_c(const lam_sweep *sweep, size_t step)
+{
+    return sweep_kept_h(sweep, step) + states_floats(sweep);
+}
+
+size_t lam_sweep_trace_floats(const lam_sweep *sweep)
+{
+    const lam_lines *lines = &sweep->lines;
+    if (!sweep->checkpoint)
+        return lines->outer * lines->steps * lines->inner * lam_trace_width(&sweep->cell->spec);
+    size_t kept = lines->steps ? (lines->steps - 1) / sweep->checkpoint : 0;
+    return kept * kept_arrays(sweep) * states_floats(sweep);
+}
+
+/* ---- a block ---- */
 
 /* Input rows as the bf16 form's operand. */
-static void pair_inputs(const block *b, const size_t *rows, size_t count)
+static void pair_inputs(const sweep_block *b, const size_t *rows, size_t count)
 {
     const lam_sweep *sweep = b->sweep;
     size_t input = sweep->cell->spec.input;
@@ -128,12 +152,12 @@ static void pair_inputs(const block *b, const size_t *rows, size_t count)
         sweep->cell->forms->to_bf16(input, sweep->x + rows[r] * sweep->ldx, b->pairs_x + r * pairs_of(input));
 }
 
-/* Projects the input of steps [step, step + project) into b->g. */
-static void project(const block *b, size_t step)
+/* Projects the input of the next steps, at most up to `to`, into b->g. */
+static void project(const sweep_block *b, size_t step, size_t to)
 {
     const lam_sweep *sweep = b->sweep;
     const lam_cell *cell = sweep->cell;
-    size_t steps = sweep->lines.steps - step < b->project ? sweep->lines.steps - step : b->project;
+    size_t steps = to - step < b->project ? to - step : b->project;
     for (size_t s = 0; s < steps; s++) {
         for (size_t j = 0; j < b->lines; j++)
             b->project_rows[s * b->lines + j] =
@@ -161,7 +185,7 @@ static void project(const block *b, size_t step)
 }
 
 /* Lines that have ended keep their state and give 0. */
-static void hold_ended(const block *b, lam_step *s, size_t t)
+static void hold_ended(const sweep_block *b, lam_step *s, size_t t)
 {
     const lam_sweep *sweep = b->sweep;
     size_t bytes = s->stride * sizeof(float);
@@ -175,10 +199,10 @@ static void hold_ended(const block *b, lam_step *s, size_t t)
         if (sweep->cell->spec.kind == LAM_CELL_LSTM)
             memcpy(s->c_next + j * s->stride, s->c + j * s->stride, bytes);
         if (sweep->cell->spec.kind == LAM_CELL_LSTM && s->trace) /* backward reads the old c there */
-            memcpy(s->trace + s->rows[j] * s->trace_width + 4 * sweep->cell->padded, s->c + j * s->stride,
-                   bytes);
-        if (sweep->y)
-            memset(sweep->y + s->rows[j] * sweep->ldy, 0, sweep->cell->spec.hidden * sizeof(float));
+            memcpy(s->trace + s->trace_rows[j] * s->trace_width + 4 * sweep->cell->padded,
+                   s->c + j * s->stride, bytes);
+        if (s->y)
+            memset(s->y + s->rows[j] * s->ldy, 0, sweep->cell->spec.hidden * sizeof(float));
     }
 }
 
@@ -191,7 +215,7 @@ static void (*step_of(const lam_cell *cell))(const lam_step *)
     return cell->forms->step[cell->spec.kind];
 }
 
-static lam_step block_step(const block *b)
+static lam_step block_step(const sweep_block *b)
 {
     const lam_sweep *sweep = b->sweep;
     const lam_cell *cell = sweep->cell;
@@ -199,10 +223,11 @@ static lam_step block_step(const block *b)
                   .lines = b->lines,
                   .rows = b->rows,
                   .stride = cell->padded,
-                  .y = sweep->y,
+                  .y = b->y,
                   .ldy = sweep->ldy,
-                  .trace = sweep->trace,
-                  .trace_width = lam_cell_trace_width(&cell->spec),
+                  .trace = b->trace,
+                  .trace_rows = b->trace_rows,
+                  .trace_width = lam_trace_width(&cell->spec),
                   .scratch = b->scratch};
     if (b->project) {
         s.ldg = cell->gates * cell->padded;
@@ -222,7 +247,7 @@ static lam_step block_step(const block *b)
 
 /* Asks for the next step's input and output rows while this step computes: steps are far apart in memory,
  * where the processor does not foresee them. */
-static void prefetch_rows(const block *b, ptrdiff_t stride)
+static void prefetch_rows(const sweep_block *b, ptrdiff_t stride)
 {
     const lam_sweep *sweep = b->sweep;
     const lam_cell_spec *spec = &sweep->cell->spec;
@@ -233,8 +258,8 @@ static void prefetch_rows(const block *b, ptrdiff_t stride)
         size_t row = b->rows[j] + (size_t)stride;
         for (size_t i = 0; i < width; i += 16)
             __builtin_prefetch(in + row * ld + i, 0);
-        for (size_t i = 0; sweep->y && i < spec->hidden; i += 16)
-            __builtin_prefetch(sweep->y + row * sweep->ldy + i, 1);
+        for (size_t i = 0; b->y && i < spec->hidden; i += 16)
+            __builtin_prefetch(b->y + row * sweep->ldy + i, 1);
     }
 }
 
@@ -244,7 +269,7 @@ static size_t sweep_bytes(const lam_sweep *sweep)
     return rows * ((sweep->g ? sweep->ldg : sweep->ldx) + (sweep->y ? sweep->ldy : 0)) * sizeof(float);
 }
 
-static const float *mask_state(const block *b, const float *h)
+static const float *mask_state(const sweep_block *b, const float *h)
 {
     const lam_sweep *sweep = b->sweep;
     size_t hidden = sweep->cell->spec.hidden, stride = sweep->cell->padded;
@@ -255,7 +280,7 @@ static const float *mask_state(const block *b, const float *h)
 }
 
 /* The Elman cell's softmax needs the sums of all units, so it follows the step. */
-static void soften(const block *b, const lam_step *s)
+static void soften(const sweep_block *b, const lam_step *s)
 {
     const lam_sweep *sweep = b->sweep;
     size_t hidden = sweep->cell->spec.hidden, bytes = hidden * sizeof(float);
@@ -264,15 +289,15 @@ static void soften(const block *b, const lam_step *s)
         lam_forms_get()->softmax(hidden, h, h); /* the bf16 form has steps only */
         if (s->h_operand_next)
             sweep->cell->forms->to_bf16(s->stride, h, s->h_operand_next + j * s->h_stride);
-        if (sweep->y)
-            memcpy(sweep->y + s->rows[j] * sweep->ldy, h, bytes);
+        if (s->y)
+            memcpy(s->y + s->rows[j] * s->ldy, h, bytes);
         if (s->trace)
-            memcpy(s->trace + s->rows[j] * s->trace_width, h, bytes);
+            memcpy(s->trace + s->trace_rows[j] * s->trace_width, h, bytes);
     }
 }
 
 /* What the recurrent product reads at this step. */
-static void set_operands(const block *b, lam_step *s, size_t step)
+static void set_operands(const sweep_block *b, lam_step *s, size_t step)
 {
     bool bf16 = b->sweep->cell->forms->bf16;
     s->h_operand = bf16 ? b->pairs_h[step % 2] : b->sweep->mask ? mask_state(b, s->h) : s->h;
@@ -280,7 +305,29 @@ static void set_operands(const block *b, lam_step *s, size_t step)
     s->h_stride = bf16 ? pairs_of(b->sweep->cell->padded) : s->stride;
 }
 
-static void run_block(block *b)
+/* Rows, and in the bf16 form the operand of the recurrent product, of the step to start from. */
+static void start_steps(const sweep_block *b, size_t from)
+{
+    const lam_sweep *sweep = b->sweep;
+    const lam_cell *cell = sweep->cell;
+    for (size_t j = 0; j < b->lines; j++)
+        b->rows[j] = sweep_row(&sweep->lines, b->first + j, sweep_time(sweep, from));
+    for (size_t j = 0; b->trace_rows != b->rows && j < b->lines; j++)
+        b->trace_rows[j] = j;
+    for (size_t j = 0; cell->forms->bf16 && j < b->lines; j++)
+        cell->forms->to_bf16(cell->padded, b->h[from % 2] + j * cell->padded,
+                             b->pairs_h[from % 2] + j * pairs_of(cell->padded));
+}
+
+static void next_rows(const sweep_block *b, ptrdiff_t stride)
+{
+    for (size_t j = 0; j < b->lines; j++)
+        b->rows[j] += (size_t)stride;
+    for (size_t j = 0; b->trace_rows != b->rows && j < b->lines; j++)
+        b->trace_rows[j] += b->lines;
+}
+
+void sweep_block_run(sweep_block *b, size_t from, size_t to)
 {
     const lam_sweep *sweep = b->sweep;
     const lam_cell *cell = sweep->cell;
@@ -289,19 +336,12 @@ static void run_block(block *b)
     bool far = !b->project && sweep_bytes(sweep) >= FAR_BYTES;
     lam_step s = block_step(b);
     ptrdiff_t stride = (ptrdiff_t)sweep->lines.inner * (sweep->reverse ? -1 : 1);
-    load_state(b, sweep->h0, b->h[0]);
-    for (size_t j = 0; cell->forms->bf16 && j < b->lines; j++)
-        cell->forms->to_bf16(cell->padded, b->h[0] + j * cell->padded,
-                             b->pairs_h[0] + j * pairs_of(cell->padded));
-    if (cell->spec.kind == LAM_CELL_LSTM)
-        load_state(b, sweep->c0, b->c[0]);
-    for (size_t j = 0; j < b->lines; j++)
-        b->rows[j] = sweep_row(&sweep->lines, b->first + j, sweep_time(sweep, 0));
-    for (size_t step = 0; step < sweep->lines.steps; step++) {
+    start_steps(b, from);
+    for (size_t step = from; step < to; step++) {
         if (b->project) {
-            if (step % b->project == 0)
-                project(b, step);
-            s.g = b->g + step % b->project * b->lines * s.ldg;
+            if ((step - from) % b->project == 0)
+                project(b, step, to);
+            s.g = b->g + (step - from) % b->project * b->lines * s.ldg;
         }
         if (cell->forms->bf16 && s.x)
             pair_inputs(b, b->rows, b->lines);
@@ -312,19 +352,39 @@ static void run_block(block *b)
         set_operands(b, &s, step);
         s.first = step == 0 && !sweep->h0;
         s.downward = alone && step % 2 == 1;
-        if (far && step + 1 < sweep->lines.steps)
+        if (far && step + 1 < to)
             prefetch_rows(b, stride);
         run_step(&s);
         if (cell->spec.activation == LAM_CELL_SOFTMAX)
             soften(b, &s);
         if (sweep->lengths)
             hold_ended(b, &s, sweep_time(sweep, step));
-        for (size_t j = 0; j < b->lines; j++)
-            b->rows[j] += (size_t)stride;
+        next_rows(b, stride);
     }
-    save_state(b, b->h[sweep->lines.steps % 2], sweep->h_last);
-    if (cell->spec.kind == LAM_CELL_LSTM)
-        save_state(b, b->c[sweep->lines.steps % 2], sweep->c_last);
+}
+
+static void save_states(const sweep_block *b, size_t step, float *h, float *c)
+{
+    sweep_states_save(b->sweep, b->first, b->lines, b->h[step % 2], h);
+    if (b->sweep->cell->spec.kind == LAM_CELL_LSTM)
+        sweep_states_save(b->sweep, b->first, b->lines, b->c[step % 2], c);
+}
+
+static void run_block(sweep_block *b)
+{
+    const lam_sweep *sweep = b->sweep;
+    size_t steps = sweep->lines.steps,
+           stretch = sweep->trace && sweep->checkpoint ? sweep->checkpoint : steps;
+    sweep_states_load(sweep, b->first, b->lines, sweep->h0, b->h[0]);
+    if (sweep->cell->spec.kind == LAM_CELL_LSTM)
+        sweep_states_load(sweep, b->first, b->lines, sweep->c0, b->c[0]);
+    for (size_t from = 0, to; from < steps; from = to) {
+        to = steps - from < stretch ? steps : from + stretch;
+        sweep_block_run(b, from, to);
+        if (to < steps)
+            save_states(b, to, sweep_kept_h(sweep, to), sweep_kept_c(sweep, to));
+    }
+    save_states(b, steps, sweep->h_last, sweep->c_last);
 }
 
 typedef struct forward_job {
@@ -339,10 +399,10 @@ static void forward_task(void *context, size_t task, size_t worker)
     size_t index;
     const lam_sweep *sweep = &job->sweeps[sweep_of_task(job->sweeps, job->count, job->threads, task, &index)];
     sweep_blocks blocks = sweep_blocks_of(sweep, job->threads);
-    block b;
+    sweep_block b;
     size_t first = sweep_block_begin(blocks, index);
-    block_layout(&b, sweep, sweep_block_begin(blocks, index + 1) - first,
-                 job->workspace + worker * job->scratch_bytes);
+    sweep_block_layout(&b, sweep, sweep_block_begin(blocks, index + 1) - first,
+                       job->workspace + worker * job->scratch_bytes);
     b.first = first;
     run_block(&b);
 }
@@ -354,9 +414,9 @@ size_t sweep_forward_scratch(const lam_sweep *sweeps, size_t count, size_t threa
         sweep_blocks blocks = sweep_blocks_of(&sweeps[i], threads);
         for (size_t k = 0; k < 2; k++) { /* the first block is the largest, the last the smallest */
             size_t at = k ? blocks.count - 1 : 0;
-            block b;
+            sweep_block b;
             size_t lines = sweep_block_begin(blocks, at + 1) - sweep_block_begin(blocks, at);
-            size_t bytes = block_layout(&b, &sweeps[i], lines, NULL);
+            size_t bytes = sweep_block_layout(&b, &sweeps[i], lines, NULL);
             most = bytes > most ? bytes : most;
         }
     }

@@ -16,15 +16,22 @@
 #include "core/rnn/options.h"
 #include "core/rnn/random.h"
 
-enum { MAX_DIRECTIONS = 8, MAX_UNITS = 4096 };
+enum {
+    MAX_DIRECTIONS = 8,
+    MAX_UNITS = 4096,
+    LONG_STEPS = 1024,       /* from so many steps on training keeps states only … */
+    CHECKPOINT_STEPS = 32,   /* … every so many steps */
+    MAX_CHECKPOINT = 1 << 20 /* `checkpoint` at most */
+};
 
 struct sweep_options {
     lam_cell_spec spec;
     int directions;
     int axis[MAX_DIRECTIONS]; /* 0: the first after the batch */
     bool reverse[MAX_DIRECTIONS];
-    bool last;      /* only the last state of each line; its axis is gone from the result */
-    double dropout; /* rate of the recurrent dropout */
+    bool last;          /* only the last state of each line; its axis is gone from the result */
+    double dropout;     /* rate of the recurrent dropout */
+    int64_t checkpoint; /* steps between states that training keeps; -1: as the length suggests */
     int weight_ih, weight_hh, bias_ih, bias_hh, peephole; /* parameter numbers, -1: none */
 };
 
@@ -152,7 +159,8 @@ static lam_status setup(lam_layer *layer, const lam_jv *json, lam_error *err)
     lam_status status;
     if ((status = read_directions(layer, options, json, err)) ||
         (status = read_cell(layer, options, json, err)) ||
-        (status = lam_options_choice(json, "return", returns, 0, &result, err)))
+        (status = lam_options_choice(json, "return", returns, 0, &result, err)) ||
+        (status = lam_options_integer(json, "checkpoint", -1, 0, MAX_CHECKPOINT, &options->checkpoint, err)))
         return status;
     options->last = result == 1;
     for (int d = 1; d < options->directions && (options->last || layer->inputs > 1); d++)
@@ -302,23 +310,33 @@ enum state { STATE_LAST, STATE_H, STATE_C, STATE_D_H, STATE_D_C, STATE_MASK, STA
 
 /* How the layer's memory is divided; the same for measuring and for running. All counts in floats. */
 struct sweep_layout {
-    size_t rows, lines; /* positions, lines of a direction */
-    size_t trace;       /* saved, a direction */
-    size_t states;      /* scratch: each of a direction's STATES arrays; 0 when none is used */
-    size_t kernel;      /* scratch: workspace of the kernels */
+    size_t lines;  /* of a direction */
+    size_t trace;  /* saved, a direction */
+    size_t states; /* scratch: each of a direction's STATES arrays; 0 when none is used */
+    size_t kernel; /* scratch: workspace of the kernels */
 };
+
+static size_t checkpoint_of(const struct sweep_options *options, size_t steps)
+{
+    if (options->checkpoint >= 0)
+        return (size_t)options->checkpoint;
+    return steps >= LONG_STEPS ? CHECKPOINT_STEPS : 0;
+}
 
 static void describe(const struct sweep_options *options, const struct sweep_packed *packed,
                      const lam_shape *in, const float *x, lam_sweep sweeps[MAX_DIRECTIONS])
 {
-    for (int d = 0; d < options->directions; d++)
+    for (int d = 0; d < options->directions; d++) {
+        lam_lines lines = lines_along(in, options->axis[d]);
         sweeps[d] = (lam_sweep){
             .cell = packed->cell[d],
-            .lines = lines_along(in, options->axis[d]),
+            .lines = lines,
             .reverse = options->reverse[d],
             .x = x,
             .ldx = options->spec.input,
+            .checkpoint = checkpoint_of(options, lines.steps),
         };
+    }
 }
 
 static size_t round_up(size_t floats)
@@ -326,14 +344,16 @@ static size_t round_up(size_t floats)
     return (floats + 15) / 16 * 16;
 }
 
-static struct sweep_layout lay_out(const lam_layer *layer, const lam_sweep *sweeps, const lam_shape *in,
-                                   const lam_pool *pool, bool backward)
+static struct sweep_layout lay_out(const lam_layer *layer, const lam_sweep *sweeps, const lam_pool *pool,
+                                   bool backward)
 {
     const struct sweep_options *options = layer->options;
-    struct sweep_layout layout = {.rows = (size_t)lam_shape_rows(in),
-                                  .lines = sweeps[0].lines.outer * sweeps[0].lines.inner};
+    struct sweep_layout layout = {.lines = sweeps[0].lines.outer * sweeps[0].lines.inner};
     size_t workspace = lam_sweeps_workspace(sweeps, (size_t)options->directions, pool, backward);
-    layout.trace = round_up(layout.rows * lam_cell_trace_width(&options->spec));
+    for (int d = 0; d < options->directions; d++) {
+        size_t trace = round_up(lam_sweep_trace_floats(&sweeps[d]));
+        layout.trace = trace > layout.trace ? trace : layout.trace;
+    }
     bool states = options->last || layer->inputs > 1 || options->dropout > 0;
     layout.states = states ? round_up(layout.lines * options->spec.hidden) : 0;
     layout.kernel = round_up((workspace + sizeof(float) - 1) / sizeof(float));
@@ -351,8 +371,8 @@ static void measure(const lam_layer *layer, const void *packed, const lam_shape 
     describe(options, packed, in[0], &given, sweeps);
     for (size_t d = 0; d < directions && options->dropout > 0; d++)
         sweeps[d].mask = &given;
-    struct sweep_layout fore = lay_out(layer, sweeps, in[0], pool, false);
-    struct sweep_layout back = lay_out(layer, sweeps, in[0], pool, true);
+    struct sweep_layout fore = lay_out(layer, sweeps, pool, false);
+    struct sweep_layout back = lay_out(layer, sweeps, pool, true);
     needs->saved = mode == LAM_MODE_TRAIN ? directions * back.trace * sizeof(float) : 0;
     needs->forward = (directions * STATES * fore.states + fore.kernel) * sizeof(float);
     needs->backward = (directions * STATES * back.states + back.kernel) * sizeof(float);
@@ -429,7 +449,7 @@ static void forward(const lam_layer_run *run)
     lam_sweep sweeps[MAX_DIRECTIONS] = {{0}};
     float *scratch = run->scratch;
     describe(options, packed, run->in_shape[0], run->in[0], sweeps);
-    struct sweep_layout layout = lay_out(run->layer, sweeps, run->in_shape[0], run->pool, false);
+    struct sweep_layout layout = lay_out(run->layer, sweeps, run->pool, false);
     for (int d = 0; d < options->directions; d++) {
         sweeps[d].y = options->last ? NULL : run->out + (size_t)d * hidden;
         sweeps[d].ldy = outputs;
@@ -494,7 +514,7 @@ static void backward(const lam_layer_run *run)
     lam_sweep_grad grads[MAX_DIRECTIONS];
     float *scratch = run->scratch;
     describe(options, packed, run->in_shape[0], run->in[0], sweeps);
-    struct sweep_layout layout = lay_out(run->layer, sweeps, run->in_shape[0], run->pool, true);
+    struct sweep_layout layout = lay_out(run->layer, sweeps, run->pool, true);
     for (size_t d = 0; d < directions; d++) {
         sweeps[d].trace = (float *)run->saved + d * layout.trace;
         aim_gradients(run, &layout, (int)d, scratch, &grads[d]);
@@ -504,8 +524,9 @@ static void backward(const lam_layer_run *run)
     give_initial(run, &layout, scratch);
 }
 
-static const char *const members[] = {"cell",     "units",      "directions",        "return", "reset_before",
-                                      "peephole", "activation", "recurrent_dropout", NULL};
+static const char *const members[] = {"cell",         "units",    "directions", "return",
+                                      "reset_before", "peephole", "activation", "recurrent_dropout",
+                                      "checkpoint",   NULL};
 
 const lam_layer_kind lam_layer_sweep = {
     .name = "sweep",

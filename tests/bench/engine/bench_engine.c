@@ -71,9 +71,9 @@ static float *noise(size_t count, float scale)
 static void layer_init_training(layer *l, size_t d)
 {
     const lam_cell_spec *spec = lam_cell_get_spec(l->cells[d]);
-    size_t rows = l->shape.steps * l->shape.batch, n = lam_cell_gates(spec->kind) * spec->hidden;
+    size_t n = lam_cell_gates(spec->kind) * spec->hidden;
     float *g = l->gradients[d] = memory((n * (spec->input + spec->hidden) + 2 * n) * sizeof *g);
-    l->trace[d] = memory(rows * lam_cell_trace_width(spec) * sizeof(float));
+    l->trace[d] = memory(lam_sweep_trace_floats(&l->sweeps[d]) * sizeof(float));
     l->sweeps[d].trace = l->trace[d];
     l->grads[d] = (lam_sweep_grad){.dy = l->dy + d * spec->hidden,
                                    .lddy = l->directions * spec->hidden,

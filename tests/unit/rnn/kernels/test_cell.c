@@ -18,6 +18,7 @@ typedef struct problem {
     lam_cell_spec spec;
     lam_lines lines;
     bool reverse, given_state, masked, projected, dropped;
+    size_t checkpoint;
     size_t rows, count, gates;
     double *w_x, *w_h, *b_x, *b_h, *peep, *x, *h0, *c0;
     float *factors; /* of recurrent dropout */
@@ -284,11 +285,12 @@ static void ours_init(const problem *p, ours *o, lam_pool *pool, bool train)
                            .h0 = p->given_state ? o->h0 : NULL,
                            .c0 = p->given_state && lstm ? o->c0 : NULL,
                            .mask = p->dropped ? p->factors : NULL,
-                           .lengths = p->masked ? p->lengths : NULL};
+                           .lengths = p->masked ? p->lengths : NULL,
+                           .checkpoint = p->checkpoint};
     if (p->projected)
         ours_project(p, o);
     if (train)
-        o->trace = o->sweep.trace = malloc(p->rows * lam_cell_trace_width(&spec) * sizeof(float));
+        o->trace = o->sweep.trace = malloc(lam_sweep_trace_floats(&o->sweep) * sizeof(float) + 1);
     o->workspace = aligned_alloc(64, lam_sweeps_workspace(&o->sweep, 1, pool, train));
     lam_sweeps_forward(&o->sweep, 1, pool, o->workspace);
 }
@@ -436,32 +438,49 @@ typedef struct gradients {
     float *w_x, *w_h, *b_x, *b_h, *peep, *x, *g, *h0, *c0;
 } gradients;
 
-static void check_backward(problem p, lam_pool *pool)
+/* Forward and backward of a problem that is set up. */
+static gradients gradients_of(const problem *p, lam_pool *pool)
 {
     ours o;
-    problem_init(&p, 11);
-    size_t hidden = p.spec.hidden, input = p.spec.input, n = p.gates * hidden;
-    bool lstm = p.spec.kind == LAM_CELL_LSTM, light = p.spec.kind == LAM_CELL_LIGHT;
-    ours_init(&p, &o, pool, true);
-    gradients d = {calloc(n * input, 4),  calloc(n * hidden, 4),       calloc(n, 4),
-                   calloc(n, 4),          calloc(3 * hidden, 4),       calloc(p.rows * input, 4),
-                   calloc(p.rows * n, 4), calloc(p.count * hidden, 4), calloc(p.count * hidden, 4)};
-    lam_sweep_grad grad = {.dy = p.seed_y,
+    size_t hidden = p->spec.hidden, input = p->spec.input, n = p->gates * hidden;
+    bool lstm = p->spec.kind == LAM_CELL_LSTM, light = p->spec.kind == LAM_CELL_LIGHT;
+    ours_init(p, &o, pool, true);
+    gradients d = {calloc(n * input, 4),   calloc(n * hidden, 4),        calloc(n, 4),
+                   calloc(n, 4),           calloc(3 * hidden, 4),        calloc(p->rows * input, 4),
+                   calloc(p->rows * n, 4), calloc(p->count * hidden, 4), calloc(p->count * hidden, 4)};
+    lam_sweep_grad grad = {.dy = p->seed_y,
                            .lddy = hidden,
-                           .dh_last = p.seed_h,
-                           .dc_last = lstm ? p.seed_c : NULL,
-                           .dx = p.projected ? NULL : d.x,
+                           .dh_last = p->seed_h,
+                           .dc_last = lstm ? p->seed_c : NULL,
+                           .dx = p->projected ? NULL : d.x,
                            .lddx = input,
                            .dg = d.g,
                            .lddg = n,
-                           .dw_x = p.projected ? NULL : d.w_x,
+                           .dw_x = p->projected ? NULL : d.w_x,
                            .dw_h = light ? NULL : d.w_h,
                            .db_x = d.b_x,
                            .db_h = d.b_h,
-                           .dpeephole = p.spec.peephole ? d.peep : NULL,
+                           .dpeephole = p->spec.peephole ? d.peep : NULL,
                            .dh0 = d.h0,
                            .dc0 = lstm ? d.c0 : NULL};
     lam_sweeps_backward(&o.sweep, &grad, 1, pool, o.workspace);
+    ours_done(&o);
+    return d;
+}
+
+static void gradients_done(gradients *d)
+{
+    void *all[] = {d->w_x, d->w_h, d->b_x, d->b_h, d->peep, d->x, d->g, d->h0, d->c0};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        free(all[i]);
+}
+
+static void check_backward(problem p, lam_pool *pool)
+{
+    problem_init(&p, 11);
+    size_t hidden = p.spec.hidden, input = p.spec.input, n = p.gates * hidden;
+    bool lstm = p.spec.kind == LAM_CELL_LSTM, light = p.spec.kind == LAM_CELL_LIGHT;
+    gradients d = gradients_of(&p, pool);
     check_numeric(&p, "b_x", p.b_x, n, d.b_x);
     check_numeric(&p, "b_h", p.b_h, n, d.b_h);
     if (!light)
@@ -477,10 +496,7 @@ static void check_backward(problem p, lam_pool *pool)
         if (lstm)
             check_numeric(&p, "c0", p.c0, p.count * hidden, d.c0);
     }
-    void *all[] = {d.w_x, d.w_h, d.b_x, d.b_h, d.peep, d.x, d.g, d.h0, d.c0};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        free(all[i]);
-    ours_done(&o);
+    gradients_done(&d);
     problem_done(&p);
 }
 
@@ -525,6 +541,61 @@ static void test_recurrent_dropout(void **state)
             check_backward(p, NULL);
         }
     }
+}
+
+/* Sums in another order: the same but for rounding. */
+static void check_sums(const char *what, const float *again, const float *plain, size_t n)
+{
+    double largest = 1;
+    for (size_t i = 0; i < n; i++)
+        largest = fmax(largest, fabs((double)plain[i]));
+    for (size_t i = 0; i < n; i++)
+        if (!(fabs((double)again[i] - plain[i]) <= 1e-6 * largest))
+            fail_msg("%s[%zu] is %.9g, without checkpoint %.9g", what, i, (double)again[i], (double)plain[i]);
+}
+
+static void check_checkpoint(problem p, size_t checkpoint, lam_pool *pool)
+{
+    problem_init(&p, 11);
+    size_t hidden = p.spec.hidden, n = p.gates * hidden;
+    gradients plain = gradients_of(&p, NULL);
+    p.checkpoint = checkpoint;
+    gradients again = gradients_of(&p, pool);
+    assert_memory_equal(plain.x, again.x, p.rows * p.spec.input * sizeof(float));
+    assert_memory_equal(plain.g, again.g, p.rows * n * sizeof(float));
+    assert_memory_equal(plain.h0, again.h0, p.count * hidden * sizeof(float));
+    assert_memory_equal(plain.c0, again.c0, p.count * hidden * sizeof(float));
+    check_sums("w_x", again.w_x, plain.w_x, n * p.spec.input);
+    check_sums("w_h", again.w_h, plain.w_h, n * hidden);
+    check_sums("b_x", again.b_x, plain.b_x, n);
+    check_sums("b_h", again.b_h, plain.b_h, n);
+    check_sums("peephole", again.peep, plain.peep, 3 * hidden);
+    gradients_done(&plain);
+    gradients_done(&again);
+    problem_done(&p);
+}
+
+/* Running forward again from kept states gives the gradients of the plain way. */
+static void test_checkpoints(void **state)
+{
+    static const size_t checkpoints[] = {1, 4, 13, 100};
+    lam_pool *pool;
+    (void)state;
+    assert_int_equal(lam_pool_create(3, &pool, NULL), LAM_OK);
+    for (size_t spec = 0; spec < SPECS; spec++) {
+        bool drops = specs[spec].kind != LAM_CELL_LIGHT && !specs[spec].reset_before;
+        for (size_t i = 0; i < 32; i++) {
+            problem p = problem_of(spec, 5, 18, (lam_lines){2, 13, i % 3 ? 29 : 1});
+            p.reverse = i & 1;
+            p.masked = i & 2;
+            p.given_state = i & 4;
+            p.projected = i & 8;
+            p.dropped = (i & 16) && drops;
+            check_checkpoint(p, checkpoints[i % 4], i % 2 ? pool : NULL);
+        }
+        check_checkpoint(problem_of(spec, 5, 18, (lam_lines){1, 30, 1}), 7, NULL);
+    }
+    lam_pool_free(pool);
 }
 
 /* bfloat16 products: 8 bits of mantissa in weights, inputs and states, so 2e-2 on outputs of order 1. */
@@ -596,6 +667,7 @@ static int run(void)
         cmocka_unit_test(test_backward),
         cmocka_unit_test(test_backward_options),
         cmocka_unit_test(test_recurrent_dropout),
+        cmocka_unit_test(test_checkpoints),
         cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_bad_specs_are_refused),
     };

@@ -105,7 +105,6 @@ static void check_case(const golden_case *g)
         lam_cell *cell;
         lam_cell_weights weights = {g->w[d].w_x, g->w[d].w_h, g->w[d].b_x, g->w[d].b_h, NULL};
         assert_int_equal(lam_cell_create(&spec, &weights, &cell, NULL), LAM_OK);
-        trace[d] = calloc(rows * lam_cell_trace_width(&spec), 4);
         float *at = dw[d] = calloc(n * (input + hidden + 2), 4);
         bool lstm = spec.kind == LAM_CELL_LSTM;
         sweeps[d] = (lam_sweep){.cell = cell,
@@ -118,8 +117,8 @@ static void check_case(const golden_case *g)
                                 .h0 = g->h0 + (size_t)d * states,
                                 .c0 = lstm ? g->c0 + (size_t)d * states : NULL,
                                 .h_last = h + (size_t)d * states,
-                                .c_last = lstm ? c + (size_t)d * states : NULL,
-                                .trace = trace[d]};
+                                .c_last = lstm ? c + (size_t)d * states : NULL};
+        sweeps[d].trace = trace[d] = calloc(lam_sweep_trace_floats(&sweeps[d]), 4);
         grads[d] = (lam_sweep_grad){.dy = g->dy + (size_t)d * hidden,
                                     .lddy = 2 * hidden,
                                     .dx = dx,
