@@ -24,7 +24,8 @@ lam_status lam_predict_dicom(const lam_prediction_job *job, char **paths, json_t
 
 /* Runs the model on each image of a safetensors set (core/rnn/train/samples.h says the layouts; labels are
  * not needed). Appends {"id", and what was found} a case; with `out` writes predictions.safetensors, a map
- * ID.label for each case that was segmented. */
+ * ID.label for each case that was segmented; slices that make stacks are put together and taken apart again.
+ */
 lam_status lam_predict_set(const lam_prediction_job *job, const char *path, json_t *results, lam_error *err);
 
 #endif

@@ -7,54 +7,10 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/io.h"
-#include "core/rnn/safetensors.h"
 #include "daemon/cli/cli.h"
-#include "daemon/cli/predict.h"
+#include "daemon/cli/predict_case.h"
 
 enum { MAX_CASES = 200000 };
-
-/* The label maps of segmentations, kept until they are written. */
-struct maps {
-    lam_tensor *items; /* names and data are owned */
-    size_t count;
-};
-
-static void maps_done(struct maps *maps)
-{
-    for (size_t i = 0; i < maps->count; i++) {
-        free((char *)(uintptr_t)maps->items[i].name);
-        free((void *)(uintptr_t)maps->items[i].data);
-    }
-    free(maps->items);
-}
-
-/* ---- reading ---- */
-
-static bool read_floats(const lam_tensor *tensor, int64_t first, int64_t count, float *out)
-{
-    for (int64_t i = 0; i < count; i++)
-        switch (tensor->dtype) {
-        case LAM_DTYPE_F32:
-            out[i] = ((const float *)tensor->data)[first + i];
-            break;
-        case LAM_DTYPE_BOOL:
-        case LAM_DTYPE_U8:
-            out[i] = ((const uint8_t *)tensor->data)[first + i];
-            break;
-        case LAM_DTYPE_I8:
-            out[i] = ((const int8_t *)tensor->data)[first + i];
-            break;
-        case LAM_DTYPE_I16:
-            out[i] = ((const int16_t *)tensor->data)[first + i];
-            break;
-        case LAM_DTYPE_U16:
-            out[i] = ((const uint16_t *)tensor->data)[first + i];
-            break;
-        default:
-            return false;
-        }
-    return true;
-}
 
 /* The case in a tensor's dimensions from `from` on: axes of the network, channels if it has several. */
 static lam_status shape_of(const lam_network *network, const lam_tensor *tensor, int from, lam_volume *out,
@@ -78,110 +34,36 @@ static lam_status shape_of(const lam_network *network, const lam_tensor *tensor,
     return LAM_OK;
 }
 
-/* ---- predicting ---- */
-
-static lam_status keep_map(struct maps *maps, const char *id, const lam_segmentation *found, lam_error *err)
-{
-    size_t voxels = (size_t)(found->size[0] * found->size[1] * found->size[2]);
-    lam_tensor *grown = realloc(maps->items, (maps->count + 1) * sizeof *grown);
-    char *name = malloc(strlen(id) + sizeof ".label");
-    uint8_t *data = malloc(voxels);
-    if (grown)
-        maps->items = grown;
-    if (!grown || !name || !data) {
-        free(name);
-        free(data);
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    }
-    strcpy(stpcpy(name, id), ".label");
-    memcpy(data, found->labels, voxels);
-    maps->items[maps->count++] =
-        (lam_tensor){name, LAM_DTYPE_U8, {3, {found->size[0], found->size[1], found->size[2]}}, data, voxels};
-    return LAM_OK;
-}
-
-static lam_status segment(const lam_prediction_job *job, const char *id, const lam_volume *volume,
-                          struct maps *maps, json_t *out, lam_error *err)
-{
-    const lam_manifest *manifest = lam_bundle_manifest(job->bundle);
-    lam_segmentation found;
-    lam_status status = lam_predict_segment(job->predictor, volume, &found, err);
-    if (status)
-        return status;
-    json_t *segments = json_array();
-    for (size_t i = 0; i < manifest->segment_count; i++) {
-        const lam_model_segment *segment = &manifest->segments[i];
-        json_array_append_new(segments,
-                              json_pack("{s:i,s:s,s:I,s:f}", "number", segment->number, "label",
-                                        segment->label, "voxels", (json_int_t)found.voxels[segment->number],
-                                        "volume_ml", found.volume_ml[segment->number]));
-    }
-    json_object_set_new(out, "segments", segments);
-    if (job->out)
-        status = keep_map(maps, id, &found, err);
-    lam_segmentation_done(&found);
-    return status;
-}
-
-static lam_status classify(const lam_prediction_job *job, const lam_volume *volume, json_t *out,
-                           lam_error *err)
-{
-    const lam_manifest *manifest = lam_bundle_manifest(job->bundle);
-    lam_autofree float *probabilities = calloc(manifest->class_count, sizeof *probabilities);
-    if (!probabilities)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    lam_status status = lam_predict_classes(job->predictor, volume, probabilities, err);
-    if (status)
-        return status;
-    json_t *classes = json_array();
-    for (size_t i = 0; i < manifest->class_count; i++)
-        json_array_append_new(classes,
-                              json_pack("{s:s,s:s,s:f}", "name", manifest->classes[i].name, "label",
-                                        manifest->classes[i].label, "probability", (double)probabilities[i]));
-    json_object_set_new(out, "classification", json_pack("{s:o}", "classes", classes));
-    return LAM_OK;
-}
-
 static lam_status predict_case(const lam_prediction_job *job, const lam_tensor *tensor, int64_t row,
-                               const char *id, struct maps *maps, json_t *results, lam_error *err)
+                               const char *id, lam_case_maps *maps, json_t *results, lam_error *err)
 {
     lam_volume volume = {.voxels = NULL};
-    int64_t count;
-    lam_task task = lam_bundle_manifest(job->bundle)->task;
+    int64_t count = 0;
+    bool mapped = false;
     lam_status status = shape_of(lam_bundle_network(job->bundle), tensor, row >= 0, &volume, &count, err);
     if (status)
         return status;
     lam_autofree float *voxels = malloc((size_t)count * sizeof *voxels);
-    if (!voxels)
+    lam_autofree uint8_t *labels = malloc((size_t)count);
+    if (!voxels || !labels)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    if (!read_floats(tensor, row > 0 ? row * count : 0, count, voxels))
-        return lam_fail(err, LAM_E_UNSUPPORTED, "%.80s has elements of type %s", tensor->name,
-                        lam_dtype_name(tensor->dtype));
+    if ((status = lam_case_read(tensor, row > 0 ? row * count : 0, count, voxels, err)))
+        return status;
     volume.voxels = voxels;
-    json_t *result = json_pack("{s:s,s:s}", "id", id, "task", lam_task_name(task));
-    lam_error why = {0};
-    if (task == LAM_TASK_SEGMENTATION)
-        status = segment(job, id, &volume, maps, result, &why);
-    else if (task == LAM_TASK_CLASSIFICATION)
-        status = classify(job, &volume, result, &why);
-    else
-        status = lam_fail(&why, LAM_E_UNSUPPORTED, "models for %s are not run on sets", lam_task_name(task));
-    json_object_set_new(result, "state", json_string(status ? "failed" : "done"));
-    if (status)
-        json_object_set_new(result, "reason", json_string(why.message));
-    json_array_append_new(results, result);
-    return LAM_OK;
+    status = lam_case_predict(job, id, &volume, labels, &mapped, results, err);
+    const lam_shape shape = {3, {volume.size[0], volume.size[1], volume.size[2]}};
+    return status == LAM_OK && mapped && job->out ? lam_case_maps_add(maps, id, &shape, labels, err) : status;
 }
 
 /* ---- writing ---- */
 
 static lam_status write_maps(void *context, int fd, lam_error *err)
 {
-    const struct maps *maps = context;
+    const lam_case_maps *maps = context;
     return lam_safetensors_write(fd, maps->items, maps->count, NULL, 0, err);
 }
 
-static lam_status write_set(const lam_prediction_job *job, struct maps *maps, lam_error *err)
+static lam_status write_set(const lam_prediction_job *job, lam_case_maps *maps, lam_error *err)
 {
     if (!job->out || maps->count == 0)
         return LAM_OK;
@@ -191,14 +73,14 @@ static lam_status write_set(const lam_prediction_job *job, struct maps *maps, la
     return lam_io_replace(folder, "predictions.safetensors", write_maps, maps, err);
 }
 
-lam_status lam_predict_set(const lam_prediction_job *job, const char *path, json_t *results, lam_error *err)
+/* Every row of `images`, or every tensor ID.image. */
+static lam_status predict_cases(const lam_prediction_job *job, const lam_safetensors *file,
+                                lam_case_maps *maps, json_t *results, lam_error *err)
 {
     static const char suffix[] = ".image";
-    LAM_AUTO_PTR(lam_safetensors) *file = NULL;
-    LAM_AUTO(maps_done) struct maps maps = {.items = NULL};
     char id[256];
     size_t cases = 0;
-    lam_status status = lam_safetensors_open(path, &file, err);
+    lam_status status = LAM_OK;
     for (size_t i = 0; status == LAM_OK && i < lam_safetensors_count(file); i++) {
         const lam_tensor *tensor = lam_safetensors_at(file, i);
         size_t length = strlen(tensor->name), tail = sizeof suffix - 1;
@@ -211,12 +93,39 @@ lam_status lam_predict_set(const lam_prediction_job *job, const char *path, json
                 snprintf(id, sizeof id, "%lld", (long long)row);
             else
                 snprintf(id, sizeof id, "%.*s", (int)(length - tail), tensor->name);
-            status = cases < MAX_CASES
-                         ? predict_case(job, tensor, all ? row : -1, id, &maps, results, err)
-                         : lam_fail(err, LAM_E_LIMIT, "%s has more than %d cases", path, MAX_CASES);
+            status = cases < MAX_CASES ? predict_case(job, tensor, all ? row : -1, id, maps, results, err)
+                                       : lam_fail(err, LAM_E_LIMIT, "more than %d cases", MAX_CASES);
         }
     }
     if (status == LAM_OK && cases == 0)
-        status = lam_fail(err, LAM_E_NOT_FOUND, "%s has neither `images` nor tensors named ID.image", path);
+        status = lam_fail(err, LAM_E_NOT_FOUND, "neither `images` nor tensors named ID.image");
+    return status;
+}
+
+/* A set may hold the slices that the model was trained on as stacks, or whole volumes. */
+static bool has_slices(const lam_prediction_job *job, const lam_safetensors *file)
+{
+    if (!lam_jv_get(lam_bundle_manifest(job->bundle)->training, "stacks"))
+        return false;
+    for (size_t i = 0; i < lam_safetensors_count(file); i++) {
+        const lam_tensor *tensor = lam_safetensors_at(file, i);
+        const char *dot = strrchr(tensor->name, '.');
+        if (dot && strcmp(dot, ".image") == 0)
+            return tensor->shape.rank == 2;
+    }
+    return false;
+}
+
+lam_status lam_predict_set(const lam_prediction_job *job, const char *path, json_t *results, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_safetensors) *file = NULL;
+    LAM_AUTO(lam_case_maps_done) lam_case_maps maps = {.items = NULL};
+    lam_status status = lam_safetensors_open(path, &file, err);
+    if (status)
+        return status;
+    status = has_slices(job, file) ? lam_predict_stacks(job, file, &maps, results, err)
+                                   : predict_cases(job, file, &maps, results, err);
+    if (status)
+        lam_error_prefix(err, "%s", path);
     return status ? status : write_set(job, &maps, err);
 }

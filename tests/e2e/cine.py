@@ -21,7 +21,7 @@ RADII = [15, 13, 10, 8, 11, 14]  # of a bright disc, by phase
 def write_set(path, arrays):
     header, data = {}, b""
     for name, array in arrays.items():
-        header[name] = {"dtype": "F32", "shape": list(array.shape), "data_offsets": [len(data), len(data) + array.nbytes]}
+        header[name] = {"dtype": {"float32": "F32", "uint8": "U8"}[str(array.dtype)], "shape": list(array.shape), "data_offsets": [len(data), len(data) + array.nbytes]}
         data += array.tobytes()
     text = json.dumps(header).encode()
     with open(path, "wb") as file:
@@ -32,8 +32,8 @@ def code(scheme, value, meaning):
     return {"scheme": scheme, "value": value, "meaning": meaning}
 
 
-def bundle(**selector):
-    """A network of one layer that takes everything brighter than 500 for the cavity."""
+def bundle(**members):
+    """A network of one layer that takes everything brighter than 500 for the cavity; other members of its manifest."""
     folder = tempfile.mkdtemp()
     write_set(os.path.join(folder, "weights.safetensors"),
               {"logits.weight": np.array([[-1], [1]], np.float32), "logits.bias": np.array([500, -500], np.float32)})
@@ -41,7 +41,7 @@ def bundle(**selector):
         sha256 = hashlib.sha256(file.read()).hexdigest()
     model = {
         "schema": 1, "name": "disc", "version": "1.0.0", "title": "Disc", "task": "segmentation",
-        "selector": {"modality": "MR", **selector},
+        "selector": {"modality": "MR"},
         "network": {"input": {"axes": ["z", "y", "x"], "channels": 1},
                     "layers": [{"name": "logits", "kind": "dense", "units": 2}], "output": "logits"},
         "outputs": {
@@ -56,7 +56,7 @@ def bundle(**selector):
                                    "quantity": code("LN", "8823-7", "Left Ventricular ES Volume")},
                       "fraction": {"name": "ejection_fraction",
                                    "quantity": code("LN", "10230-1", "Left Ventricular Ejection Fraction")}}},
-        "provenance": {"data": "made", "licence": "none", "weights_sha256": sha256}}
+        "provenance": {"data": "made", "licence": "none", "weights_sha256": sha256}, **members}
     with open(os.path.join(folder, "model.json"), "w", encoding="utf-8") as file:
         json.dump(model, file)
     return folder
@@ -182,6 +182,33 @@ def test_a_beat_with_holes_is_refused():
         ds.TriggerTime, ds.InstanceNumber = 0, 1
     (result,), _ = predict(bundle(), images, status=1)
     assert result["state"] == "failed" and "nothing tells apart" in result["reason"], result
+
+
+def test_slices_of_a_set_make_stacks():
+    """Named by patient and number: the maps come back slice by slice, the volumes stack by stack."""
+    folder, out = tempfile.mkdtemp(), tempfile.mkdtemp()
+    stacks = {"pattern": "^(.+)-IM-([0-9]+)$", "phases": PHASES}
+    images = {f"P{p}-IM-{1 + place * PHASES + phase:04}.image": np.minimum(disc(RADII[phase] - p), 255).astype(np.uint8)
+              for p in (0, 1) for place in range(PLACES) for phase in (0, 3)}
+    path = os.path.join(folder, "set.safetensors")
+    write_set(path, images)
+    model = bundle(training={"stacks": stacks}, preprocessing={"intensity": {"scale": 4}})
+    run = subprocess.run([LAMINA, "predict", "--bundle", model, "--out", out, "--json", path],
+                         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert run.returncode == 0, run
+    results = json.loads(run.stdout)["results"]
+    assert [r["id"] for r in results] == ["P0/0", "P0/3", "P1/0", "P1/3"], results
+    with open(os.path.join(out, "predictions.safetensors"), "rb") as file:
+        data = file.read()
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:8 + length])
+    maps = {}
+    for name, image_ in images.items():
+        begin, end = header[name.replace(".image", ".label")]["data_offsets"]
+        maps[name] = np.frombuffer(data[8 + length + begin:8 + length + end], np.uint8).reshape(SIDE, SIDE)
+        assert np.array_equal(maps[name] > 0, image_ > 125), name
+    whole = sum(int((m > 0).sum()) for name, m in maps.items() if name.startswith("P0-IM") and int(name[6:10]) % PHASES == 1)
+    assert results[0]["segments"][0]["voxels"] == whole, results[0]
 
 
 harness.run(globals())

@@ -122,6 +122,17 @@ def test_an_onnx_model_classifies_a_set():
         assert abs(sum(c["probability"] for c in result["classification"]["classes"]) - 1) < 1e-5, result
 
 
+def test_boxes_are_found_in_a_set():
+    path = os.path.join(tempfile.mkdtemp(), "set.safetensors")
+    write_set(path, {"images": 100 * np.random.default_rng(1).random((3, 160, 160)).astype(np.float32)})
+    results = json.loads(predict("--bundle", os.path.join(harness.ROOT, "models/brain-tumour/1.0.0"), "--json", path).stdout)["results"]
+    assert [r["id"] for r in results] == ["0", "1", "2"]
+    for result in results:
+        assert result["state"] == "done" and isinstance(result["detections"], list), result
+        for found in result["detections"]:
+            assert 0 <= found["score"] <= 1 and found["box"]["width"] > 0, found
+
+
 def test_a_classification_becomes_a_report():
     out = tempfile.mkdtemp()
     files = phantom("slices=5", "rows=8", "columns=12")

@@ -270,7 +270,7 @@ static lam_status add_file(lam_samples *dataset, const char *path, lam_error *er
     const lam_tensor *images = lam_safetensors_find(file, "images");
     const lam_jv *stacks = lam_jv_get(dataset->manifest->training, "stacks");
     if (stacks)
-        status = lam_stacks_read(dataset, file, stacks, err);
+        status = lam_stacks_read(dataset, file, err);
     else if (images)
         status = add_array(dataset, file, images, err);
     for (size_t i = 0; i < lam_safetensors_count(file) && status == LAM_OK && !images && !stacks; i++)

@@ -35,7 +35,6 @@ lam_status lam_samples_convert(const lam_tensor *tensor, size_t first, size_t co
 lam_status lam_samples_prepare(const lam_samples *dataset, lam_sample *sample, lam_error *err);
 
 /* Reads all slices of a file as stacks, as the manifest's training.stacks says. */
-lam_status lam_stacks_read(lam_samples *dataset, const lam_safetensors *file, const lam_jv *stacks,
-                           lam_error *err);
+lam_status lam_stacks_read(lam_samples *dataset, const lam_safetensors *file, lam_error *err);
 
 #endif
