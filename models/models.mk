@@ -14,6 +14,8 @@ MODEL_PLAIN    = $(foreach name,$(MODEL_NAMES),$(if $(wildcard models/$(name)/ba
 # The folder of a model's data, where it is not named like the model.
 MODEL_DATA_adrenal        = adrenal3d
 MODEL_DATA_sunnybrook-lv  = sunnybrook
+MODEL_DATA_chest-xray-gen = pneumonia
+MODEL_DATA_mr-gen         = hippocampus
 model_data = $(or $(MODEL_SPLIT_$(1)),$(MODEL_DATA)/$(or $(MODEL_DATA_$(1)),$(1)))
 
 # brain-tumour has no validation set of its own: blocks of slices are held out.
@@ -21,6 +23,12 @@ MODEL_SPLIT_brain-tumour = $(BUILD)/data/brain-tumour
 $(MODEL_SPLIT_brain-tumour)/train.safetensors: models/brain-tumour/split.py
 	@[ ! -e $(MODEL_DATA)/brain_tumour/train.safetensors ] || models/brain-tumour/split.py $(MODEL_DATA)/brain_tumour/train.safetensors $(@D)
 model-brain-tumour baseline-brain-tumour: $(MODEL_SPLIT_brain-tumour)/train.safetensors
+
+# tumour-gen draws the same slices, reduced.
+MODEL_SPLIT_tumour-gen = $(BUILD)/data/tumour-gen
+$(MODEL_SPLIT_tumour-gen)/train.safetensors: models/tumour-gen/reduce.py $(MODEL_SPLIT_brain-tumour)/train.safetensors
+	@mkdir -p $(@D); [ ! -e $(MODEL_SPLIT_brain-tumour)/train.safetensors ] || for set in train val; do $< $(MODEL_SPLIT_brain-tumour)/$$set.safetensors $(@D)/$$set.safetensors || exit 1; done
+model-tumour-gen: $(MODEL_SPLIT_tumour-gen)/train.safetensors
 
 # $(1) name, $(2) recipe, $(3) folder. What cross-validates learns from all files; else val.safetensors is held out.
 define train_model

@@ -13,6 +13,7 @@
 #include "core/rnn/bundle.h"
 #include "core/rnn/train/card.h"
 #include "core/rnn/train/fit_gate.h"
+#include "core/rnn/train/novelty.h"
 #include "daemon/cli/cli.h"
 #include "daemon/cli/dicom_samples.h"
 #include "daemon/cli/eval_gate.h"
@@ -23,6 +24,8 @@ struct eval_options {
     const char *bundle;
     const char *data[MAX_FILES];
     size_t data_count;
+    const char *training[MAX_FILES]; /* of a generator: what its drawings are compared with */
+    size_t training_count;
     const char *card; /* NULL: none; "" : the set is named after its first file */
     long threads, rounds;
     double false_alarms; /* of the gate that is to be learnt; 0: none */
@@ -39,15 +42,11 @@ static bool read_share(const char *text, double *out)
 static int parse_arguments(int argc, char **argv, struct eval_options *out)
 {
     static const struct option known[] = {
-        {"bundle", required_argument, NULL, 'b'},
-        {"data", required_argument, NULL, 'd'},
-        {"threads", required_argument, NULL, 't'},
-        {"bootstrap", required_argument, NULL, 'r'},
-        {"card", optional_argument, NULL, 'c'},
-        {"out-of-fold", no_argument, NULL, 'o'},
-        {"json", no_argument, NULL, 'J'},
-        {"fit-gate", optional_argument, NULL, 'g'},
-        {0},
+        {"bundle", required_argument, NULL, 'b'},   {"data", required_argument, NULL, 'd'},
+        {"threads", required_argument, NULL, 't'},  {"bootstrap", required_argument, NULL, 'r'},
+        {"card", optional_argument, NULL, 'c'},     {"out-of-fold", no_argument, NULL, 'o'},
+        {"training", required_argument, NULL, 'T'}, {"json", no_argument, NULL, 'J'},
+        {"fit-gate", optional_argument, NULL, 'g'}, {0},
     };
     int option, last = 0;
     char *end;
@@ -63,6 +62,11 @@ static int parse_arguments(int argc, char **argv, struct eval_options *out)
             if (out->data_count == MAX_FILES)
                 return lam_cli_usage(argv[0], "more than %d files", MAX_FILES);
             out->data[out->data_count++] = optarg;
+            break;
+        case 'T':
+            if (out->training_count == MAX_FILES)
+                return lam_cli_usage(argv[0], "more than %d files", MAX_FILES);
+            out->training[out->training_count++] = optarg;
             break;
         case 't':
             out->threads = strtol(optarg ? optarg : "", &end, 10);
@@ -121,7 +125,7 @@ static lam_status write_card(const struct eval_options *options, const lam_bundl
 /* What an evaluation borrows. */
 struct work {
     lam_dicom_set set;
-    lam_samples *dataset, *parts[LAM_MANIFEST_MAX_MEMBERS];
+    lam_samples *dataset, *training, *parts[LAM_MANIFEST_MAX_MEMBERS];
     lam_pool *pool;
     lam_evaluation *evaluation;
 };
@@ -132,6 +136,7 @@ static void work_done(struct work *work)
     for (int m = 0; m < LAM_MANIFEST_MAX_MEMBERS; m++)
         lam_samples_free(work->parts[m]);
     lam_samples_free(work->dataset);
+    lam_samples_free(work->training);
     lam_dicom_set_done(&work->set);
     lam_pool_free(work->pool);
 }
@@ -163,6 +168,16 @@ static lam_status fit_gate(const struct eval_options *options, const lam_bundle 
     return status;
 }
 
+/* How near what a generator draws comes to what it was trained on. */
+static lam_status compare_drawings(const struct eval_options *options, const lam_bundle *bundle,
+                                   struct work *work, lam_scores *scores, lam_error *err)
+{
+    lam_status status = lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle),
+                                         options->training, options->training_count, &work->training, err);
+    return status ? status
+                  : lam_novelty_measure(bundle, work->training, work->dataset, work->pool, scores, err);
+}
+
 static lam_status evaluate(const struct eval_options *options, const lam_bundle *bundle, size_t *cases,
                            lam_scores *scores, lam_error *err)
 {
@@ -185,7 +200,8 @@ static lam_status evaluate(const struct eval_options *options, const lam_bundle 
                  : lam_evaluation_add(work.evaluation, members, count, work.dataset, work.pool, err);
     if (status || (status = lam_evaluation_scores(work.evaluation, (int)options->rounds, scores, err)))
         return status;
-    if ((status = lam_eval_add_gate(bundle, work.dataset, scores, err)))
+    if ((status = lam_eval_add_gate(bundle, work.dataset, scores, err)) ||
+        (options->training_count > 0 && (status = compare_drawings(options, bundle, &work, scores, err))))
         return status;
     *cases = lam_evaluation_count(work.evaluation);
     return options->card ? write_card(options, bundle, work.evaluation, scores, err) : LAM_OK;

@@ -51,6 +51,11 @@ static void write_scores(const lam_scores *scores, size_t cases, const char *dat
         else
             lam_buffer_printf(out, " %.4f | %.4f |\n", score->low, score->high);
     }
+    if (!isnan(lam_scores_get(scores, "nearest_drawn.least")))
+        lam_buffer_append_text(
+            out, "\nnearest_drawn and nearest_held: distance of drawn and of these held-out "
+                 "images to the nearest image of the training set, the root of the mean squared "
+                 "difference of levels 0 to 255. A drawing that repeats an image has one near 0.\n");
 }
 
 /* What the manifest carries since training. */
@@ -74,12 +79,17 @@ static void write_training(const lam_manifest *m, lam_buffer *out)
 
 static void write_failures(const lam_evaluation *evaluation, const lam_manifest *m, lam_buffer *out)
 {
+    static const char *const qualities[LAM_TASK_COUNT] = {
+        [LAM_TASK_CLASSIFICATION] = "probability of the truth",
+        [LAM_TASK_DETECTION] = "probability of the truth",
+        [LAM_TASK_SEGMENTATION] = "mean Dice",
+        [LAM_TASK_GENERATION] = "minus bits a pixel",
+    };
     lam_case_quality worst[WORST];
     size_t count = lam_evaluation_worst(evaluation, WORST, worst);
     if (count == 0)
         return;
-    lam_buffer_printf(out, "\n## Where it fails\n\n| case | %s |\n|---|---|\n",
-                      m->task == LAM_TASK_SEGMENTATION ? "mean Dice" : "probability of the truth");
+    lam_buffer_printf(out, "\n## Where it fails\n\n| case | %s |\n|---|---|\n", qualities[m->task]);
     for (size_t i = 0; i < count; i++)
         lam_buffer_printf(out, "| %s | %.3f |\n", worst[i].sample->id, worst[i].quality);
 }

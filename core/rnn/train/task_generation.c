@@ -127,7 +127,8 @@ static lam_status summarise(const lam_scoring *scoring, const lam_scored *const 
 
 static double quality(const lam_scored *scored)
 {
-    return -*(const double *)scored->result;
+    const int64_t *size = scored->sample->size;
+    return -*(const double *)scored->result / (double)(size[0] * size[1] * size[2]);
 }
 
 const lam_task_kind lam_task_generation = {

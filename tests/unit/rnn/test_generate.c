@@ -10,6 +10,8 @@
 #include "core/rnn/generate.h"
 #include "core/rnn/generation.h"
 #include "core/rnn/logistic.h"
+#include "core/rnn/safetensors.h"
+#include "core/rnn/train/novelty.h"
 #include "tests/unit/unit.h"
 
 enum { HEIGHT = 11, WIDTH = 9, PIXELS = HEIGHT * WIDTH, COUNT = 20 };
@@ -113,6 +115,46 @@ static void test_follows_the_network(void **state)
     assert_true(same >= PIXELS - 1); /* a draw may lie on the border of two levels */
 }
 
+/* A set of images of one level each, so that distances are known. */
+static lam_samples *flat_images(const uint8_t *levels, int64_t count)
+{
+    static uint8_t pixels[8 * PIXELS], labels[8];
+    char path[] = "/tmp/lamina-generate-XXXXXX";
+    const char *const paths[] = {path};
+    lam_samples *samples = NULL;
+    lam_error err;
+    for (int64_t i = 0; i < count * PIXELS; i++)
+        pixels[i] = levels[i / PIXELS];
+    const lam_tensor tensors[] = {
+        {"images", LAM_DTYPE_U8, {3, {count, HEIGHT, WIDTH}}, pixels, (size_t)(count * PIXELS)},
+        {"labels", LAM_DTYPE_U8, {1, {count}}, labels, (size_t)count},
+    };
+    lam_autoclose int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_ok(lam_safetensors_write(fd, tensors, 2, NULL, 0, &err), err);
+    assert_ok(
+        lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle), paths, 1, &samples, &err),
+        err);
+    unlink(path);
+    return samples;
+}
+
+/* The nearest is found, and what a fresh network draws is near to none. */
+static void test_novelty(void **state)
+{
+    static const uint8_t known[] = {10, 60, 200}, held[] = {13, 60, 100};
+    LAM_AUTO_PTR(lam_samples) *training = flat_images(known, 3);
+    LAM_AUTO_PTR(lam_samples) *others = flat_images(held, 3);
+    lam_autofree lam_scores *scores = calloc(1, sizeof *scores);
+    lam_error err;
+    (void)state;
+    assert_non_null(scores);
+    assert_ok(lam_novelty_measure(bundle, training, others, NULL, scores, &err), err);
+    assert_true(lam_scores_get(scores, "nearest_held.least") == 0);
+    assert_true(lam_scores_get(scores, "nearest_held.median") == 3);
+    assert_true(lam_scores_get(scores, "nearest_drawn.least") > 5);
+}
+
 static void test_refused(void **state)
 {
     uint8_t levels[8];
@@ -134,6 +176,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reproducible),
         cmocka_unit_test(test_follows_the_network),
+        cmocka_unit_test(test_novelty),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, make_bundle, free_bundle);
