@@ -75,6 +75,7 @@ static void test_shipped_generators(void **state)
 {
     (void)state;
     compare_recipe("models/chest-xray-gen/recipe.json", (lam_shape){4, {BATCH, 9, 7, 0}});
+    compare_recipe("models/chest-xray-gen/baseline.json", (lam_shape){4, {BATCH, 9, 7, 0}});
     compare_recipe("models/mr-gen/recipe.json", (lam_shape){5, {2, 4, 6, 5, 0}});
 }
 
