@@ -17,6 +17,8 @@ enum {
     LINE = 24,
     MARGIN = 8,
     SAMPLES = 100000, /* voxels that decide the window */
+    NOTICE_LINE = 11,
+    NOTICE_ROOM = 60, /* height of a tile from which a line of it may be written on */
 };
 
 static const uint8_t white[3] = {235, 235, 235}, grey[3] = {150, 150, 150};
@@ -181,6 +183,14 @@ static void draw_boxes(const montage *m, size_t z, int left, int top, lam_canvas
         }
 }
 
+/* On each slice, which may be shown without the rest; not where it would hide what is to be seen. */
+static void draw_notice(const montage *m, int left, int top, lam_canvas *canvas)
+{
+    const char *notice = lam_result_notice(m->result);
+    if (lam_canvas_text_width(notice, 1) + 6 <= m->tile_width && m->tile_height >= NOTICE_ROOM)
+        lam_canvas_text(canvas, left + 3, top + m->tile_height - NOTICE_LINE, 1, grey, notice);
+}
+
 static void draw_tile(const montage *m, int index, lam_canvas *canvas)
 {
     size_t voxels = (size_t)(m->grid->size[1] * m->grid->size[2]), z = m->slices[index];
@@ -198,6 +208,7 @@ static void draw_tile(const montage *m, int index, lam_canvas *canvas)
     draw_boxes(m, z, left, top, canvas);
     snprintf(number, sizeof number, "%zu", z + 1);
     lam_canvas_text(canvas, left + 3, top + 3, 1, white, number);
+    draw_notice(m, left, top, canvas);
 }
 
 static bool is_synthetic(const lam_result *result)
@@ -236,8 +247,8 @@ static const uint8_t *legend_line(const lam_result *result, size_t line, char te
 
 static void caption_text(const lam_result *result, char text[160])
 {
-    snprintf(text, 160, "%.40s %.20s - not for diagnosis%s", result->algorithm.name,
-             result->algorithm.version, is_synthetic(result) ? " - synthetic data" : "");
+    snprintf(text, 160, "%.40s %.20s - %.32s%s", result->algorithm.name, result->algorithm.version,
+             lam_result_notice(result), is_synthetic(result) ? " - synthetic data" : "");
 }
 
 static int needed_width(const montage *m)

@@ -136,7 +136,8 @@ static lam_status add_segment(const lam_result *result, size_t index, lam_datase
         lam_dataset *annotation = add_annotation(result, z, index, out);
         for (size_t i = 0; i < c.count; i++)
             add_polyline(c.points + 2 * c.list[i].first, c.list[i].count, annotation);
-        snprintf(text, sizeof text, "%.60s - not for diagnosis", result->findings.segments[index].label);
+        snprintf(text, sizeof text, "%.60s - %.32s", result->findings.segments[index].label,
+                 lam_result_notice(result));
         add_text(text, c.points + 2 * c.list[c.longest].first, annotation);
     }
     return LAM_OK;
@@ -151,7 +152,8 @@ static void add_detection(const lam_result *result, const lam_detection *detecti
                                  box->bottom, box->left, box->bottom, box->left, box->top};
         lam_dataset *annotation = add_annotation(result, box->slice, result->findings.segment_count, out);
         add_polyline(points, LAM_COUNT(points) / 2, annotation);
-        snprintf(text, sizeof text, "%.50s %.2f - not for diagnosis", detection->label, box->score);
+        snprintf(text, sizeof text, "%.50s %.2f - %.32s", detection->label, box->score,
+                 lam_result_notice(result));
         add_text(text, points, annotation);
     }
 }

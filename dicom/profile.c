@@ -47,8 +47,9 @@ bool lam_seg_form_find(const char *name, lam_seg_form *out)
  * documented is what is read. */
 static const lam_profile_row rows[] = {
     {"seg_form",
-     {"binary", "occupancy", "binary"},
-     "OHIF 3.13 reads the bits of a whole BINARY object as if each frame began at a byte, so a matrix whose "
+     {"model", "occupancy", "binary"},
+     "What the pixels mean best is the model's to say, and binary where it does not. OHIF 3.13 reads the "
+     "bits of a whole BINARY object as if each frame began at a byte, so a matrix whose "
      "rows×columns is no multiple of 8 is torn unless its data source asks for single frames. 8 bits a voxel "
      "with maximum 1 read right however OHIF is configured. dcmqi, which reads for 3D Slicer, wants BINARY."},
     {"empty_frames",
@@ -63,9 +64,11 @@ static const lam_profile_row rows[] = {
      "no frame. Viewers list it as a structure that cannot be shown, and jump to nowhere when it is chosen."},
     {"region_contours",
      {"no", "yes", "no"},
-     "OHIF's reader of TID 1500 opens a group of measurements at its SCOORD or SCOORD3D; a group that refers "
-     "to a segment alone opens a black viewport. So the outline of the segment where it is largest is "
-     "added."},
+     "OHIF's reader of TID 1500 opens a group of measurements at its first SCOORD or SCOORD3D; a group that "
+     "refers to a segment alone opens a black viewport. So the outline of the segment where it is largest is "
+     "added, first on the image and then in the patient: 3.13 shows the image of an SCOORD, draws no "
+     "POLYGON, "
+     "and finds the slice of an SCOORD3D only if rounding happens to leave its points within 1e-5 mm of it."},
     {"image_library",
      {"full", "full", "full"},
      "TID 1500 lets the library be empty, and some writers leave it so. OHIF finds the images of a report "
@@ -102,6 +105,12 @@ lam_profile_choices lam_profile_choose(lam_profile profile)
         .empty_segments = is_yes(profile, "empty_segments"),
         .region_contours = is_yes(profile, "region_contours"),
     };
-    lam_seg_form_find(value_of(profile, "seg_form"), &choices.seg_form);
-    return choices;
+    choices.form_is_open = !lam_seg_form_find(value_of(profile, "seg_form"), &choices.seg_form);
+    return choices; /* an open form is the first, binary */
+}
+
+void lam_profile_prefer(lam_profile_choices *choices, const char *form)
+{
+    if (choices->form_is_open)
+        lam_seg_form_find(form, &choices->seg_form);
 }

@@ -36,12 +36,17 @@ bool lam_seg_form_find(const char *name, lam_seg_form *out);
 /* The choices of a profile; what each decides is written at its row. */
 typedef struct lam_profile_choices {
     lam_seg_form seg_form;
+    bool form_is_open; /* a model may prefer another */
     bool empty_frames;
     bool empty_segments;
     bool region_contours;
 } lam_profile_choices;
 
 lam_profile_choices lam_profile_choose(lam_profile profile);
+
+/* Takes the form that a model prefers, by its name, where the profile leaves it open. NULL, "" and a word
+ * that names no form change nothing. */
+void lam_profile_prefer(lam_profile_choices *choices, const char *form);
 
 /* The table, for documents and tests. */
 typedef struct lam_profile_row {

@@ -48,6 +48,11 @@ int lam_result_segment_number(const lam_result *result, size_t index)
     return all || f->segments[index].voxels > 0 ? number : 0;
 }
 
+const char *lam_result_notice(const lam_result *result)
+{
+    return result->notice ? result->notice : "not for diagnosis";
+}
+
 void lam_result_device_uid(const lam_result *result, char uid[LAM_UID_TEXT])
 {
     const char *texts[] = {"lamina device", result->algorithm.name, result->algorithm.version,

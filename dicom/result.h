@@ -25,7 +25,8 @@ typedef struct lam_device {
 
 typedef struct lam_algorithm {
     const char *name, *version, *weights_sha256;
-    const char *title; /* for people */
+    const char *title;    /* for people */
+    const char *seg_form; /* that it prefers (lam_profile_prefer); may be NULL */
 } lam_algorithm;
 
 /* Everything a result is made from; all borrowed. */
@@ -36,6 +37,7 @@ typedef struct lam_result {
     lam_algorithm algorithm;
     lam_findings findings;
     const float *voxels; /* [z, y, x]: the images, for objects that show them; NULL: none */
+    const char *notice;  /* what pictures and outlines say on every slice; NULL: "not for diagnosis" */
     lam_profile profile;
     lam_profile_choices choices; /* lam_profile_choose(profile), unless a bundle or a site asks for other */
     struct {
@@ -55,6 +57,9 @@ void lam_result_tracking_uid(const lam_result *result, const char *what, int num
 /* The number of segment `index` in objects, from 1 without gaps; 0 where the profile leaves it out because it
  * has no voxels. When none has any, all are kept. */
 int lam_result_segment_number(const lam_result *result, size_t index);
+
+/* The notice, printable ASCII. */
+const char *lam_result_notice(const lam_result *result);
 
 /* The UID of the device that computed: another for every version and every weights of a model. */
 void lam_result_device_uid(const lam_result *result, char uid[LAM_UID_TEXT]);

@@ -42,12 +42,12 @@ lam_status lam_secondary_capture_create(const lam_result *result, lam_dataset **
         status = lam_picture_draw(result, result->voxels, &canvas, err);
     if (status != LAM_OK)
         return status;
-    snprintf(description, sizeof description, "%s picture, not for diagnosis", result->algorithm.title);
+    snprintf(description, sizeof description, "%s picture", result->algorithm.title);
     const lam_result_kind kind = {"SC", LAM_SC_SOP_CLASS, 3, description, "OT"};
     lam_result_begin(result, &kind, object);
     lam_dataset_set_text(object, LAM_TAG_CONVERSION_TYPE, "SYN");
     lam_dataset_set_text(object, LAM_TAG_IMAGE_TYPE, "DERIVED\\SECONDARY");
-    lam_dataset_set_text(object, LAM_TAG_IMAGE_COMMENTS, "Not for diagnosis");
+    lam_dataset_set_text(object, LAM_TAG_IMAGE_COMMENTS, lam_result_notice(result));
     lam_dataset_set_text(object, LAM_TAG_BURNED_IN,
                          "NO"); /* its text names a model and numbers, no patient */
     lam_dataset_set_empty(object, LAM_TAG_PATIENT_ORIENTATION);

@@ -90,7 +90,21 @@ static void add_site(const lam_segment *segment, lam_dataset *group)
         lam_sr_code(site, LAM_SR_HAS_CONCEPT_MOD, topography, segment->type_modifier);
 }
 
-/* The outline where the segment is largest, in the patient. */
+static const lam_slice *slice_of(const lam_result *result, const lam_segment *segment, size_t slice)
+{
+    return &lam_series_slices_of(result->series, segment->phase)[slice];
+}
+
+/* Coordinates on an image, and which image they are selected from. */
+static void add_region(const lam_slice *slice, const double *points, size_t count, lam_dataset *group)
+{
+    lam_dataset *region = lam_sr_scoord(group, LAM_SR_CONTAINS, image_region, "POLYLINE", points, count);
+    lam_sr_image_frame(
+        region, LAM_SR_SELECTED_FROM, unnamed, lam_dataset_text(slice->object, LAM_TAG_SOP_CLASS, ""),
+        lam_dataset_text(slice->object, LAM_TAG_SOP_INSTANCE, ""), slice->multi_frame ? slice->frame + 1 : 0);
+}
+
+/* The outline where the segment is largest, on the image and in the patient. */
 static lam_status add_outline(const lam_result *result, size_t index, lam_dataset *group, lam_error *err)
 {
     LAM_AUTO(lam_contours_done) lam_contours c = {.points = NULL};
@@ -109,6 +123,8 @@ static lam_status add_outline(const lam_result *result, size_t index, lam_datase
     lam_dataset *source = lam_series_slices(result->series)[0].object;
     char uid[LAM_UID_TEXT];
     lam_result_uid(result, "frame of reference", uid);
+    add_region(slice_of(result, &result->findings.segments[index], slice), c.points + 2 * outline->first,
+               outline->count, group);
     lam_sr_scoord3d(group, LAM_SR_CONTAINS, image_region, "POLYGON", points, outline->count,
                     lam_dataset_text(source, LAM_TAG_FRAME_OF_REFERENCE, uid));
     return LAM_OK;
@@ -142,11 +158,7 @@ static void add_box(const lam_result *result, const lam_box *box, lam_dataset *g
     const lam_slice *slice = &lam_series_slices(result->series)[box->slice];
     const double points[] = {box->left,   box->top,  box->right,  box->top,  box->right,
                              box->bottom, box->left, box->bottom, box->left, box->top};
-    lam_dataset *region =
-        lam_sr_scoord(group, LAM_SR_CONTAINS, image_region, "POLYLINE", points, LAM_COUNT(points) / 2);
-    lam_sr_image_frame(
-        region, LAM_SR_SELECTED_FROM, unnamed, lam_dataset_text(slice->object, LAM_TAG_SOP_CLASS, ""),
-        lam_dataset_text(slice->object, LAM_TAG_SOP_INSTANCE, ""), slice->multi_frame ? slice->frame + 1 : 0);
+    add_region(slice, points, LAM_COUNT(points) / 2, group);
 }
 
 static void add_detection(const lam_result *result, const lam_detection *detection, lam_dataset *parent)

@@ -270,17 +270,21 @@ static lam_status read_cycle(const lam_jv *outputs, lam_manifest *out, lam_error
 
 static lam_status read_outputs(struct manifest *m, lam_error *err)
 {
-    static const char *const members[] = {"unit", "segments", "cycle", "classes", NULL};
+    static const char *const members[] = {"unit", "segments", "cycle", "segmentation", "classes", NULL};
+    static const char *const forms[] = {"binary", "occupancy", "probability", "labelmap", "", NULL};
     lam_manifest *out = &m->public;
     const lam_jv *object, *segments, *classes;
+    int form = LAM_COUNT(forms) - 2;
     lam_status status;
     if ((status = lam_manifest_object(out->root, "outputs", members, &object, err)) ||
         (status = lam_options_text(object, "unit", "ml", &out->unit, err)) ||
+        (status = lam_options_choice(object, "segmentation", forms, form, &form, err)) ||
         (status = lam_manifest_list(object, "segments", LAM_MANIFEST_MAX_SEGMENTS, sizeof *m->segments,
                                     &segments, &m->segments, &out->segment_count, err)) ||
         (status = lam_manifest_list(object, "classes", LAM_MANIFEST_MAX_CLASSES, sizeof *m->classes, &classes,
                                     &m->classes, &out->class_count, err)))
         return status;
+    out->seg_form = forms[form];
     out->segments = m->segments;
     out->classes = m->classes;
     for (size_t i = 0; i < out->segment_count; i++)

@@ -211,7 +211,9 @@ typedef struct lam_manifest {
     lam_model_drawing drawing;         /* of task generation */
     const lam_model_segment *segments; /* segmentation */
     size_t segment_count;
-    lam_model_cycle cycle;          /* segmentation */
+    lam_model_cycle cycle; /* segmentation */
+    const char *seg_form; /* in which segmentations are best written, where the reader leaves it open: binary,
+                             occupancy, probability or labelmap; "" when the manifest does not say */
     const lam_model_class *classes; /* classification, detection, generation */
     size_t class_count;
     lam_model_gate gate;

@@ -110,7 +110,11 @@ static lam_status analyse(const lam_prediction_job *job, const lam_dicom_file *s
     LAM_AUTO(lam_buffer_done) lam_buffer text;
     const lam_manifest *manifest = lam_bundle_manifest(job->bundle);
     lam_progress progress = {.tell = NULL};
+    lam_profile_choices choices = lam_profile_choose(job->profile);
+    lam_find_options options = job->find;
     char input_set[LAM_SHA256_TEXT];
+    lam_profile_prefer(&choices, manifest->seg_form);
+    options.probabilities = choices.seg_form == LAM_SEG_PROBABILITY;
     lam_buffer_init(&text, MAX_JSON);
     lam_status status = lam_dicom_files_read(sources, count, &series, err);
     if (status == LAM_OK && !job->any)
@@ -118,7 +122,7 @@ static lam_status analyse(const lam_prediction_job *job, const lam_dicom_file *s
     if (status == LAM_OK)
         status = lam_find_arrange(series, manifest, err);
     if (status == LAM_OK)
-        status = lam_find(series, job->bundle, job->predictor, &job->find, &progress, &found, err);
+        status = lam_find(series, job->bundle, job->predictor, &options, &progress, &found, err);
     if (status != LAM_OK)
         return status;
     hash_inputs(sources, count, input_set);
@@ -126,11 +130,12 @@ static lam_status analyse(const lam_prediction_job *job, const lam_dicom_file *s
                                .input_set = input_set,
                                .device = {"Lamina", "Lamina", "predict", LAMINA_VERSION},
                                .algorithm = {manifest->name, manifest->version,
-                                             lam_bundle_weights_sha256(job->bundle), manifest->title},
+                                             lam_bundle_weights_sha256(job->bundle), manifest->title,
+                                             manifest->seg_form},
                                .findings = found.findings,
                                .voxels = found.voxels,
                                .profile = job->profile,
-                               .choices = lam_profile_choose(job->profile),
+                               .choices = choices,
                                .made_ms = lam_clock_wall_ms()};
     lam_json_writer w = lam_json_write_to(&text);
     lam_jw_object(&w, NULL);

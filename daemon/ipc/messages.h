@@ -94,8 +94,8 @@ typedef enum lam_message_type {
      * {"job","model":{"name","version","weights_sha256"},"study_uid","series_uid","inputs" (how many files
      * follow), "series":[{"role","series_uid","inputs"}]? (of a model that reads several: so many files each,
      * in this order; the first is series_uid), "input_set" (hex hash of the sorted SOP instance
-     * UIDs),"device":{"manufacturer","model_name","serial","software"}, "replaces"?:{"series_uid","sop_uid"}
-     * (the report over an earlier input set)} */
+     * UIDs),"device":{"manufacturer","model_name","serial","software"}, "notice" (for pictures)?,
+     * "replaces"?:{"series_uid","sop_uid"} (the report over an earlier input set)} */
     LAM_MESSAGE_ANALYZE_BEGIN,
 
     /* laminad → worker, after BEGIN: up to LAM_IPC_MAX_FDS source files, in any order within a series. fds:

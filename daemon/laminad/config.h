@@ -31,6 +31,7 @@ enum {
     LAM_CONFIG_AE_TITLE = 17,
     LAM_CONFIG_HOST = 128,
     LAM_CONFIG_URL = 256,
+    LAM_CONFIG_NOTICE = 33,
     LAM_CONFIG_TEXT = LAM_RULE_MAX_TEXT + 1, /* longest text of one value, see lam_config_get_text */
     LAM_CONFIG_MAX_PEERS = 256,
     LAM_CONFIG_MAX_RULES = 256,
@@ -78,9 +79,10 @@ typedef struct lam_config_objects {
 
 /* The form of segmentation objects. */
 typedef enum lam_config_segmentation {
-    LAM_SEGMENTATION_PROFILE, /* as the reader's profile has it */
+    LAM_SEGMENTATION_PROFILE, /* as the reader's profile has it, or leaves it to the model */
     LAM_SEGMENTATION_BINARY,
     LAM_SEGMENTATION_OCCUPANCY,
+    LAM_SEGMENTATION_PROBABILITY,
     LAM_SEGMENTATION_LABELMAP
 } lam_config_segmentation;
 
@@ -163,6 +165,7 @@ typedef struct lam_config {
     lam_config_objects objects; /* made for the study itself, in the strict profile */
     lam_config_segmentation segmentation;
     bool compress_segmentations;
+    char notice[LAM_CONFIG_NOTICE]; /* on every slice of pictures and outlines */
     int64_t worker_memory_bytes;
 
     lam_config_peer *peers;

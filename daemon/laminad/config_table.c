@@ -142,15 +142,21 @@ static const lam_config_key analysis_keys[] = {
     {"parametric_maps", LAM_TYPE_SWITCH, MAIN(objects.parametric_maps), .initial = "no", .live = true,
      .help = "Whether a result with a heat map also gets a Parametric Map."},
     {"segmentation", LAM_TYPE_WORD, MAIN(segmentation),
-     .words = {"profile", "binary", "occupancy", "labelmap"}, .initial = "profile", .live = true,
-     .help =
-         "The form of segmentation objects. profile: what each reader's profile asks for. binary: one bit a "
-         "voxel. occupancy: FRACTIONAL, 0 or 1 in a byte. labelmap: Label Map Segmentation (DICOM Supplement "
-         "243), which few viewers know yet."},
+     .words = {"profile", "binary", "occupancy", "probability", "labelmap"}, .initial = "profile",
+     .live = true,
+     .help = "The form of segmentation objects. profile: what each reader's profile asks for; strict leaves "
+             "it to "
+             "the model, which may name a form (outputs.segmentation), else binary. binary: one bit a voxel. "
+             "occupancy: FRACTIONAL, 0 or 1 in a byte. probability: FRACTIONAL, the model's probability in "
+             "255ths. "
+             "labelmap: Label Map Segmentation (DICOM Supplement 243), which few viewers know yet."},
     {"compress_segmentations", LAM_TYPE_SWITCH, MAIN(compress_segmentations), .initial = "no", .live = true,
      .help =
          "Whether segmentations with a byte a voxel are stored run-length coded (RLE Lossless). One bit a "
-         "voxel cannot be."},
+         "voxel cannot be. A peer that does not take it gets them decoded."},
+    {"notice", LAM_TYPE_TEXT, MAIN(notice), .initial = "not for diagnosis", .live = true,
+     .help = "What pictures, Secondary Captures and Presentation States say on every slice beside what was "
+             "found."},
 };
 
 static const lam_config_key peer_keys[] = {

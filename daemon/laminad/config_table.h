@@ -21,11 +21,12 @@ typedef enum lam_config_type {
     LAM_TYPE_AE_TITLE, /* PS3.5 6.2 */
     LAM_TYPE_URL,      /* http or https */
     LAM_TYPE_ORIGINS,  /* scheme://host[:port] by blanks, or * */
+    LAM_TYPE_TEXT,     /* printable ASCII */
     LAM_TYPE_MODEL,
     LAM_TYPE_RULE, /* several lines joined by a blank; parsed when its section ends */
 } lam_config_type;
 
-enum { LAM_CONFIG_MAX_WORDS = 4 };
+enum { LAM_CONFIG_MAX_WORDS = 5 };
 
 typedef struct lam_config_key {
     const char *name;

@@ -254,6 +254,14 @@ static bool is_url(const char *text)
     return scheme && isgraph((unsigned char)strchr(text, ':')[3]) && strcspn(text, " \"<>?#") == strlen(text);
 }
 
+static bool is_printable(const char *text)
+{
+    size_t length = 0;
+    while (text[length] >= ' ' && text[length] <= '~' && text[length] != '\\')
+        length++;
+    return length > 0 && !text[length];
+}
+
 static bool is_anything(const char *text)
 {
     return *text != '\0';
@@ -261,7 +269,8 @@ static bool is_anything(const char *text)
 
 static bool (*const text_checks[])(const char *) = {
     [LAM_TYPE_PATH] = is_absolute_path,  [LAM_TYPE_AE_TITLE] = is_ae_title, [LAM_TYPE_URL] = is_url,
-    [LAM_TYPE_ORIGINS] = is_origin_list, [LAM_TYPE_MODEL] = is_model_name,  [LAM_TYPE_RULE] = is_anything};
+    [LAM_TYPE_ORIGINS] = is_origin_list, [LAM_TYPE_TEXT] = is_printable,    [LAM_TYPE_MODEL] = is_model_name,
+    [LAM_TYPE_RULE] = is_anything};
 
 static lam_status parse_text(const lam_config_key *key, const char *text, void *record, lam_error *err)
 {
@@ -289,6 +298,7 @@ static void describe_text(const lam_config_key *key, lam_buffer *out)
         [LAM_TYPE_AE_TITLE] = "1 to 16 ASCII characters without a backslash",
         [LAM_TYPE_URL] = "an http:// or https:// URL without a query",
         [LAM_TYPE_ORIGINS] = "origins (scheme://host[:port]) separated by blanks, or *",
+        [LAM_TYPE_TEXT] = "printable ASCII characters without a backslash",
         [LAM_TYPE_MODEL] = "a model name (a to z, 0 to 9, _, -)",
         [LAM_TYPE_RULE] = "conditions joined by 'and'",
     };
@@ -313,6 +323,7 @@ static const struct {
     [LAM_TYPE_AE_TITLE] = {parse_text, format_text, describe_text},
     [LAM_TYPE_URL] = {parse_text, format_text, describe_text},
     [LAM_TYPE_ORIGINS] = {parse_text, format_text, describe_text},
+    [LAM_TYPE_TEXT] = {parse_text, format_text, describe_text},
     [LAM_TYPE_MODEL] = {parse_text, format_text, describe_text},
     [LAM_TYPE_RULE] = {parse_text, format_text, describe_text},
 };

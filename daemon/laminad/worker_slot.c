@@ -58,7 +58,7 @@ void lam_slot_kinds(const lam_config_objects *objects, char text[LAM_SLOT_KINDS]
 
 static void add_output(lam_worker_slot *slot, const lam_config *config, const char *kind, int profile)
 {
-    static const char *const forms[] = {"", "+binary", "+occupancy", "+labelmap"};
+    static const char *const forms[] = {"", "+binary", "+occupancy", "+probability", "+labelmap"};
     char *name = slot->output_names[slot->output_count];
     snprintf(name, LAM_SLOT_OUTPUT_NAME, "%s@%s%s%s", kind, lam_profile_name((lam_profile)profile),
              forms[config->segmentation], config->compress_segmentations ? "+rle" : "");
@@ -118,7 +118,7 @@ static void write_series(const lam_job *job, lam_json_writer *w)
     lam_jw_end(w);
 }
 
-static void write_begin(lam_buffer *text, const lam_worker_slot *slot)
+static void write_begin(lam_buffer *text, const lam_worker_slot *slot, const lam_config *config)
 {
     const lam_job *job = &slot->job;
     lam_json_writer w = lam_json_write_to(text);
@@ -140,6 +140,7 @@ static void write_begin(lam_buffer *text, const lam_worker_slot *slot)
     lam_jw_text(&w, "serial", job->weights_sha256);
     lam_jw_text(&w, "software", LAMINA_VERSION);
     lam_jw_end(&w);
+    lam_jw_text(&w, "notice", config->notice);
     if (job->replaces_sop[0]) {
         lam_jw_object(&w, "replaces");
         lam_jw_text(&w, "series_uid", job->replaces_series);
@@ -154,7 +155,8 @@ static uint32_t request_of(const lam_worker_slot *slot)
     return (uint32_t)slot->job.id;
 }
 
-static lam_status send_begin(lam_worker_slot *slot, const lam_model *model, lam_error *err)
+static lam_status send_begin(lam_worker_slot *slot, const lam_model *model, const lam_config *config,
+                             lam_error *err)
 {
     lam_autoclose int manifest = -1;
     lam_autoclose int weights = -1;
@@ -169,7 +171,7 @@ static lam_status send_begin(lam_worker_slot *slot, const lam_model *model, lam_
         return status;
     lam_buffer text;
     lam_buffer_init(&text, 16384);
-    write_begin(&text, slot);
+    write_begin(&text, slot, config);
     const int fds[3] = {manifest, weights, gate};
     status = lam_ipc_send(slot->child.socket, LAM_MESSAGE_ANALYZE_BEGIN, request_of(slot),
                           lam_buffer_text(&text), fds, gated ? 3 : 2, err);
@@ -189,7 +191,7 @@ lam_status lam_slot_begin(lam_worker_slot *slot, const lam_job *job, const lam_m
     for (size_t i = 0; status == LAM_OK && i < slot->output_count; i++)
         status = lam_spool_create(store, slot->outputs[i].name, &slot->outputs[i].fd, err);
     if (status == LAM_OK)
-        status = send_begin(slot, model, err);
+        status = send_begin(slot, model, config, err);
     if (status != LAM_OK) {
         lam_slot_release(slot, store);
         return status;

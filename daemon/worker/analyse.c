@@ -18,6 +18,7 @@ struct lam_analysis {
     lam_device device;
     const char *series_uid, *input_set;
     const lam_jv *roles; /* of a model that reads several series: those that the inputs may be of */
+    const char *notice;  /* NULL: the usual one */
     const char *replaces_series, *replaces_sop; /* the report that this job's replaces; NULL: none */
     int64_t inputs;
     const lam_bundle *bundle; /* the cache's */
@@ -61,6 +62,7 @@ static lam_status read_begin(lam_analysis *a, const lam_ipc_message *message, la
     if (status == LAM_OK)
         status = lam_jv_need_integer(root, "inputs", 1, LAM_SERIES_MAX_SLICES, &a->inputs, err);
     a->roles = lam_jv_get(root, "series");
+    a->notice = lam_jv_text(lam_jv_get(root, "notice"), NULL);
     const lam_jv *replaces = lam_jv_get(root, "replaces");
     a->replaces_series = lam_jv_text(lam_jv_get(replaces, "series_uid"), NULL);
     a->replaces_sop = lam_jv_text(lam_jv_get(replaces, "sop_uid"), NULL);
@@ -86,8 +88,10 @@ lam_status lam_analysis_create(lam_models *models, lam_ipc_message *begin, lam_a
     }
     const int fds[3] = {begin->fds[0], begin->fds[1], begin->fd_count > 2 ? begin->fds[2] : -1};
     if (lam_models_get(models, a->algorithm.name, a->algorithm.version, a->algorithm.weights_sha256, fds,
-                       &a->bundle, &a->predictor, &a->failure) == LAM_OK)
+                       &a->bundle, &a->predictor, &a->failure) == LAM_OK) {
         a->algorithm.title = lam_bundle_manifest(a->bundle)->title;
+        a->algorithm.seg_form = lam_bundle_manifest(a->bundle)->seg_form;
+    }
     *out = a;
     return LAM_OK;
 }
@@ -164,6 +168,7 @@ static lam_status write_done(lam_analysis *a, const lam_found *found, const lam_
                                .algorithm = a->algorithm,
                                .findings = found->findings,
                                .voxels = found->voxels,
+                               .notice = a->notice,
                                .choices = lam_profile_choose(LAM_PROFILE_STRICT),
                                .predecessor = {a->replaces_series, a->replaces_sop},
                                .made_ms = lam_clock_wall_ms()};
@@ -216,7 +221,10 @@ lam_status lam_analysis_run(lam_analysis *analysis, int socket, lam_ipc_message 
     if (lam_jv_count(outputs) != run->fd_count)
         return lam_fail(err, LAM_E_PEER, "%zu outputs came with %zu descriptors", lam_jv_count(outputs),
                         run->fd_count);
-    const lam_find_options options = {.explain = is_wanted(outputs, "PM"), .method = LAM_EXPLAIN_INTEGRATED};
+    const lam_find_options options = {
+        .explain = is_wanted(outputs, "PM"),
+        .probabilities = lam_outputs_want(outputs, analysis->algorithm.seg_form, LAM_SEG_PROBABILITY),
+        .method = LAM_EXPLAIN_INTEGRATED};
     status = lam_find_arrange(analysis->series, lam_bundle_manifest(analysis->bundle), err);
     if (status == LAM_OK)
         status = lam_find(analysis->series, analysis->bundle, analysis->predictor, &options, &progress,

@@ -54,7 +54,40 @@ lam_segment lam_search_describe(const lam_search *s, const lam_model_segment *fr
     return segment;
 }
 
-lam_status lam_search_label(lam_search *s, uint8_t **out, lam_error *err)
+/* One segment's probabilities in the series' own grid, in 255ths. */
+static lam_status soften(const lam_search *s, const lam_segmentation *from, int number, float *plane,
+                         float *own, uint8_t *out, lam_error *err)
+{
+    const int64_t *size = s->passage.grid->size;
+    size_t seen = (size_t)(from->size[0] * from->size[1] * from->size[2]);
+    size_t count = (size_t)(size[0] * size[1] * size[2]);
+    for (size_t i = 0; i < seen; i++)
+        plane[i] = from->probabilities[i * (size_t)from->classes + (size_t)number];
+    lam_status status = lam_passage_map_values_back(&s->passage, plane, own, err);
+    for (size_t i = 0; i < count && status == LAM_OK; i++)
+        out[i] = (uint8_t)(255 * fminf(fmaxf(own[i], 0), 1) + 0.5F);
+    return status;
+}
+
+static lam_status soften_all(const lam_search *s, const lam_segmentation *from, uint8_t **out, lam_error *err)
+{
+    const int64_t *size = s->passage.grid->size;
+    size_t count = (size_t)(size[0] * size[1] * size[2]), segments = s->manifest->segment_count;
+    lam_autofree float *plane =
+        calloc((size_t)(from->size[0] * from->size[1] * from->size[2]), sizeof *plane);
+    lam_autofree float *own = calloc(count, sizeof *own);
+    lam_autofree uint8_t *soft = calloc(segments, count);
+    if (!plane || !own || !soft)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for probabilities");
+    lam_status status = LAM_OK;
+    for (size_t i = 0; i < segments && status == LAM_OK; i++)
+        status = soften(s, from, s->manifest->segments[i].number, plane, own, soft + i * count, err);
+    if (status == LAM_OK)
+        *out = LAM_TAKE_PTR(soft);
+    return status;
+}
+
+lam_status lam_search_label(lam_search *s, uint8_t **out, uint8_t **soft, lam_error *err)
 {
     lam_volume volume = volume_of(s);
     lam_segmentation segmentation;
@@ -68,6 +101,8 @@ lam_status lam_search_label(lam_search *s, uint8_t **out, lam_error *err)
         return status;
     lam_progress_enter(s->progress, LAM_STAGE_MEASURE);
     status = lam_passage_map_back(&s->passage, segmentation.labels, labels, err);
+    if (status == LAM_OK && soft)
+        status = soften_all(s, &segmentation, soft, err);
     lam_segmentation_done(&segmentation);
     if (status == LAM_OK)
         *out = LAM_TAKE_PTR(labels);
@@ -82,13 +117,18 @@ static lam_status find_segments(lam_search *s, lam_error *err)
     s->found.segments = calloc(count, sizeof *s->found.segments);
     if (!s->found.segments)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    lam_status status = lam_search_label(s, &s->found.labels, err);
+    lam_status status =
+        lam_search_label(s, &s->found.labels, s->options->probabilities ? &s->found.soft : NULL, err);
     if (status != LAM_OK)
         return status;
+    const int64_t *size = s->passage.grid->size;
+    size_t voxels = (size_t)(size[0] * size[1] * size[2]);
     lam_search_count(s, s->found.labels, counts);
     for (size_t i = 0; i < count; i++) {
         const lam_model_segment *segment = &s->manifest->segments[i];
         s->found.segments[i] = lam_search_describe(s, segment, counts[segment->number]);
+        if (s->found.soft)
+            s->found.segments[i].probabilities = s->found.soft + i * voxels;
     }
     s->found.findings.labels = s->found.labels;
     s->found.findings.segments = s->found.segments;
@@ -340,6 +380,7 @@ void lam_found_done(lam_found *found)
 {
     free(found->voxels);
     free(found->labels);
+    free(found->soft);
     free(found->segments);
     free(found->segment_labels);
     free(found->masks);

@@ -21,6 +21,7 @@ typedef struct lam_segment_label {
 typedef struct lam_found {
     float *voxels;   /* [z, y, x] of the series, modality values */
     uint8_t *labels; /* segmentation: the same shape */
+    uint8_t *soft;   /* the segments' probabilities, one volume after the other; NULL: not wanted */
     lam_segment *segments;
     lam_segment_label *segment_labels; /* of segments that are found in several phases */
     uint8_t *masks;                    /* of those that are not in labels */
@@ -34,7 +35,8 @@ typedef struct lam_found {
 } lam_found;
 
 typedef struct lam_find_options {
-    bool explain; /* fill findings.heat */
+    bool explain;       /* fill findings.heat */
+    bool probabilities; /* fill those of segments; not of several phases */
     lam_explain_method method;
     int samples; /* passes for the spread of a classification; 0: none */
 } lam_find_options;

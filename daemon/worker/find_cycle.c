@@ -48,7 +48,7 @@ static lam_status look(lam_search *s, size_t phase, struct moment *out, lam_erro
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a volume of %zu voxels", grid_voxels(s));
     lam_status status = lam_search_read(s, out->voxels, err);
     if (status == LAM_OK)
-        status = lam_search_label(s, &out->labels, err);
+        status = lam_search_label(s, &out->labels, NULL, err);
     if (status == LAM_OK)
         lam_search_count(s, out->labels, out->counts);
     return status;

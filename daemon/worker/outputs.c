@@ -51,6 +51,7 @@ static lam_status parse_options(char *options, request *out)
         bool rle = strcmp(word, "rle") == 0;
         if (!rle && !lam_seg_form_find(word, &out->choices.seg_form))
             return LAM_E_UNSUPPORTED;
+        out->choices.form_is_open &= rle;
         out->rle |= rle;
     }
     return LAM_OK;
@@ -71,6 +72,19 @@ static lam_status parse_name(const char *name, request *out, lam_error *err)
         return lam_fail(err, LAM_E_UNSUPPORTED, "there is no output \"%.48s\"", name);
     *out = r;
     return LAM_OK;
+}
+
+bool lam_outputs_want(const lam_jv *names, const char *preferred, lam_seg_form form)
+{
+    bool wanted = false;
+    for (size_t i = 0; i < lam_jv_count(names); i++) {
+        request r = {.output = NULL};
+        if (parse_name(lam_jv_text(lam_jv_at(names, i), ""), &r, NULL) != LAM_OK)
+            continue;
+        lam_profile_prefer(&r.choices, preferred);
+        wanted |= r.output->create == lam_seg_create && r.choices.seg_form == form;
+    }
+    return wanted;
 }
 
 /* ---- the gate ---- */
@@ -179,6 +193,7 @@ static lam_status write_output(const lam_result *result, const char *name, size_
         return status;
     variant.profile = r.profile;
     variant.choices = r.choices;
+    lam_profile_prefer(&variant.choices, result->algorithm.seg_form);
     return pictures ? write_picture(&variant, r.output, number, fd, w, err)
                     : write_object(&variant, &r, number, fd, w, err);
 }

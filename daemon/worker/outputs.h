@@ -5,9 +5,15 @@
 #ifndef LAMINA_DAEMON_WORKER_OUTPUTS_H
 #define LAMINA_DAEMON_WORKER_OUTPUTS_H
 
+#include <stdbool.h>
+
 #include "core/base/json.h"
 #include "core/base/status.h"
 #include "dicom/result.h"
+
+/* Whether a segmentation in this form is among the outputs that `names` asks for. `preferred` is the model's
+ * (lam_algorithm.seg_form). */
+bool lam_outputs_want(const lam_jv *names, const char *preferred, lam_seg_form form);
 
 /* Writes output `names[i]` into descriptor `fds[i]` (readable too, at its start) and appends the members
  * "objects" and "pictures" of DONE. An object that has nothing to hold, such as a SEG where nothing was

@@ -114,5 +114,42 @@ def test_a_study_with_its_segmentation(d):
         assert coloured(os.path.join(BUILD, "ohif.png")) > 500
 
 
+def reports_opened(p, words):
+    """Opens the series whose entry has these words; gives what is drawn over its image, as the names of SVG elements."""
+    entries = "[...document.querySelectorAll('[data-cy=study-browser-thumbnail-no-image]')]"
+    condition = " && ".join(f"e.innerText.includes({word!r})" for word in words)
+    p.js(f"{entries}.find((e) => {condition}).dispatchEvent(new MouseEvent('dblclick', {{bubbles: true}}))")
+    drawn = "[...document.querySelectorAll('svg.svg-layer *')].map((e) => e.tagName)"
+    try:
+        p.until(f"{drawn}.some((tag) => ['polyline', 'path', 'line'].includes(tag))", 40)
+    except AssertionError:
+        pass
+    return set(p.js(drawn))
+
+
+def test_reports_are_drawn_on_their_images():
+    """Boxes of a detection and, in the profile for OHIF, the outlines of a segmentation, each on the slice they are of."""
+    viewer = {"peer viewer.ae_title": "VIEWER", "peer viewer.address": "127.0.0.1:9", "peer viewer.deliver": "results",
+              "peer viewer.profile": "ohif"}
+    with Daemon({"http.ohif_dir": OHIF, **viewer}) as d:
+        study = send_study(d)
+        curl(f"{d.url}/api/v1/studies/{study}/analyze", "-X", "POST")
+        wait_until(lambda: len([o for r in curl(f"{d.url}/api/v1/studies/{study}/results").json["results"]
+                                for o in r["objects"] if o["type"] == "SR" and o["profile"] == "ohif"]) == 2, 120, "reports")
+        with page(d, "/") as p:
+            p.js("localStorage.setItem('shownTours', '[\"basicViewerTour\"]')")
+            p.send("Page.navigate", url=f"{d.url}/ohif/viewer?StudyInstanceUIDs={study}")
+            p.until(f"{entry('SR')}", 60)
+            p.until("document.querySelectorAll('[data-cy=study-browser-thumbnail] img').length >= 5", 60)
+            for name, words in (("boxes", ("SR", "Brain tumour", "(ohif)")), ("volumes", ("SR", "Hippocampus", "(ohif)"))):
+                drawn = reports_opened(p, words)
+                p.screenshot(os.path.join(BUILD, f"ohif-{name}.png"))
+                print(f"# {name}: {sorted(drawn)}")
+                assert {"polyline", "path", "line"} & drawn, (name, p.text()[-400:])
+                assert coloured(os.path.join(BUILD, f"ohif-{name}.png")) > 100, name
+                press(p, "No")
+            assert not p.errors, p.errors
+
+
 if __name__ == "__main__":
     harness.run(globals(), Daemon({"http.ohif_dir": OHIF}))

@@ -2,14 +2,16 @@
 """Results in every form that a site can switch on: kinds of objects, variants for a destination's profile, FHIR; and what
 happens when more images of a series arrive."""
 import io
+import json
 import os
+import shutil
 import tempfile
 
 import pydicom
 
 import harness
 from harness.clients import dcentvfy, dciodvfy, pretty, storescu, wado
-from harness.daemon import Daemon, free_port
+from harness.daemon import ROOT, Daemon, free_port
 from harness.worker import phantom
 
 SETTINGS = {"analysis.secondary_captures": "yes", "analysis.presentation_states": "yes", "analysis.key_objects": "yes",
@@ -73,6 +75,71 @@ def test_label_maps_and_run_lengths():
         named = {r.ReferencedSOPClassUID for s in sr.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
                  for r in s.ReferencedSOPSequence}
         assert seg.SOPClassUID in named, named
+
+
+def models_that_prefer(form):
+    """A folder of models with the hippocampus model, whose manifest names a form of segmentation."""
+    folder = tempfile.mkdtemp(prefix="lamina-models-")
+    bundle = shutil.copytree(os.path.join(ROOT, "models/hippocampus/1.1.0"), os.path.join(folder, "hippocampus/1.1.0"))
+    path = os.path.join(bundle, "model.json")
+    os.chmod(path, 0o644)
+    with open(path, encoding="utf-8") as file:
+        manifest = json.load(file)
+    manifest["outputs"]["segmentation"] = form
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(manifest, file)
+    return folder
+
+
+def check_probabilities(seg, result):
+    """What the network was sure of, in 255ths: at least half where its answer is, next to nothing far from there."""
+    assert (seg.SegmentationType, seg.SegmentationFractionalType) == ("FRACTIONAL", "PROBABILITY"), seg.SegmentationType
+    assert seg.MaximumFractionalValue == 255 and len(set(seg.pixel_array.flat)) > 100, "hardly any values"
+    numbers = [f.SegmentIdentificationSequence[0].ReferencedSegmentNumber for f in seg.PerFrameFunctionalGroupsSequence]
+    for segment in result["segments"]:
+        likely = sum(int((plane >= 128).sum()) for plane, number in zip(seg.pixel_array, numbers, strict=True)
+                     if number == segment["number"])
+        assert 0.9 < likely / segment["voxels"] < 1.05, (likely, segment)
+
+
+def test_a_model_prefers_a_form_and_a_profile_has_its_own():
+    with Daemon({"lamina.models_dir": models_that_prefer("probability"), "peer viewer.ae_title": "VIEWER",
+                 "peer viewer.deliver": "results", "peer viewer.address": f"127.0.0.1:{free_port()}",
+                 "peer viewer.profile": "ohif"}) as d:
+        paths = phantom()
+        result = analysed(d, paths)
+        objects = objects_of(d, study_of(paths), result)
+        path, seg = objects["SEG", "strict"]
+        assert not dciodvfy(path), dciodvfy(path)
+        check_probabilities(seg, result)
+        assert objects["SEG", "ohif"][1].SegmentationFractionalType == "OCCUPANCY"
+
+
+def test_a_site_asks_for_probabilities():
+    with Daemon({"analysis.segmentation": "probability"}) as d:
+        paths = phantom("slices=50", "rows=66", "columns=45", "spacing=0.8", "pixel=0.75")  # is resampled and mapped back
+        result = analysed(d, paths)
+        seg = objects_of(d, study_of(paths), result)["SEG", "strict"][1]
+        assert (seg.Rows, seg.Columns) == (66, 45)
+        check_probabilities(seg, result)
+
+
+def test_the_notice_is_what_the_site_says():
+    settings = {"analysis.secondary_captures": "yes", "analysis.presentation_states": "yes"}
+    pictures = []
+    for notice in ("not for diagnosis", "for research only"):
+        with Daemon({**settings, "analysis.notice": notice}) as d:
+            paths = phantom()
+            objects = objects_of(d, study_of(paths), analysed(d, paths))
+        sc, state = objects["SC", "strict"][1], objects["PR", "strict"][1]
+        assert sc.ImageComments == notice, sc
+        texts = [t.UnformattedTextValue for a in state.GraphicAnnotationSequence for t in a.get("TextObjectSequence", [])]
+        assert texts and all(text.endswith(" - " + notice) for text in texts), texts
+        pictures.append(sc.pixel_array)
+    # On every slice: each tile of the montage differs where the notice stands, at its lower left.
+    differs = (pictures[0] != pictures[1]).any(axis=2)
+    rows = {row // 204 for row in differs.nonzero()[0]}
+    assert len(rows) >= 3, rows
 
 
 def test_fhir():

@@ -71,12 +71,37 @@ static void profiles_are_their_table(void **state)
     assert_true(lam_profile_choose(LAM_PROFILE_OHIF).region_contours);
 }
 
+/* A model has its way where a profile leaves the form open, and nowhere else. */
+static void models_prefer_forms(void **state)
+{
+    (void)state;
+    static const struct {
+        lam_profile profile;
+        const char *preferred;
+        lam_seg_form form;
+    } cases[] = {
+        {LAM_PROFILE_STRICT, "probability", LAM_SEG_PROBABILITY},
+        {LAM_PROFILE_STRICT, "labelmap", LAM_SEG_LABELMAP},
+        {LAM_PROFILE_STRICT, "", LAM_SEG_BINARY},
+        {LAM_PROFILE_STRICT, NULL, LAM_SEG_BINARY},
+        {LAM_PROFILE_STRICT, "nonsense", LAM_SEG_BINARY},
+        {LAM_PROFILE_OHIF, "probability", LAM_SEG_OCCUPANCY},
+        {LAM_PROFILE_SLICER, "labelmap", LAM_SEG_BINARY},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        lam_profile_choices choices = lam_profile_choose(cases[i].profile);
+        lam_profile_prefer(&choices, cases[i].preferred);
+        assert_int_equal(choices.seg_form, cases[i].form);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(packs_as_the_rule_says),
         cmocka_unit_test(frames_share_a_byte),
         cmocka_unit_test(profiles_are_their_table),
+        cmocka_unit_test(models_prefer_forms),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
