@@ -16,7 +16,7 @@ extern "C" {
 typedef enum lam_failpoint {
     LAM_FAIL_SPOOL_CREATE, /* "spool.create": a file for an object that comes */
     LAM_FAIL_SPOOL_WRITE,  /* "spool.write" */
-    LAM_FAIL_SPOOL_SYNC,   /* "spool.sync" */
+    LAM_FAIL_SPOOL_SYNC,   /* "spool.sync": of the files of a group */
     LAM_FAIL_SPOOL_OPEN,   /* "spool.open": laminad opens what arrived */
     LAM_FAIL_STORE_RENAME, /* "store.rename": from spool to store */
     LAM_FAIL_STORE_SYNC,   /* "store.sync": of the folders */

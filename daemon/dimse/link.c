@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "core/base/io.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "daemon/ipc/ipc.h"
@@ -97,12 +99,14 @@ static lam_status wait_for_answer(lam_scp_link *link, waiter *self, int timeout_
                   : lam_fail(err, LAM_E_TIMEOUT, "laminad did not answer within %d s", timeout_ms / 1000);
 }
 
-lam_status lam_scp_link_store(lam_scp_link *link, const char *json, int timeout_ms, lam_scp_verdict *out,
-                              lam_error *err)
+lam_status lam_scp_link_store(lam_scp_link *link, const char *json, int fd, int timeout_ms,
+                              lam_scp_verdict *out, lam_error *err)
 {
     waiter self = {0};
     enter(link, &self);
     lam_status status = lam_ipc_send(link->socket, LAM_MESSAGE_STORE, self.request, json, NULL, 0, err);
+    lam_io_start_writing(fd);
+    close(fd);
     if (status == LAM_OK)
         status = wait_for_answer(link, &self, timeout_ms, err);
     leave(link, &self);

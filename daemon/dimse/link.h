@@ -25,9 +25,10 @@ LAM_DEFINE_AUTO(lam_scp_link, lam_scp_link_free)
 lam_status lam_scp_link_tell(lam_scp_link *link, uint32_t type, const char *json, lam_error *err);
 
 /* Sends STORE and waits for its reply. Errors: LAM_E_PEER (laminad is gone), LAM_E_TIMEOUT. From the moment
- * this is called the file belongs to laminad, whatever comes back. */
-lam_status lam_scp_link_store(lam_scp_link *link, const char *json, int timeout_ms, lam_scp_verdict *out,
-                              lam_error *err);
+ * this is called the file belongs to laminad, whatever comes back. `fd`, which is closed, is only there so
+ * that the kernel begins to write the file while laminad looks at it: its sync is the shorter then. */
+lam_status lam_scp_link_store(lam_scp_link *link, const char *json, int fd, int timeout_ms,
+                              lam_scp_verdict *out, lam_error *err);
 
 /* Sends a message of another type and waits for its answer, whose payload `reply` gets. */
 lam_status lam_scp_link_ask(lam_scp_link *link, uint32_t type, const char *json, int timeout_ms,

@@ -160,7 +160,7 @@ static lam_status hand_over(lam_scp_session *session, const lam_net_context *con
     if (text.status != LAM_OK)
         return text.status;
     return lam_scp_link_store(lam_scp_sessions_link(session->sessions), lam_buffer_text(&text),
-                              VERDICT_TIMEOUT_MS, out, NULL);
+                              lam_scp_spool_take(&session->spool), VERDICT_TIMEOUT_MS, out, NULL);
 }
 
 /* Receives the data set to its end whatever becomes of it, so that the answer finds a sender that listens. */

@@ -10,6 +10,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "core/base/cleanup.h"
 #include "core/base/failpoint.h"
 #include "core/base/io.h"
 
@@ -95,18 +96,14 @@ lam_status lam_scp_spool_append(lam_scp_spool *spool, const void *bytes, size_t 
 lam_status lam_scp_spool_finish(lam_scp_spool *spool, lam_error *err)
 {
     lam_status status = flush_with(spool, NULL, 0, err);
-    int fault = lam_failpoint_hit(LAM_FAIL_SPOOL_SYNC);
-    if (status == LAM_OK && fault)
-        status = lam_fail_errno(err, fault, "cannot sync");
-    if (status == LAM_OK)
-        status = lam_io_sync(spool->fd, err);
-    if (status != LAM_OK) {
+    if (status != LAM_OK)
         lam_scp_spool_discard(spool);
-        return status;
-    }
-    close(spool->fd);
-    spool->fd = -1;
-    return LAM_OK;
+    return status;
+}
+
+int lam_scp_spool_take(lam_scp_spool *spool)
+{
+    return LAM_TAKE_FD(spool->fd);
 }
 
 void lam_scp_spool_discard(lam_scp_spool *spool)

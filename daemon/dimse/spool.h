@@ -30,8 +30,11 @@ lam_status lam_scp_spool_check(const lam_scp_spool *spool, uint64_t reserve, lam
 /* A new empty file; the one before must be finished or discarded. */
 lam_status lam_scp_spool_begin(lam_scp_spool *spool, lam_error *err);
 lam_status lam_scp_spool_append(lam_scp_spool *spool, const void *bytes, size_t length, lam_error *err);
-/* Everything is on stable storage when this returns LAM_OK (promise 1); else the file is gone. */
+/* The file is whole when this returns LAM_OK, though not yet durable: laminad syncs it (promise 1). Else it
+ * is gone. */
 lam_status lam_scp_spool_finish(lam_scp_spool *spool, lam_error *err);
+/* The descriptor of a finished file, which is the caller's from here on. */
+int lam_scp_spool_take(lam_scp_spool *spool);
 /* Removes the file if there is one. */
 void lam_scp_spool_discard(lam_scp_spool *spool);
 

@@ -26,7 +26,7 @@ typedef enum lam_message_type {
      * (take SOP classes outside the standard too; default false)} */
     LAM_MESSAGE_CONFIGURE = 10,
 
-    /* dimse → laminad: a whole object lies fsynced in the spool as Part 10 file `name`; answer with
+    /* dimse → laminad: a whole object lies in the spool, not yet synced, as Part 10 file `name`; answer with
      * STORE_REPLY, same request. From here on the file is laminad's to keep or remove.
      * {"name","sop_class_uid","sop_instance_uid","transfer_syntax_uid","bytes","association","calling_ae","address"}
      */

@@ -257,6 +257,22 @@ static void refuse_all(lam_arrival *first, lam_store *store, bool doubtful, cons
     }
 }
 
+/* Promise 1: the bytes and their names before the rows. */
+static lam_status sync_group(const lam_arrival *first, lam_store *store, lam_error *err)
+{
+    size_t count = 0;
+    for (const lam_arrival *a = first; a; a = a->next)
+        count += is_entered(a);
+    lam_autofree int *fds = malloc((count + 1) * sizeof *fds);
+    if (!fds)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    count = 0;
+    for (const lam_arrival *a = first; a; a = a->next)
+        if (is_entered(a))
+            fds[count++] = a->index.fd;
+    return lam_store_sync(store, fds, count, err);
+}
+
 static bool any_to_enter(const lam_arrival *first)
 {
     for (const lam_arrival *a = first; a; a = a->next)
@@ -275,7 +291,7 @@ static lam_status commit_group(lam_arrival *first, const lam_arrival_place *plac
         if (a->result.status == LAM_OK)
             status = enter_alone(a, place, err);
     if (status == LAM_OK)
-        status = lam_store_sync(place->store, err); /* promise 1: the directory entry before the row */
+        status = sync_group(first, place->store, err);
     if (status != LAM_OK) {
         lam_db_rollback(place->db);
         return status;

@@ -1,7 +1,7 @@
-/* The way in. Objects come from lamina-dimse (C-STORE) and from HTTP (STOW-RS) as synced files in the spool;
+/* The way in. Objects come from lamina-dimse (C-STORE) and from HTTP (STOW-RS) as files in the spool;
  * each has its header read by a worker; then all that are ready are moved to the store, entered into the
- * index and committed together, and only then acknowledged (promise 1). One thread does this, so whatever
- * arrives while a commit syncs shares the next. */
+ * index, synced and committed together, and only then acknowledged (promise 1). One thread does this, so
+ * whatever arrives while a commit syncs shares the next. */
 #ifndef LAMINA_DAEMON_INTAKE_H
 #define LAMINA_DAEMON_INTAKE_H
 
@@ -44,7 +44,7 @@ bool lam_intake_ready(const lam_intake *intake);
 const lam_config *lam_intake_config(const lam_intake *intake);
 lam_store *lam_intake_store(const lam_intake *intake);
 
-/* Takes an arrival whose bytes are durable in the spool; its upload is answered exactly once. LAM_E_BUSY when
+/* Takes an arrival whose bytes are in the spool; its upload is answered exactly once. LAM_E_BUSY when
  * the intake is ending: the arrival stays the caller's. */
 lam_status lam_intake_submit(lam_intake *intake, lam_arrival *arrival, lam_error *err);
 

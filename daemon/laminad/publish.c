@@ -247,7 +247,7 @@ static lam_status publish_transaction(publication *p, const lam_job_limits *limi
         return status;
     status = write_rows(p, limits, err);
     if (status == LAM_OK)
-        status = lam_store_sync(p->store, err);
+        status = lam_store_sync(p->store, NULL, 0, err);
     if (status != LAM_OK) {
         lam_db_rollback(p->db);
         return status;

@@ -18,13 +18,15 @@
 #include "core/base/cleanup.h"
 #include "core/base/failpoint.h"
 #include "core/base/io.h"
+#include "daemon/laminad/syncer.h"
 
 enum { FILES_PER_DIRECTORY = 1024, PATH_TEXT = 32 };
 
 struct lam_store {
     int root; /* store/ */
     int spool;
-    pthread_mutex_t syncing; /* taken before lock */
+    lam_syncer *syncer;
+    pthread_mutex_t syncing; /* taken before lock; the syncer */
     pthread_mutex_t lock;    /* next, dirty_*, directory_made, doubt* */
     int64_t next;            /* number */
     int64_t dirty_first;     /* directories with entries not yet synced; first > last: none */
@@ -120,7 +122,9 @@ lam_status lam_store_open(const char *data_dir, lam_store **out, lam_error *err)
     store->dirty_last = -1;
     pthread_mutex_init(&store->syncing, NULL);
     pthread_mutex_init(&store->lock, NULL);
-    lam_status status = open_directory(data_dir, "store", &store->root, err);
+    lam_status status = lam_syncer_create(&store->syncer, err);
+    if (status == LAM_OK)
+        status = open_directory(data_dir, "store", &store->root, err);
     if (status == LAM_OK)
         status = open_directory(data_dir, "spool", &store->spool, err);
     if (status == LAM_OK)
@@ -143,6 +147,7 @@ void lam_store_close(lam_store *store)
         close(store->root);
     if (store->spool >= 0)
         close(store->spool);
+    lam_syncer_free(store->syncer);
     pthread_mutex_destroy(&store->syncing);
     pthread_mutex_destroy(&store->lock);
     free(store->doubtful);
@@ -336,20 +341,35 @@ lam_status lam_store_adopt(lam_store *store, const char *spool_name, int64_t *nu
     return LAM_OK;
 }
 
-static lam_status sync_directories(const lam_store *store, int64_t first, int64_t last, lam_error *err)
+/* The files, and the folders from `first` to `last`. */
+static lam_status sync_all(const lam_store *store, const int *files, size_t count, int64_t first,
+                           int64_t last, lam_error *err)
 {
-    for (int64_t directory = first; directory <= last; directory++) {
+    size_t folders = last < first ? 0 : (size_t)(last - first + 1), opened = 0;
+    lam_autofree int *fds = malloc((count + folders + 1) * sizeof *fds);
+    if (!fds)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    int fault = count ? lam_failpoint_hit(LAM_FAIL_SPOOL_SYNC) : 0;
+    lam_status status = fault ? lam_fail_errno(err, fault, "cannot sync a file of the store") : LAM_OK;
+    if (count)
+        memcpy(fds, files, count * sizeof *fds);
+    for (; status == LAM_OK && opened < folders; opened++) {
         char name[PATH_TEXT];
-        directory_name(directory, name);
-        lam_autoclose int fd = openat(store->root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int fault = lam_failpoint_hit(LAM_FAIL_STORE_SYNC);
-        if (fault || fd < 0 || fsync(fd) < 0)
-            return lam_fail_errno(err, fault ? fault : errno, "cannot sync a directory of the store");
+        directory_name(first + (int64_t)opened, name);
+        fault = lam_failpoint_hit(LAM_FAIL_STORE_SYNC);
+        fds[count + opened] = openat(store->root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fault || fds[count + opened] < 0)
+            status = lam_fail_errno(err, fault ? fault : errno, "cannot sync a directory of the store");
     }
-    return LAM_OK;
+    if (status == LAM_OK)
+        status = lam_syncer_run(store->syncer, fds, count + folders, err);
+    for (size_t i = 0; i < opened; i++)
+        if (fds[count + i] >= 0)
+            close(fds[count + i]);
+    return status;
 }
 
-lam_status lam_store_sync(lam_store *store, lam_error *err)
+lam_status lam_store_sync(lam_store *store, const int *fds, size_t count, lam_error *err)
 {
     /* Held throughout: who finds nothing dirty must still wait for the sync that took his entry along. */
     pthread_mutex_lock(&store->syncing);
@@ -358,8 +378,8 @@ lam_status lam_store_sync(lam_store *store, lam_error *err)
     store->dirty_first = INT64_MAX;
     store->dirty_last = -1;
     pthread_mutex_unlock(&store->lock);
-    lam_status status = sync_directories(store, first, last, err);
-    if (status != LAM_OK) {
+    lam_status status = sync_all(store, fds, count, first, last, err);
+    if (status != LAM_OK && first <= last) {
         pthread_mutex_lock(&store->lock);
         mark_dirty(store, first);
         mark_dirty(store, last);

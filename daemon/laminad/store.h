@@ -47,13 +47,12 @@ void lam_spool_remove(lam_store *store, const char *name);
 #define LAM_SPOOL_DIMSE "c-"
 void lam_spool_sweep(lam_store *store, const char *prefix);
 
-/* Moves a synced file of the spool to the store under a new number. Durable after lam_store_sync. To be
- * called inside the write transaction that enters the number, and not before: it keeps the order of numbers.
- */
+/* Moves a file of the spool to the store under a new number. Durable after lam_store_sync. To be called
+ * inside the write transaction that enters the number, and not before: it keeps the order of numbers. */
 lam_status lam_store_adopt(lam_store *store, const char *spool_name, int64_t *number, lam_error *err);
-/* Makes the directory entries of everything adopted so far durable. One caller at a time syncs; others wait.
- */
-lam_status lam_store_sync(lam_store *store, lam_error *err);
+/* Makes these files and the directory entries of everything adopted so far durable, all at once. One caller
+ * at a time syncs; others wait. */
+lam_status lam_store_sync(lam_store *store, const int *fds, size_t count, lam_error *err);
 lam_status lam_store_open_file(lam_store *store, int64_t number, int *fd, int64_t *bytes, lam_error *err);
 void lam_store_remove(lam_store *store, int64_t number);
 

@@ -96,12 +96,11 @@ void lam_upload_submit(lam_upload *upload, const char *study_uid)
 {
     lam_error err = {0};
     lam_text_copy(upload->arrival->study_uid, LAM_UID_TEXT, study_uid);
-    lam_status status = lam_io_sync(upload->fd, &err); /* promise 1: the bytes before the row */
+    lam_io_start_writing(upload->fd); /* the intake syncs it */
     close(LAM_TAKE_FD(upload->fd));
     upload->submitted = true;
     lam_arrival *arrival = LAM_TAKE_PTR(upload->arrival);
-    if (status == LAM_OK)
-        status = lam_intake_submit(upload->intake, arrival, &err);
+    lam_status status = lam_intake_submit(upload->intake, arrival, &err);
     if (status == LAM_OK) /* from here on it may be answered at any moment */
         return;
     upload->arrival = arrival;

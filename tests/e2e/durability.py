@@ -11,25 +11,38 @@ from harness.clients import run, storescu, stow
 from harness.daemon import SANITISED, Daemon
 
 SYNCS = ("fsync", "fdatasync")
+GROUPS = ("io_submit", "io_getevents")  # many fsyncs at once (laminad/syncer.c)
 SENDS = ("sendto", "sendmsg", "write", "writev")
 # "1234  1795419651.886639 fdatasync(8</path> <unfinished ...>" and "1234  …  <... fdatasync resumed>) = 0"
 BEGUN = re.compile(r"^(\d+)\s+[\d.]+\s+(\w+)\((.*)$")
 RESUMED = re.compile(r"^(\d+)\s+[\d.]+\s+<\.\.\. (\w+) resumed>(.*)$")
 
 
+def finished(group, answers):
+    """The syncs of a group, if all of them are done."""
+    return [("fsync", f"{file}) = 0") for file in group] if answers.count(" res=0,") == len(group) else []
+
+
 def calls_in(record):
-    """[(name, arguments and result)] in order: a sync counts when it has returned, a send when it begins."""
-    calls, begun = [], {}
+    """[(name, arguments and result)] in order: a sync counts when it has returned, a send when it begins; of a group,
+    each file when all have."""
+    calls, begun, group = [], {}, []
     with open(record, encoding="utf-8", errors="replace") as file:
         for line in file:
             found = BEGUN.match(line)
             resumed = RESUMED.match(line)
             if found:
                 thread, name, arguments = found.groups()
-                if name in SYNCS and "<unfinished" in arguments:
+                if name == "io_submit":
+                    group = re.findall(r"IOCB_CMD_FSYNC[^}]*aio_fildes=([^,}]*)", arguments)
+                elif name == "io_getevents":
+                    calls += finished(group, arguments)
+                elif name in SYNCS and "<unfinished" in arguments:
                     begun[thread] = arguments
                 else:
                     calls.append((name, arguments))
+            elif resumed and resumed.group(2) == "io_getevents":
+                calls += finished(group, resumed.group(3))
             elif resumed and resumed.group(1) in begun:
                 calls.append((resumed.group(2), begun.pop(resumed.group(1)) + resumed.group(3)))
     return calls
@@ -39,7 +52,7 @@ def traced(act):
     """The system calls of a daemon during act(daemon)."""
     harness.need(not SANITISED, "strace and sanitizers do not go together")
     record = os.path.join(tempfile.mkdtemp(), "strace")
-    wrapper = ["strace", "-f", "-ttt", "-yy", "-s", "200", "-o", record, "-e", "trace=" + ",".join(SYNCS + SENDS)]
+    wrapper = ["strace", "-f", "-ttt", "-yy", "-s", "200", "-o", record, "-e", "trace=" + ",".join(SYNCS + GROUPS + SENDS)]
     try:
         status, said = run(*wrapper, "true")
     except FileNotFoundError as missing:
@@ -59,10 +72,10 @@ def position(calls, what, names, after=0):
 
 
 def synced_in_order(calls):
-    """The object's bytes, then the folder it was moved to, then its row; the index after the last."""
-    file = position(calls, r"/spool/[^>/]+>.* = 0", SYNCS)
-    folder = position(calls, r"/store/[0-9a-f]+>.* = 0", SYNCS, after=file + 1)
-    return position(calls, r"lamina\.db-wal>.* = 0", SYNCS, after=folder + 1) + 1
+    """The object's bytes and the folder it was moved to, then its row; the index after the last."""
+    file = position(calls, r"/store/[0-9a-f]+/[0-9a-f]+>.* = 0", SYNCS)
+    folder = position(calls, r"/store/[0-9a-f]+>.* = 0", SYNCS)
+    return position(calls, r"lamina\.db-wal>.* = 0", SYNCS, after=max(file, folder) + 1) + 1
 
 
 def test_the_cstore_response_comes_last():

@@ -133,7 +133,7 @@ int64_t fixture_receive(fixture *f, const char *study, const char *series, const
     assert_ok(lam_db_begin(f->db, &err), err);
     assert_ok(lam_store_adopt(f->store, name, &file.number, &err), err);
     assert_ok(lam_catalog_add(f->db, &header, &file, now_ms, &instance, &err), err);
-    assert_ok(lam_store_sync(f->store, &err), err);
+    assert_ok(lam_store_sync(f->store, NULL, 0, &err), err);
     assert_ok(lam_db_commit(f->db, &err), err);
     lam_header_done(&header);
     assert_ok(

@@ -67,7 +67,7 @@ static void gives_numbers_in_order(void **state)
     lam_error err = {LAM_OK, ""};
     for (int64_t i = 0; i < 1030; i++) /* into the second directory */
         assert_int_equal(adopt(f), i);
-    assert_ok(lam_store_sync(f->store, &err), err);
+    assert_ok(lam_store_sync(f->store, NULL, 0, &err), err);
     assert_int_equal(fixture_count_files(f, "store/00000"), 1024);
     assert_int_equal(fixture_count_files(f, "store/00001"), 6);
     assert_int_equal(fixture_count_files(f, "spool"), 0);

@@ -1,0 +1,20 @@
+/* Makes many files durable in the time of one. Each fsync waits for the device and for the journal of the
+ * file system; asked for at the same moment, they share both. */
+#ifndef LAMINA_DAEMON_SYNCER_H
+#define LAMINA_DAEMON_SYNCER_H
+
+#include <stddef.h>
+
+#include "core/base/status.h"
+
+typedef struct lam_syncer lam_syncer;
+
+lam_status lam_syncer_create(lam_syncer **out, lam_error *err);
+/* NULL-safe. */
+void lam_syncer_free(lam_syncer *syncer);
+
+/* fsync of every descriptor, of a file or of a folder: LAM_OK once all of them are durable, else the first
+ * failure. For one thread at a time. */
+lam_status lam_syncer_run(lam_syncer *syncer, const int *fds, size_t count, lam_error *err);
+
+#endif
