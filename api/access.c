@@ -18,7 +18,10 @@ enum { MAX_TOKENS = 64, MIN_TOKEN = 16, MAX_TOKEN_FILE = 64 * 1024 };
 struct lam_access {
     const lam_http_options *options;
     size_t count;
-    uint8_t digests[MAX_TOKENS][LAM_SHA256_BYTES]; /* tokens themselves are not kept in memory */
+    struct {
+        uint8_t digest[LAM_SHA256_BYTES]; /* tokens themselves are not kept in memory */
+        bool may_delete;
+    } tokens[MAX_TOKENS];
 };
 
 static void digest_of(const char *text, size_t length, uint8_t digest[LAM_SHA256_BYTES])
@@ -29,23 +32,43 @@ static void digest_of(const char *text, size_t length, uint8_t digest[LAM_SHA256
     lam_sha256_final(&hash, digest);
 }
 
+/* "TOKEN" or "TOKEN delete": what follows the token are its roles, of which there is one. */
+static lam_status add_token(lam_access *access, const char *line, size_t length, int number, lam_error *err)
+{
+    static const char role[] = "delete";
+    const char *path = access->options->token_file;
+    size_t token = 0;
+    while (token < length && line[token] != ' ' && line[token] != '\t')
+        token++;
+    size_t at = token;
+    while (at < length && (line[at] == ' ' || line[at] == '\t'))
+        at++;
+    bool has_role = at < length;
+    if (has_role && (length - at != strlen(role) || memcmp(line + at, role, length - at) != 0))
+        return lam_fail(err, LAM_E_INVALID,
+                        "%s line %d: after a token may stand the role \"%s\", not \"%.*s\"", path, number,
+                        role, (int)(length - at < 40 ? length - at : 40), line + at);
+    if (token < MIN_TOKEN)
+        return lam_fail(err, LAM_E_INVALID, "%s line %d: a token needs at least %d characters", path, number,
+                        MIN_TOKEN);
+    if (access->count == MAX_TOKENS)
+        return lam_fail(err, LAM_E_LIMIT, "%s has more than %d tokens", path, MAX_TOKENS);
+    digest_of(line, token, access->tokens[access->count].digest);
+    access->tokens[access->count++].may_delete = has_role;
+    return LAM_OK;
+}
+
 static lam_status add_tokens(lam_access *access, const char *text, lam_error *err)
 {
-    int line = 0;
+    int line = 1;
     for (const char *at = text; *at; line++) {
         size_t whole = strcspn(at, "\n");
         size_t length = whole;
         while (length && (at[length - 1] == '\r' || at[length - 1] == ' ' || at[length - 1] == '\t'))
             length--;
-        if (length && at[0] != '#') {
-            if (length < MIN_TOKEN)
-                return lam_fail(err, LAM_E_INVALID, "%s line %d: a token needs at least %d characters",
-                                access->options->token_file, line + 1, MIN_TOKEN);
-            if (access->count == MAX_TOKENS)
-                return lam_fail(err, LAM_E_LIMIT, "%s has more than %d tokens", access->options->token_file,
-                                MAX_TOKENS);
-            digest_of(at, length, access->digests[access->count++]);
-        }
+        lam_status status = length && at[0] != '#' ? add_token(access, at, length, line, err) : LAM_OK;
+        if (status != LAM_OK)
+            return status;
         at += whole + (at[whole] == '\n');
     }
     if (access->count == 0)
@@ -95,16 +118,18 @@ static const char *header(const lam_request *request, const char *name)
 }
 
 /* Compares with every token in constant time, so that the time tells nothing. */
-static bool token_is_known(const lam_access *access, const char *token)
+static bool token_is_known(const lam_access *access, const char *token, bool *may_delete)
 {
     uint8_t digest[LAM_SHA256_BYTES];
     digest_of(token, strlen(token), digest);
     bool known = false;
+    *may_delete = false;
     for (size_t i = 0; i < access->count; i++) {
         uint8_t difference = 0;
         for (size_t b = 0; b < LAM_SHA256_BYTES; b++)
-            difference |= (uint8_t)(digest[b] ^ access->digests[i][b]);
+            difference |= (uint8_t)(digest[b] ^ access->tokens[i].digest[b]);
         known |= difference == 0;
+        *may_delete |= difference == 0 && access->tokens[i].may_delete;
     }
     return known;
 }
@@ -113,7 +138,7 @@ static bool check_token(const lam_access *access, lam_request *request)
 {
     const char *value = header(request, MHD_HTTP_HEADER_AUTHORIZATION);
     if (value && strncasecmp(value, "Bearer ", 7) == 0 &&
-        token_is_known(access, value + 7 + strspn(value + 7, " ")))
+        token_is_known(access, value + 7 + strspn(value + 7, " "), &request->may_delete))
         return true;
     lam_reply_problem(request, MHD_HTTP_UNAUTHORIZED,
                       "send one of the tokens of token_file as Authorization: Bearer");
@@ -216,6 +241,7 @@ bool lam_access_check(const lam_access *access, lam_request *request, bool open)
         return false;
     if (!check_origin(access, request))
         return false;
+    request->may_delete = access->options->auth != LAM_HTTP_AUTH_TOKEN;
     if (open)
         return true;
     if (access->options->auth == LAM_HTTP_AUTH_MTLS)

@@ -1,5 +1,5 @@
 /* DELETE of a study, a series or an instance. DICOMweb does not define it, but clients know it in this form.
- * Off unless the configuration allows it. */
+ * Off unless the configuration allows it, and then for who has the role. */
 #include "api/handlers.h"
 #include "api/reply.h"
 
@@ -13,6 +13,11 @@ void lam_remove_handle(lam_request *request)
     if (!request->options->allow_delete) {
         lam_reply_problem(request, MHD_HTTP_FORBIDDEN,
                           "nothing is deleted here; [http] allow_delete = yes would change that");
+        return;
+    }
+    if (!request->may_delete) {
+        lam_reply_problem(request, MHD_HTTP_FORBIDDEN,
+                          "this token has not the role delete; in token_file it stands after the token");
         return;
     }
     const lam_place place = {uid_or_null(request, 0), uid_or_null(request, 1), uid_or_null(request, 2)};

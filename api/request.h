@@ -33,6 +33,7 @@ typedef struct lam_request {
     void *body;                                               /* what the route's body functions keep */
     int64_t body_bytes;                                       /* received so far */
     int64_t dropped_bytes;                                    /* of them, after the reply was known */
+    bool may_delete;                                          /* the client has this role */
     char client[LAM_CLIENT_TEXT];                             /* numeric address */
 
     struct MHD_Response *reply; /* set once, by lam_reply_… */

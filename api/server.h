@@ -30,7 +30,7 @@ typedef struct lam_http_options {
     const char *public_url; /* scheme://host[:port][/path] as clients see us, without a slash at the end;
                                NULL: URLs in answers are relative */
     lam_http_auth auth;
-    const char *token_file; /* one token a line, at least 16 characters; # starts a comment */
+    const char *token_file; /* a token a line, at least 16 characters, and its role; # comments */
     const char
         *cors_origins; /* origins of web pages that may call us, by blanks; "*" for any; NULL for none */
     /* PEM files; NULL: plain HTTP */

@@ -11,6 +11,7 @@ LAM_EMBED(lam_ui_index, "api/ui/index.html");
 LAM_EMBED(lam_ui_style, "api/ui/style.css");
 LAM_EMBED(lam_ui_icon, "api/ui/icon.svg");
 LAM_EMBED(lam_ui_app, "api/ui/app.js");
+LAM_EMBED(lam_ui_changes, "api/ui/changes.js");
 LAM_EMBED(lam_ui_client, "api/ui/client.js");
 LAM_EMBED(lam_ui_deliveries, "api/ui/deliveries.js");
 LAM_EMBED(lam_ui_search, "api/ui/search.js");
@@ -33,6 +34,7 @@ static const struct {
     {"style.css", CSS, lam_ui_style, lam_ui_style_end},
     {"icon.svg", "image/svg+xml", lam_ui_icon, lam_ui_icon_end},
     {"app.js", SCRIPT, lam_ui_app, lam_ui_app_end},
+    {"changes.js", SCRIPT, lam_ui_changes, lam_ui_changes_end},
     {"client.js", SCRIPT, lam_ui_client, lam_ui_client_end},
     {"deliveries.js", SCRIPT, lam_ui_deliveries, lam_ui_deliveries_end},
     {"search.js", SCRIPT, lam_ui_search, lam_ui_search_end},

@@ -1,10 +1,13 @@
 // The page: which view is shown, keeping it fresh, and taking files that are dropped on it.
 
+import { follow } from "./changes.js";
 import { request, store } from "./client.js";
 import { h, plural, say } from "./dom.js";
 import { views } from "./views.js";
 
-const refreshMs = 2500;
+const pollMs = 2500; /* where events are not to be had */
+const glanceMs = 30000; /* for what they do not tell: uptime, disk, models */
+const burstMs = 150;
 const parallelUploads = 4;
 const titles = { studies: "Studies", jobs: "Jobs", deliveries: "Deliveries", models: "Models", system: "System" };
 const main = document.getElementById("main");
@@ -58,18 +61,31 @@ async function refresh() {
   }
 }
 
-async function keepFresh() {
-  for (;;) {
-    if (!document.hidden) await Promise.all([refresh(), drawHealth()]);
-    await new Promise((resolve) => setTimeout(resolve, refreshMs));
-  }
+let following = false, looked = 0, due = null;
+
+function look() {
+  looked = Date.now();
+  refresh();
+  drawHealth();
+}
+
+/** Looks once at what changed in a burst. */
+function lookSoon() {
+  due ??= setTimeout(() => { due = null; look(); }, burstMs);
+}
+
+function keepFresh() {
+  look();
+  follow(lookSoon, (connected) => { following = connected; });
+  setInterval(() => {
+    if (!document.hidden && Date.now() - looked >= (following ? glanceMs : pollMs)) look();
+  }, pollMs);
 }
 
 function go() {
   const { name } = where();
   document.title = `${titles[name]} · Lamina`;
   drawNavigation(name);
-  refresh();
 }
 
 // ---- files ----
@@ -115,7 +131,7 @@ addEventListener("drop", (event) => {
 });
 addEventListener("lamina-add-files", chooseFiles);
 addEventListener("lamina-refresh", refresh);
-addEventListener("hashchange", () => { go(); main.focus({ preventScroll: true }); });
+addEventListener("hashchange", () => { go(); refresh(); main.focus({ preventScroll: true }); });
 
 go();
 keepFresh();

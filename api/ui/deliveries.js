@@ -12,7 +12,7 @@ function destinationTable(destinations, button) {
     { title: "Profile", cell: (d) => d.profile ?? "" },
     { title: "State", cell: (d) => (d.paused ? "paused" : d.active ? "active" : "no longer configured") },
     { title: "Deliveries", cell: counts },
-    { title: "", cell: (d) => d.active && button(d.paused ? "Resume" : "Pause", `pause-${d.destination}`,
+    { spoken: "Actions", cell: (d) => d.active && button(d.paused ? "Resume" : "Pause", `pause-${d.destination}`,
       `api/v1/destinations/${encodeURIComponent(d.destination)}/${d.paused ? "resume" : "pause"}`,
       `${d.destination} ${d.paused ? "goes on" : "is paused"}`) },
   ], destinations);
@@ -30,7 +30,7 @@ function deliveryTable(deliveries, button) {
     { title: "Attempts", number: true, cell: (d) => String(d.attempts ?? "") },
     { title: "Created", cell: (d) => time(d.created) },
     { title: "Reason", cell: (d) => reason(d.last_error ?? d.warning, d.state) },
-    { title: "", cell: (d) => d.state === "failed" && button("Retry", `deliver-${d.delivery}`,
+    { spoken: "Actions", cell: (d) => d.state === "failed" && button("Retry", `deliver-${d.delivery}`,
       `api/v1/deliveries/${d.delivery}/retry`, `Delivery ${d.delivery} queued again`) },
   ], deliveries);
 }

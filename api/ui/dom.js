@@ -12,12 +12,14 @@ export function h(tag, attributes, ...children) {
   return element;
 }
 
-/** A table with a caption for screen readers. Columns: {title, number?, cell(row)}; the first one heads its row. */
+/** A table with a caption for screen readers. Columns: {title, number?, cell(row)}, or {spoken, cell(row)} where the cells show what
+ *  they are; the first one heads its row. */
 export function table(caption, columns, rows) {
-  const head = columns.map((column) => h("th", { scope: "col", class: column.number ? "number" : null }, column.title));
+  const head = columns.map((column) => h("th", { scope: "col", class: column.number ? "number" : null },
+    column.title ?? h("span", { class: "hidden" }, column.spoken)));
   const body = rows.map((row) => h("tr", null, columns.map((column, index) =>
     h(index ? "td" : "th", { scope: index ? null : "row", class: column.number ? "number" : null }, column.cell(row) ?? ""))));
-  return h("div", { class: "scroll" }, h("table", null, h("caption", { class: "hidden" }, caption),
+  return h("div", { class: "scroll", role: "region", "aria-label": caption, tabindex: 0, "data-key": caption }, h("table", null, h("caption", { class: "hidden" }, caption),
     h("thead", null, h("tr", null, head)), h("tbody", null, body)));
 }
 

@@ -26,7 +26,7 @@ function classes(result) {
   return table("Classes", [
     { title: "Class", cell: (c) => c.label },
     { title: "Probability", number: true, cell: (c) => percent.format(c.probability) },
-    { title: "", cell: (c) => h("meter", { min: 0, max: 1, value: c.probability, "aria-label": `probability of ${c.label}` }) },
+    { spoken: "Probability as a bar", cell: (c) => h("meter", { min: 0, max: 1, value: c.probability, "aria-label": `probability of ${c.label}` }) },
     { title: "Code", cell: (c) => codeText(c.code) },
   ], sorted);
 }

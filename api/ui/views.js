@@ -40,7 +40,7 @@ function jobTable(jobs, withStudy) {
     { title: "Attempts", number: true, cell: (j) => String(j.attempts ?? "") },
     { title: "Created", cell: (j) => time(j.created) },
     { title: "Reason", cell: (j) => j.reason && h("span", { class: j.state === "failed" ? "reason" : "quiet" }, j.reason) },
-    { title: "", cell: jobButtons },
+    { spoken: "Actions", cell: jobButtons },
   ].filter(Boolean);
   return table("Jobs", columns, jobs);
 }
@@ -177,7 +177,8 @@ const studies = {
   draw(data, _parts, query) {
     const nothing = !data.list.studies.length && !query.get("state") && !query.get("search");
     return h("div", { class: "columns" }, studyList(data.list, data.study?.study_uid, query),
-      data.study ? studyPage(data.study, data.results) : nothing ? firstSteps(data) : h("p", { class: "empty" }, query.get("search") ? "No study of such a patient." : "Nothing in this state."));
+      data.study ? studyPage(data.study, data.results) : nothing ? firstSteps(data) : h("div", { class: "empty" },
+        h("h1", null, "Nothing found"), h("p", null, query.get("search") ? "No study of such a patient." : "Nothing in this state.")));
   },
 };
 

@@ -77,13 +77,17 @@ static const lam_config_key http_keys[] = {
     {"tls_client_ca", LAM_TYPE_PATH, MAIN(http_client_ca), .example = "/etc/lamina/tls/clients.pem",
      .help = "Certificates (PEM) of the authorities whose clients are let in with auth = mtls."},
     {"token_file", LAM_TYPE_PATH, MAIN(token_file), .example = "/etc/lamina/token",
-     .help = "A file with one bearer token of at least 16 characters a line; a line that begins with # is a "
-             "comment. It must not be accessible to everyone."},
+     .help =
+         "A file with one bearer token of at least 16 characters a line, and after it, where that token may "
+         "remove objects, the word delete; a line that begins with # is a comment. It must not be "
+         "accessible to everyone."},
     {"public_url", LAM_TYPE_URL, MAIN(public_url), .example = "https://lamina.example.org",
      .help = "How clients reach the server, where that is not http:// and the address above, as behind a "
              "reverse proxy. It begins the URLs in answers."},
     {"allow_delete", LAM_TYPE_SWITCH, MAIN(allow_delete), .initial = "no",
-     .help = "Whether clients may remove studies, series and instances with DELETE."},
+     .help = "Whether clients may remove studies, series and instances with DELETE; with auth = token those "
+             "whose "
+             "token has the role delete."},
     {"cors_origins", LAM_TYPE_ORIGINS, MAIN(cors_origins), .example = "https://viewer.example.org",
      .help =
          "Web pages that may call this server from another origin: their origins, separated by blanks, or "

@@ -98,6 +98,18 @@ class Page:
             time.sleep(0.05)
         raise AssertionError(f"waited {seconds} s in vain for {expression}; the page says: {self.text()[:2000]}")
 
+    def look_like(self, scheme, width, height=900):
+        """A system that is "light" or "dark", and a window of that size."""
+        self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+
+    def press(self, key):
+        """A key by its name, such as Tab or Enter."""
+        code = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowRight": 39}[key]
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **(text if kind == "keyDown" else {}))
+
     def text(self):
         return self.js("document.body.innerText")
 

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
@@ -41,6 +42,59 @@ def test_a_study_appears_by_itself(d):
         p.until("document.querySelector('article')?.innerText.includes('no model')")
 
 
+ASKED = "performance.getEntriesByType('resource').filter((entry) => entry.name.endsWith('/readyz')).length"
+
+
+def test_changes_are_followed_and_not_polled(d):
+    with page(d) as p:
+        p.until("document.querySelector('.card')")
+        p.js("new Promise((resolve) => setTimeout(resolve, 1000))")
+        before = p.js(ASKED)
+        p.js("new Promise((resolve) => setTimeout(resolve, 6000))")
+        assert p.js(ASKED) == before, "asked again though nothing changed"
+        send(d, SeriesDescription="T2", PatientName="Followed^Fred")
+        p.until("document.body.innerText.includes('Followed, Fred')", 3)
+        assert not p.errors, p.errors
+
+
+def test_without_events_it_asks_again():
+    """Where all the places of followers are taken"""
+    with Daemon() as other:
+        followers = [socket.create_connection(("127.0.0.1", other.http_port)) for _ in range(64)]
+        for one in followers:
+            one.sendall(b"GET /api/v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert one.recv(16).startswith(b"HTTP/1.1 200")
+        with page(other) as p:
+            p.until("document.body.innerText.includes('No studies yet')")
+            send(other, SeriesDescription="T2", PatientName="Asked^Again")
+            p.until("document.body.innerText.includes('Asked, Again')", 10)
+        for one in followers:
+            one.close()
+
+
+def test_the_keyboard_suffices(d):
+    """WCAG 2.1.1, 2.4.1, 2.4.7: from the top to a study and into its pictures, and always seen where one is"""
+    ds = send(d, slices=3, PatientName="Keyboard^Kim", SeriesDescription="T2")
+    with page(d, "#/studies?search=Keyboard") as p:
+        p.until("document.querySelectorAll('.card').length === 1 && document.querySelector('.thumbnail:not([hidden]) img')?.naturalWidth > 0")
+        reached = []
+        for _ in range(40):
+            p.press("Tab")
+            reached.append(p.js("(document.activeElement.className || document.activeElement.tagName).toString()"))
+            assert p.js("document.activeElement === document.body || getComputedStyle(document.activeElement).outlineStyle !== 'none'"), reached
+            if reached[-1] == "thumbnail":
+                break
+        assert reached[0] == "skip" and "card" in reached and reached[-1] == "thumbnail", reached
+        p.press("Enter")
+        p.until("document.querySelector('.viewer img')?.naturalWidth > 0 && document.activeElement.type === 'range'")
+        at = p.js("document.querySelector('.viewer output').innerText")
+        p.press("ArrowRight")
+        p.until(f"document.querySelector('.viewer output').innerText !== {json.dumps(at)}")
+        p.press("Escape")
+        p.until("!document.querySelector('.viewer') && document.activeElement.classList.contains('thumbnail')")
+        assert ds.StudyInstanceUID in p.text() and not p.errors, p.errors
+
+
 def test_studies_are_found_by_name(d):
     send(d, SeriesDescription="T2", PatientName="Wanted^Wanda", PatientID="W-17")
     type_in = ("(() => { const field = document.querySelector('input[type=search]'); field.value = %s;"
@@ -77,11 +131,13 @@ def test_nothing_inline_runs(d):
 
 
 def test_what_is_focused_stays_focused(d):
-    """The page asks again every few seconds; a person who works with the keyboard must not notice."""
+    """The page looks again at every change; a person who works with the keyboard must not notice."""
     with page(d, "#/models") as p:
         p.until("document.querySelector('table')")
         p.js("window.drawn = document.querySelector('table'); document.querySelector('main a').focus()")
-        p.js("new Promise((resolve) => setTimeout(resolve, 6000))")
+        looked = p.js(ASKED)
+        send(d, SeriesDescription="T2")
+        p.until(f"{ASKED} > {looked}")
         assert p.js("window.drawn === document.querySelector('table') && document.activeElement.matches('main a')")
 
 

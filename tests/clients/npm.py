@@ -13,7 +13,7 @@ def modules(*wanted):
     """The folder that holds these ("name@version"), fetched where they are missing and there is a network."""
     folder = os.path.join(BUILD, "clients")
     for module in wanted:
-        if os.path.isdir(os.path.join(folder, "node_modules", module.split("@")[0])):
+        if os.path.isdir(os.path.join(folder, "node_modules", module.rsplit("@", 1)[0])):
             continue
         os.makedirs(folder, exist_ok=True)
         try:

@@ -445,7 +445,10 @@ static void tokens_open_the_door(void **state)
 {
     (void)state;
     char path[64];
-    write_token_file(path, "# staff\nfirst-token-0123456789\n\nsecond-token-0123456789  \n", 0600);
+    write_token_file(
+        path,
+        "# staff\nfirst-token-0123456789\n\nsecond-token-0123456789  \nthird-token-0123456789\t delete \n",
+        0600);
     lam_http_options options = options_on_any_port();
     options.auth = LAM_HTTP_AUTH_TOKEN;
     options.token_file = path;
@@ -468,11 +471,42 @@ static void tokens_open_the_door(void **state)
         {"/healthz", "", 200},
         {"/", "", 200},
         {"/api/v1/openapi.json", "", 200},
+        {"/api/v1/status", "Authorization: Bearer third-token-0123456789\r\n", 200},
+        {"/api/v1/status", "Authorization: Bearer third-token-0123456789 delete\r\n", 401},
     };
     for (size_t i = 0; i < LAM_COUNT(cases); i++) {
         answer a = client_get(x.port, cases[i].path, cases[i].headers);
         expect_status(&a, cases[i].status, cases[i].headers);
         assert_int_equal(a.status == 401, answer_header(&a, "WWW-Authenticate")[0] != '\0');
+        answer_done(&a);
+    }
+    stop(&x);
+}
+
+static void removing_is_a_role(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *headers;
+        int status;
+    } cases[] = {
+        {"", 401},
+        {"Authorization: Bearer reads-0123456789abcdef\r\n", 403},
+        {"Authorization: Bearer removes-0123456789abcdef\r\n", 204},
+    };
+    char path[64];
+    write_token_file(path, "reads-0123456789abcdef\nremoves-0123456789abcdef delete\n", 0600);
+    lam_http_options options = options_on_any_port();
+    options.auth = LAM_HTTP_AUTH_TOKEN;
+    options.token_file = path;
+    options.allow_delete = true;
+    fixture x;
+    start(&x, &options);
+    unlink(path);
+    fake_store(&x.f, "1.1", "2.1", "3.1", FAKE_SYNTAX, "x", 1);
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        answer a = client_ask(x.port, "DELETE", "/dicom-web/studies/1.1", cases[i].headers, NULL, 0);
+        expect_status(&a, cases[i].status, cases[i].headers);
         answer_done(&a);
     }
     stop(&x);
@@ -519,7 +553,10 @@ static void bad_options_are_refused(void **state)
     static const struct {
         const char *text;
         mode_t mode;
-    } files[] = {{"# none\n", 0600}, {"short\n", 0600}, {"long-enough-0123456789\n", 0644}};
+    } files[] = {{"# none\n", 0600},
+                 {"short\n", 0600},
+                 {"long-enough-0123456789\n", 0644},
+                 {"long-enough-0123456789 nosuchrole\n", 0600}};
     for (size_t i = 0; i < LAM_COUNT(files); i++) {
         write_token_file(path, files[i].text, files[i].mode);
         refuses(&options, LAM_E_INVALID);
@@ -699,6 +736,7 @@ int main(void)
         WITH_SERVER(other_names_are_not_answered),
         WITH_SERVER(a_port_in_use_is_named),
         cmocka_unit_test(tokens_open_the_door),
+        cmocka_unit_test(removing_is_a_role),
         cmocka_unit_test(bad_options_are_refused),
         cmocka_unit_test(allowed_origins_may_read),
         cmocka_unit_test(public_names_are_answered),
