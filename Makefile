@@ -49,13 +49,13 @@ all: $(PROGRAMS)
 include tests/tests.mk
 -include $(wildcard core/*.mk models/*.mk systemd/*.mk docs/*.mk api/*.mk)
 
-include migrations/migrations.mk
+include migrations/migrations.mk daemon/laminad/keywords.mk
 
 # The engine alone: liblamina-core.a is base and rnn, and needs only OpenBLAS.
 $(call lib,core): $(call obj,$(BASE_SRC) $(RNN_SRC))
 $(call lib,dicom): $(call obj,$(DICOM_SRC))
 $(call lib,api): $(call obj,$(API_SRC))
-$(call lib,daemon): $(call obj,$(IPC_SRC) $(filter-out $(mains),$(LAMINAD))) $(BUILD)/obj/gen/migrations.o
+$(call lib,daemon): $(call obj,$(IPC_SRC) $(filter-out $(mains),$(LAMINAD))) $(BUILD)/obj/gen/migrations.o $(BUILD)/obj/gen/keywords.o
 $(call lib,worker): $(call obj,$(filter-out $(mains),$(WORKER) $(DIMSE)))
 $(call lib,cli): $(call obj,$(filter-out $(mains),$(CLI)))
 

@@ -100,13 +100,15 @@ static enum MHD_Result send_reply(lam_http_server *server, lam_request *request)
     return queued;
 }
 
-/* An early refusal goes out at once when the client waits for it (Expect) or has much to send; a short body
- * is read first, because closing on unread bytes resets the connection and the client may never see the
- * answer. */
+/* An early refusal goes out at once when the client waits for it (Expect) or has much to send; it ends the
+ * connection. Everything else is read to its end first: a connection stays open then, and closing on unread
+ * bytes would reset it before the client has seen the answer. */
 static bool reply_before_body(const lam_request *request)
 {
     int64_t length;
-    if (!lam_request_has_body(request, &length) || length > DRAINED_BODY)
+    if (!lam_request_has_body(request, &length))
+        return false;
+    if (length > DRAINED_BODY)
         return true;
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT) != NULL;
 }

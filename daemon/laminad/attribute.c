@@ -132,14 +132,6 @@ const lam_attribute *lam_attribute_of_tag(uint32_t tag)
     return bsearch(&tag, table, LAM_COUNT(table), sizeof table[0], compare_tags);
 }
 
-const lam_attribute *lam_attribute_of_keyword(const char *keyword, size_t length)
-{
-    for (size_t i = 0; i < LAM_COUNT(table); i++)
-        if (strlen(table[i].keyword) == length && memcmp(table[i].keyword, keyword, length) == 0)
-            return &table[i];
-    return NULL;
-}
-
 void lam_attribute_each_returned(lam_level level, void (*add)(void *context, uint32_t tag), void *context)
 {
     for (size_t i = 0; i < LAM_COUNT(table); i++)

@@ -25,16 +25,15 @@ typedef enum lam_match_kind {
 
 typedef struct lam_attribute {
     uint32_t tag;
-    const char *keyword;
+    const char *keyword; /* for readers of the table */
     lam_level level;
     lam_match_kind match;
     const char *column; /* of the level's table; NULL: in its attributes */
     bool returned;      /* always, where its level is */
 } lam_attribute;
 
-/* By tag, or by keyword; NULL when it is in no table. */
+/* NULL when it is in no table. */
 const lam_attribute *lam_attribute_of_tag(uint32_t tag);
-const lam_attribute *lam_attribute_of_keyword(const char *keyword, size_t length);
 
 /* Calls `add` with the tag of each attribute that a level returns without being asked. */
 void lam_attribute_each_returned(lam_level level, void (*add)(void *context, uint32_t tag), void *context);

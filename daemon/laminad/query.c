@@ -61,7 +61,7 @@ static bool looks_like_keyword(const char *name)
     return name[0] >= 'A' && name[0] <= 'Z' && strspn(name, allowed) == strlen(name);
 }
 
-/* A keyword that no table here has is of an attribute that no search returns: that is no error. `deep`: only
+/* A keyword that PS3.6 does not have may be of a later edition, or private: that is no error. `deep`: only
  * the whole header of an instance may have it. */
 static lam_status want_included(const lam_search *search, lam_wanted *wanted, bool *deep, lam_error *err)
 {

@@ -9,6 +9,7 @@
 #include "core/base/uid.h"
 #include "daemon/laminad/attribute.h"
 #include "daemon/laminad/fold.h"
+#include "daemon/laminad/keywords.h"
 
 enum { MAX_VALUE = 4096, MAX_LIST = 2000, MAX_FUZZY_WORDS = 8 };
 
@@ -42,9 +43,24 @@ const char *lam_where_get(const lam_where *where, size_t index)
     return where->text.data + where->offsets[index];
 }
 
+typedef struct spelling {
+    const char *text;
+    size_t length;
+} spelling;
+
+static int compare_keyword(const void *wanted, const void *row)
+{
+    const spelling *w = wanted;
+    const char *keyword = ((const lam_keyword *)row)->keyword;
+    int order = strncmp(w->text, keyword, w->length);
+    return order ? order : -(keyword[w->length] != '\0');
+}
+
 bool lam_where_tag(const char *name, size_t length, uint32_t *tag)
 {
-    const lam_attribute *known = lam_attribute_of_keyword(name, length);
+    const spelling wanted = {name, length};
+    const lam_keyword *known =
+        bsearch(&wanted, lam_keywords, lam_keyword_count, sizeof lam_keywords[0], compare_keyword);
     if (known) {
         *tag = known->tag;
         return true;
@@ -411,17 +427,7 @@ static lam_status name_subject(subject *s, const lam_attribute *attribute, size_
                      (unsigned)attribute->tag);
         return LAM_OK;
     }
-    static const struct {
-        const char *keyword;
-        uint32_t tag;
-    } items[] = {{"ScheduledProcedureStepID", 0x00400009}, {"RequestedProcedureID", 0x00401001}};
-    bool known = lam_where_tag(dot + 1, strlen(dot + 1), &inner);
-    for (size_t i = 0; i < LAM_COUNT(items); i++)
-        if (strcmp(dot + 1, items[i].keyword) == 0) {
-            inner = items[i].tag;
-            known = true;
-        }
-    if (!known || attribute->column)
+    if (!lam_where_tag(dot + 1, strlen(dot + 1), &inner) || attribute->column)
         return lam_fail(err, LAM_E_INVALID, "query parameter %.80s is not known here", s->term->name);
     snprintf(s->x, sizeof s->x,
              "(SELECT json_extract(%s.attributes, '$.\"%08X\".Value[0].\"%08X\".Value[0]'))", alias,

@@ -291,7 +291,7 @@ def test_capabilities_and_who_may_ask(d):
 
 def test_no_answer_closes_the_connection(d):
     """RFC 9112 9.3: all of these over one connection, in this order"""
-    paths = [IMAGE + "/rendered?viewport=x", "/studies?x=1", "/nothing", "/studies/1.2.3", "/studies?PatientID=nobody", "/studies/{study}", IMAGE + "/frames/9",
+    paths = ["/nothing/{study}", "/studies/x/metadata", IMAGE + "/rendered?viewport=x", "/studies?x=1", "/nothing", "/studies/1.2.3", "/studies?PatientID=nobody", "/studies/{study}", IMAGE + "/frames/9",
              "/studies/{study}/metadata"]
     said = curl(d.url + "/dicom-web" + filled(paths[0]), *(d.url + "/dicom-web" + filled(path) for path in paths[1:]), "-w", "\nconnects %{num_connects}\n",
                 headers={"Accept": "*/*"})

@@ -202,14 +202,6 @@ def test_cors_on_every_answer(d):
     assert "access-control-allow-origin" not in find(d, "/studies", Origin="https://other.example.org").headers
 
 
-def test_errors_keep_the_connection(d):
-    """Several requests over one connection, bad ones between"""
-    said = curl(f"{d.url}/dicom-web/studies?Foo=1", f"{d.url}/dicom-web/studies?limit=x", f"{d.url}/dicom-web/nothing",
-                "-w", "\n%{num_connects}", headers={"Accept": JSON})
-    connects = [line for line in said.body.decode().splitlines() if line.isdigit()]
-    assert sum(int(n) for n in connects) == 1, said.body
-
-
 def test_delete(d):
     study, series, instances = uids[1]
     path = f"{d.url}/dicom-web/studies/{study}/series/{series}"
