@@ -235,7 +235,7 @@ bool lam_model_wants(const lam_model *model, size_t role, const lam_series_facts
     }
     if (!ruled && !lam_selection_wants(model->selector, facts, reason))
         return false;
-    if (!model->roles[role])
+    if (role >= model->manifest->role_count)
         return true;
     if (!lam_selection_wants(model->roles[role], facts, special)) {
         memcpy(reason, special, sizeof special);

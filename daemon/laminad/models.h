@@ -39,8 +39,9 @@ const lam_model *lam_models_find(const lam_models *models, const char *name, con
 /* A file of the bundle, open for reading. */
 lam_status lam_model_open_file(const lam_model *model, const char *name, int *fd, lam_error *err);
 
-/* Whether the model's own selector wants a series, with the conditions of `role` (index; 0 where the model
- * reads one series) beside it, and why or why not. `ruled`: whatever the selector says, but for the role. */
+/* Whether the model's own selector wants a series, with the conditions of `role` (index; the number of
+ * roles for a series that is read by itself) beside it, and why or why not. `ruled`: whatever the selector
+ * says, but for the role. */
 bool lam_model_wants(const lam_model *model, size_t role, const lam_series_facts *facts, bool ruled,
                      char reason[LAM_RULE_REASON]);
 

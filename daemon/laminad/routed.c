@@ -329,12 +329,12 @@ static lam_status join_others(const lam_routed_question *q, size_t role, const l
     return status;
 }
 
-static lam_status ask_roles(const lam_routed_question *q, lam_routed *series, bool *wanted, char *reason,
-                            lam_error *err)
+/* `suited`: some role's conditions hold, whatever became of it. */
+static lam_status ask_roles(const lam_routed_question *q, lam_routed *series, bool *wanted, bool *suited,
+                            char *reason, lam_error *err)
 {
     const lam_manifest *manifest = q->model->manifest;
     char first_reason[LAM_RULE_REASON] = "", why[LAM_RULE_REASON];
-    bool suited = false;
     lam_status status = LAM_OK;
     for (size_t role = 0; status == LAM_OK && role < manifest->role_count; role++) {
         bool suits = false, queued = false;
@@ -349,9 +349,9 @@ static lam_status ask_roles(const lam_routed_question *q, lam_routed *series, bo
         if (queued && !*wanted)
             say_role(manifest->roles[role].name, why, reason);
         *wanted |= queued;
-        if (role == 0 || (suits && !suited))
+        if (role == 0 || (suits && !*suited))
             memcpy(first_reason, why, sizeof why);
-        suited |= suits;
+        *suited |= suits;
     }
     if (!*wanted)
         memcpy(reason, first_reason, sizeof first_reason);
@@ -363,11 +363,16 @@ static lam_status ask_roles(const lam_routed_question *q, lam_routed *series, bo
 lam_status lam_routed_ask(const lam_routed_question *question, lam_routed *series, bool *wanted, char *reason,
                           lam_error *err)
 {
+    const lam_manifest *manifest = question->model->manifest;
+    bool suited = false;
+    lam_status status = LAM_OK;
     *wanted = false;
-    if (question->model->manifest->role_count)
-        return ask_roles(question, series, wanted, reason, err);
+    if (manifest->role_count)
+        status = ask_roles(question, series, wanted, &suited, reason, err);
+    if (status != LAM_OK || suited || !manifest->alone)
+        return status;
     lam_job_input input = {.series = series->id};
-    lam_status status = fits(question, 0, series, wanted, reason, err);
+    status = fits(question, manifest->role_count, series, wanted, reason, err);
     memcpy(input.input_set, series->input_set, sizeof input.input_set);
     if (status == LAM_OK && *wanted)
         status = question->queue(question->context, question->model, &input, 1, err);

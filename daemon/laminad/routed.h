@@ -36,7 +36,8 @@ typedef struct lam_routed_question {
 
 /* Calls `queue` for each job that the model wants with this series in it: with the series alone, or in one of
  * its roles beside complete series of the same study in the others (an earlier study of the patient for a
- * prior; of several that fit, the newest). `wanted` and `reason` (LAM_RULE_REASON) say what became of it. */
+ * prior; of several that fit, the newest), or where the manifest allows it alone since it suits none.
+ * `wanted` and `reason` (LAM_RULE_REASON) say what became of it. */
 lam_status lam_routed_ask(const lam_routed_question *question, lam_routed *series, bool *wanted, char *reason,
                           lam_error *err);
 

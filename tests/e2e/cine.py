@@ -11,6 +11,8 @@ import pydicom
 from pydicom.uid import generate_uid
 
 import harness
+from harness.clients import dciodvfy, storescu, wado
+from harness.daemon import Daemon
 from harness.images import save, slice_of
 
 LAMINA = os.path.join(harness.BUILD, "lamina")
@@ -34,7 +36,8 @@ def code(scheme, value, meaning):
 
 def bundle(**members):
     """A network of one layer that takes everything brighter than 500 for the cavity; other members of its manifest."""
-    folder = tempfile.mkdtemp()
+    folder = os.path.join(tempfile.mkdtemp(), "disc", "1.0.0")
+    os.makedirs(folder)
     write_set(os.path.join(folder, "weights.safetensors"),
               {"logits.weight": np.array([[-1], [1]], np.float32), "logits.bias": np.array([500, -500], np.float32)})
     with open(os.path.join(folder, "weights.safetensors"), "rb") as file:
@@ -115,10 +118,8 @@ def check_measured(result):
     assert [s["label"] for s in result["segments"]] == ["Cavity, end diastole", "Cavity, end systole"], result
 
 
-def check_objects(result, out, images):
+def check_objects(objects, images):
     """Every frame of the segmentation is of the image it says it is derived from; the report has the numbers."""
-    assert all(not o["problems"] for o in result["objects"]), result["objects"]
-    objects = {o["type"]: pydicom.dcmread(os.path.join(out, o["file"])) for o in result["objects"]}
     pixels = {ds.SOPInstanceUID: ds.pixel_array > 500 for ds in images}
     seg = objects["SEG"]
     assert seg.SegmentsOverlap == "YES" and len(seg.SegmentSequence) == 2 and seg.NumberOfFrames == 2 * PLACES
@@ -152,7 +153,8 @@ def check_phases(key):
     images = cine(key)
     (result,), out = predict(bundle(), images)
     check_measured(result)
-    check_objects(result, out, images)
+    assert all(not o["problems"] for o in result["objects"]), result["objects"]
+    check_objects({o["type"]: pydicom.dcmread(os.path.join(out, o["file"])) for o in result["objects"]}, images)
 
 
 def test_phases_by_trigger_time():
@@ -182,6 +184,45 @@ def test_a_beat_with_holes_is_refused():
         ds.TriggerTime, ds.InstanceNumber = 0, 1
     (result,), _ = predict(bundle(), images, status=1)
     assert result["state"] == "failed" and "nothing tells apart" in result["reason"], result
+
+
+ROLES = [{"role": role, "match": [{"keyword": "SeriesDescription", "pattern": end}]}
+         for role, end in (("end-diastole", "ED$"), ("end-systole", "ES$"))]
+
+
+def check_with_daemon(images):
+    """The one result of a study with the model that takes phases in one series and in two."""
+    folder = bundle(selector={"modality": "MR", "alone": True, "series": ROLES})
+    with Daemon({"lamina.models_dir": os.path.dirname(os.path.dirname(folder))}) as d:
+        study = images[0].StudyInstanceUID
+        status, said = storescu(d, save(images, tempfile.mkdtemp()))
+        assert status == 0, said
+        d.wait_for_study(study)
+        result, = d.results(study)
+        check_measured(result)
+        objects = {}
+        for item in result["objects"]:
+            path = os.path.join(d.directory, item["type"] + ".dcm")
+            with open(path, "wb") as file:
+                file.write(wado(d, study, item["series_uid"], item["sop_uid"]).body)
+            objects[item["type"]] = pydicom.dcmread(path)
+            assert not dciodvfy(path), (path, dciodvfy(path))
+        check_objects(objects, images)
+
+
+def test_the_daemon_measures_a_cine_series():
+    check_with_daemon(cine("TriggerTime"))
+
+
+def test_the_daemon_measures_two_series():
+    study, frame = generate_uid(), generate_uid()
+    images = []
+    for name, radius in (("ES", min(RADII)), ("ED", max(RADII))):
+        series = generate_uid()
+        for place in range(PLACES):
+            images.append(image(radius, place, place + 1, study, series, frame))
+            images[-1].SeriesDescription = f"short axis {name}"
+    check_with_daemon(images)
 
 
 def test_slices_of_a_set_make_stacks():

@@ -65,6 +65,22 @@ static void two_series_become_one_job(void **state)
                "as systole: Modality is \"MR\", SeriesDescription is \"SAX ES\"");
 }
 
+/* Beside the roles: a series that has both phases in it. */
+static void a_series_alone(void **state)
+{
+    fixture *f = *state;
+    fixture_install_selector(f, "cine", "1.0.0",
+                             json_pack("{s:s,s:b,s:[o,o]}", "modality", "MR", "alone", 1, "series",
+                                       role("diastole", "ED", false), role("systole", "ES", false)),
+                             "w");
+    fixture_receive(f, "1.2", "1.2.3", "1.2.3.1", SERIES("SAX ED"), 1000);
+    fixture_receive(f, "1.2", "1.2.4", "1.2.4.1", SERIES("SAX cine"), 1000);
+    settle(f);
+    assert_row(f, INPUTS, "12");
+    assert_row(f, "SELECT group_concat(wanted) FROM opinion", "0,1");
+    assert_row(f, "SELECT reason FROM opinion WHERE series_id = 2", "Modality is \"MR\"");
+}
+
 static void the_other_order(void **state)
 {
     fixture *f = *state;
@@ -208,6 +224,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(two_series_become_one_job),
         TEST(the_other_order),
+        TEST(a_series_alone),
         TEST(a_grown_partner_supersedes_what_waits),
         TEST(the_end_of_a_job_is_that_of_all_its_series),
         TEST(a_prior_is_of_an_earlier_study_of_the_patient),
