@@ -71,7 +71,7 @@ static json_t *success_content(const lam_route *route)
         char one[128];
         size_t length = strcspn(at, ",");
         snprintf(one, sizeof one, "%.*s", (int)length, at);
-        bool json = strstr(one, "json") && !strchr(one, ';');
+        bool json = strcmp(one, "application/json") == 0 || strcmp(one, store) == 0;
         json_object_set_new(content, one,
                             route->schema && json
                                 ? json_pack("{s:o}", "schema", reference("schemas", route->schema))

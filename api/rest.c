@@ -5,11 +5,12 @@
 #include <string.h>
 
 #include "api/handlers.h"
+#include "api/negotiate.h"
 #include "api/reply.h"
 #include "api/stats.h"
 #include "core/base/cleanup.h"
 
-enum { DEFAULT_LIMIT = 100, MAX_LIMIT = 1000, MAX_METRICS = 4 * 1024 * 1024 };
+enum { DEFAULT_LIMIT = 100, MAX_LIMIT = 1000, MAX_METRICS = 4 * 1024 * 1024, MAX_ACCEPT = 64 * 1024 };
 
 static void reply_result(lam_request *request, lam_status status, json_t *value, const lam_error *error)
 {
@@ -118,10 +119,19 @@ static void reply_fhir(lam_request *request)
         lam_reply_problem(request, MHD_HTTP_INTERNAL_SERVER_ERROR, "out of memory");
 }
 
+/* In the form that the query names, else in the one that the client prefers. */
 void lam_rest_results(lam_request *request)
 {
+    static const lam_offer offers[] = {{.type = "application/json"}, {.type = "application/fhir+json"}};
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch;
+    lam_buffer_init(&scratch, MAX_ACCEPT);
     const char *format = lam_request_query(request, "format");
-    if (format && strcmp(format, "fhir") == 0)
+    int chosen =
+        format ? strcmp(format, "fhir") == 0
+               : lam_negotiate(lam_request_header(request, "Accept", &scratch), offers, LAM_COUNT(offers));
+    if (chosen < 0)
+        lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE, "on offer here: %s", request->route->produces);
+    else if (chosen == 1)
         reply_fhir(request);
     else
         reply_object(request, request->backend->results);

@@ -25,7 +25,7 @@ static const lam_query_parameter page_of_jobs[] = {
     {0},
 };
 static const lam_query_parameter form_of_results[] = {
-    {"format", "string", "json, or fhir for a FHIR R4 Bundle (application/fhir+json); json when absent",
+    {"format", "string", "json, or fhir for a FHIR R4 Bundle (application/fhir+json); what Accept says when absent",
      "json fhir"},
     {0},
 };
@@ -142,7 +142,7 @@ const lam_route lam_routes[] = {
     {"GET", "/api/v1/studies/{study}", lam_rest_study,
      "A study, its series and jobs", JSON, "Study", 200, NULL, NULL, 0},
     {"GET", "/api/v1/studies/{study}/results", lam_rest_results,
-     "What the models found in a study", JSON, "Results", 200, form_of_results, NULL, 0},
+     "What the models found in a study", JSON ", application/fhir+json", "Results", 200, form_of_results, NULL, CHOOSES},
     {"POST", "/api/v1/studies/{study}/analyze", lam_rest_analyze,
      "Queues the study's series now, without waiting for quiet", JSON, "Study", 202, one_model, NULL, 0},
     {"GET", "/api/v1/jobs", lam_rest_jobs,

@@ -87,6 +87,10 @@ bool lam_dataset_integer(lam_dataset *dataset, lam_tag tag, size_t index, int64_
 size_t lam_dataset_words(const lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT;
 int64_t lam_dataset_word(const lam_dataset *dataset, lam_tag tag, size_t index) LAM_NOEXCEPT;
 
+/* The bits of an OB or OW attribute, eight in a byte, the first in the lowest (PS3.5 section 8.1.1); *count
+ * is how many. NULL when absent. Borrowed until the attribute is changed. */
+const unsigned char *lam_dataset_bits(const lam_dataset *dataset, lam_tag tag, size_t *count) LAM_NOEXCEPT;
+
 /* The first `count` values; false when there are fewer or one is not finite. */
 bool lam_dataset_numbers(lam_dataset *dataset, lam_tag tag, double *out, size_t count) LAM_NOEXCEPT;
 

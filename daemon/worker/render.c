@@ -8,6 +8,7 @@
 #include "core/base/json.h"
 #include "daemon/worker/hook.h"
 #include "dicom/overlay.h"
+#include "dicom/overlay_plane.h"
 #include "dicom/render.h"
 #include "dicom/result.h"
 
@@ -54,7 +55,10 @@ static lam_status draw_image(scene *s, lam_frames *image, int64_t frame, lam_err
     if (given)
         window = (lam_window){list[0], list[1], LAM_VOI_LINEAR};
     lam_voi_function_of(lam_jv_text(lam_jv_get(s->wish, "function"), ""), &window.function);
-    return blame_image(lam_render_frame(image, frame, given ? &window : NULL, &s->canvas, err), err);
+    lam_status status = lam_render_frame(image, frame, given ? &window : NULL, &s->canvas, err);
+    if (status == LAM_OK)
+        lam_overlay_planes_draw(image->header, frame, &s->canvas);
+    return blame_image(status, err);
 }
 
 /* A segmentation over its image; alone on black where that is not to be had. */

@@ -243,6 +243,21 @@ static const Uint16 *words_of(const lam_dataset *dataset, lam_tag tag, size_t *c
     return words;
 }
 
+extern "C" const unsigned char *lam_dataset_bits(const lam_dataset *dataset, lam_tag tag,
+                                                 size_t *count) noexcept
+{
+    return lam_guard_value<const unsigned char *>(nullptr, [&]() -> const unsigned char * {
+        size_t words = 0;
+        const Uint8 *bytes = reinterpret_cast<const Uint8 *>(words_of(dataset, tag, &words));
+        unsigned long length = 2 * words; /* in this machine's order, which is little endian */
+        if (!bytes)
+            dataset->item->findAndGetUint8Array(
+                DcmTagKey(static_cast<Uint16>(tag >> 16), static_cast<Uint16>(tag)), bytes, &length);
+        *count = bytes ? 8 * static_cast<size_t>(length) : 0;
+        return bytes;
+    });
+}
+
 extern "C" size_t lam_dataset_words(const lam_dataset *dataset, lam_tag tag) noexcept
 {
     return lam_guard_value<size_t>(0, [&] {

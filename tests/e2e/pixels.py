@@ -133,6 +133,50 @@ def test_pictures(d):
         assert parts_of(many) == [answer.body] or numpy.array_equal(png_of(parts_of(many)[0]), drawn), many
 
 
+def add_plane(ds, group, bits, origin=(1, 1), vr="OW", **frames):
+    """An overlay plane (PS3.3 C.9.2) of these bits, [frames, rows, columns] or less."""
+    packed = numpy.packbits(bits.reshape(-1), bitorder="little").tobytes()
+    for element, kind, value in ((0x10, "US", bits.shape[-2]), (0x11, "US", bits.shape[-1]), (0x40, "CS", "G"), (0x50, "SS", list(origin)),
+                                 (0x100, "US", 1), (0x102, "US", 0), (0x3000, vr, packed + b"\0" * (len(packed) % 2))):
+        ds.add_new((group, element), kind, value)
+    for name, value in frames.items():
+        ds.add_new((group, {"count": 0x15, "first": 0x51}[name]), {"count": "IS", "first": "US"}[name], value)
+
+
+def test_overlay_planes_are_drawn(d):
+    """White where a bit is set, and the image where none is; a plane may be smaller than its image, or reach past it."""
+    random = numpy.random.default_rng(5)
+    whole, part = random.integers(0, 2, (10, 12), dtype=numpy.uint8), random.integers(0, 2, (4, 5), dtype=numpy.uint8)
+    for vr in ("OW", "OB"):
+        ds, _ = grey(WindowCenter="8192", WindowWidth="16384")
+        store(d, ds)
+        plain = png_of(get(d, ds, "/rendered", "image/png").body)
+        assert plain.max() < 200
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        add_plane(ds, 0x6000, whole, vr=vr)
+        add_plane(ds, 0x6002, part, origin=(9, -1), vr=vr)
+        add_plane(ds, 0x6004, part[:0], vr=vr)
+        store(d, ds)
+        drawn = png_of(get(d, ds, "/rendered", "image/png").body)
+        bits = whole.astype(bool)
+        bits[8:10, 0:3] |= part[0:2, 2:5].astype(bool)
+        assert numpy.array_equal(drawn == 255, numpy.broadcast_to(bits.reshape(10, 12, *[1] * (drawn.ndim - 2)), drawn.shape)), vr
+        assert numpy.array_equal(drawn[~bits], plain[~bits]), vr
+
+
+def test_overlay_planes_of_some_frames(d):
+    """PS3.3 C.9.2.1.4: two frames, the first of them on the second frame of the image"""
+    bits = numpy.zeros((2, 10, 12), numpy.uint8)
+    bits[0, 2, 3] = bits[1, 5, 6] = 1
+    ds, _ = grey(frames=4, WindowCenter="8192", WindowWidth="16384")
+    add_plane(ds, 0x6000, bits, count=2, first=2)
+    store(d, ds)
+    for frame, place in ((1, None), (2, (2, 3)), (3, (5, 6)), (4, None)):
+        drawn = png_of(get(d, ds, f"/frames/{frame}/rendered", "image/png").body)
+        found = [tuple(int(n) for n in at[:2]) for at in numpy.argwhere(drawn.reshape(10, 12, -1)[..., :1] == 255)]
+        assert found == ([place] if place else []), (frame, found)
+
+
 def test_wrong_parameters_keep_the_connection(d):
     ds, _ = grey()
     store(d, ds)
