@@ -44,15 +44,22 @@ static bool read_number(const char *text, long long least, long long most, long 
 /* "36x50x35" or, of one slice, "28x28". */
 static bool read_size(const char *text, int64_t out[3])
 {
-    long long side[3] = {1, 1, 1};
-    int used = 0, count = sscanf(text, "%lldx%lld%nx%lld%n", &side[0], &side[1], &used, &side[2], &used);
-    if (count < 2 || text[used])
-        return false;
-    for (int i = 0; i < 3; i++) {
-        out[i] = count == 3 ? side[i] : i == 0 ? 1 : side[i - 1];
-        if (out[i] < 1 || out[i] > MAX_SIDE)
+    int64_t side[3];
+    int count = 0;
+    for (char *end;; text = end + 1) {
+        long long number = strtoll(text, &end, 10);
+        if (end == text || number < 1 || number > MAX_SIDE || count == 3)
             return false;
+        side[count++] = number;
+        if (*end != 'x') {
+            if (*end || count < 2)
+                return false;
+            break;
+        }
     }
+    out[0] = count == 3 ? side[0] : 1;
+    out[1] = side[count - 2];
+    out[2] = side[count - 1];
     return true;
 }
 
@@ -363,13 +370,14 @@ static lam_status draw_all(struct work *work, lam_error *err)
     lam_status status = LAM_OK;
     for (int64_t first = 0; first < options->count && status == LAM_OK; first += work->chunk) {
         int64_t left = options->count - first, count = left < work->chunk ? left : work->chunk;
+        int64_t done = first + count;
         uint8_t *levels = work->levels + (options->dicom ? 0 : first * work->pixels);
         status = lam_generate(work->bundle, &work->drawing, first, count, work->pool, levels, err);
         for (int64_t i = 0; options->dicom && i < count && status == LAM_OK; i++)
             status = write_series(work, first + i, levels + i * work->pixels, err);
         if (isatty(STDERR_FILENO) && status == LAM_OK)
-            fprintf(stderr, "\r%lld of %lld%s", (long long)(first + count), (long long)options->count,
-                    first + count == options->count ? "\n" : "");
+            fprintf(stderr, "\r%lld of %lld%s", (long long)done, (long long)options->count,
+                    done == options->count ? "\n" : "");
     }
     return status;
 }

@@ -45,7 +45,7 @@ static int make_bundle(void **state)
     assert_ok(lam_weights_create(network, 3, &weights, &err), err);
     const lam_weights *const members[] = {weights};
     assert_ok(lam_weights_save(members, 1, weights_fd, NULL, 0, &err), err);
-    assert_ok(lam_bundle_load(manifest_fd, weights_fd, &bundle, &err), err);
+    assert_ok(lam_bundle_load(manifest_fd, weights_fd, -1, &bundle, &err), err);
     return 0;
 }
 
