@@ -98,6 +98,7 @@ typedef struct lam_findings {
     const lam_measurement *measurements;
     size_t measurement_count;
     lam_heat_map heat;
+    const char *caution; /* why all of it is not to be relied on; NULL: nothing against it */
 } lam_findings;
 
 #ifdef __cplusplus

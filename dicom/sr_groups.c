@@ -26,6 +26,9 @@ static const lam_code image_region = {"111030", "DCM", "Image Region"};
 static const lam_code volume = {"118565006", "SCT", "Volume"};
 static const lam_code millilitre = {"ml", "UCUM", "milliliter"};
 static const lam_code certainty = {"111012", "DCM", "Certainty of Finding"};
+static const lam_code derivation = {"121401", "DCM", "Derivation"};
+static const lam_code standard_deviation = {"386136009", "SCT", "Standard Deviation"};
+static const lam_code comment = {"121106", "DCM", "Comment"};
 static const lam_code percent = {"%", "UCUM", "percent"};
 static const lam_code algorithm_name = {"111001", "DCM", "Algorithm Name"};
 static const lam_code algorithm_version = {"111003", "DCM", "Algorithm Version"};
@@ -195,18 +198,34 @@ static void add_classification(const lam_result *result, lam_dataset *parent)
     for (size_t i = 0; i < c->class_count; i++) {
         lam_dataset *number = add_number(group, certainty, 100 * c->classes[i].probability, percent);
         lam_sr_code(number, LAM_SR_HAS_CONCEPT_MOD, finding, class_code(&c->classes[i]));
+        if (c->classes[i].deviation <= 0)
+            continue;
+        number = add_number(group, certainty, 100 * c->classes[i].deviation, percent);
+        lam_sr_code(number, LAM_SR_HAS_CONCEPT_MOD, derivation, standard_deviation);
+        lam_sr_code(number, LAM_SR_HAS_CONCEPT_MOD, finding, class_code(&c->classes[i]));
     }
 }
 
-static void add_evaluations(const lam_result *result, lam_dataset *root)
+static void add_answer(const lam_classification *c, lam_dataset *container)
 {
-    const lam_classification *c = &result->findings.classification;
     const lam_class_score *chosen = &c->classes[c->chosen];
     char text[160];
-    lam_dataset *container = lam_sr_container(root, LAM_SR_CONTAINS, evaluations, NULL);
     lam_sr_code(container, LAM_SR_CONTAINS, c->question.value ? c->question : finding, class_code(chosen));
     snprintf(text, sizeof text, "%.64s: probability %.3f", chosen->label, chosen->probability);
     lam_sr_text(container, LAM_SR_CONTAINS, c->question.value ? c->question : finding, text);
+}
+
+/* The answer of a classification, and what speaks against relying on any of it. */
+static void add_evaluations(const lam_result *result, lam_dataset *root)
+{
+    const lam_findings *f = &result->findings;
+    if (f->classification.class_count == 0 && !f->caution)
+        return;
+    lam_dataset *container = lam_sr_container(root, LAM_SR_CONTAINS, evaluations, NULL);
+    if (f->caution)
+        lam_sr_text(container, LAM_SR_CONTAINS, comment, f->caution);
+    if (f->classification.class_count > 0)
+        add_answer(&f->classification, container);
 }
 
 /* ---- all ---- */
@@ -238,7 +257,6 @@ lam_status lam_sr_groups_add(const lam_result *result, lam_dataset *root, lam_er
     if (f->classification.class_count > 0)
         add_classification(result, groups);
     add_whole(result, groups);
-    if (f->classification.class_count > 0)
-        add_evaluations(result, root);
+    add_evaluations(result, root);
     return status;
 }

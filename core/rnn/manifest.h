@@ -156,6 +156,13 @@ typedef struct lam_model_detection {
     int64_t maximum;      /* objects a slice */
 } lam_model_detection;
 
+/* Which inputs are unlike the training set (core/rnn/gate.h). */
+typedef struct lam_model_gate {
+    const char *sha256;  /* of gate.safetensors; "": the model has no gate */
+    double threshold;    /* score above which an input is refused */
+    double false_alarms; /* share of genuine inputs that it refuses, where it was learnt */
+} lam_model_gate;
+
 /* What a generator draws where nothing else is asked for, and how that is told as a DICOM series; modality,
  * orientation and spacing are the selector's and the preprocessing's. */
 typedef struct lam_model_drawing {
@@ -164,13 +171,6 @@ typedef struct lam_model_drawing {
     const char *series_description, *body_part; /* SeriesDescription, BodyPartExamined; may be "" */
     double slope;                               /* stored pixel value of a level: level × slope */
 } lam_model_drawing;
-
-/* Which inputs are unlike the training set (core/rnn/gate.h). */
-typedef struct lam_model_gate {
-    const char *sha256;  /* of gate.safetensors; "": the model has no gate */
-    double threshold;    /* score above which an input is refused */
-    double false_alarms; /* share of genuine inputs that it refuses, where it was learnt */
-} lam_model_gate;
 
 typedef struct lam_model_metric {
     const char *name;

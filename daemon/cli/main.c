@@ -121,6 +121,8 @@ static const lam_cli_command commands[] = {
      "  --explain M   where the network looked, as a Parametric Map: gradient, integrated or attention\n"
      "  --samples N   how sure it is: the deviation of probabilities over an ensemble, or N passes with "
      "dropout\n"
+     "  --gate MODE   images unlike those the model was trained on: flag says so in the result (the default),\n"
+     "                refuse gives no result, ignore does not look\n"
      "  --any         whatever the selector says\n"
      "  --profile P   of the DICOM objects: strict, ohif or slicer; default: strict\n"
      "  --threads N   default: all processors\n"

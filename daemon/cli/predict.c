@@ -38,10 +38,9 @@ static bool parse_option(int option, struct predict_options *out)
         return !*end && out->threads >= 1 && out->threads <= 256;
     case 'e':
         out->find.explain = true;
-        for (; out->find.method < LAM_EXPLAIN_COUNT; out->find.method++)
-            if (strcmp(optarg, lam_explain_method_name(out->find.method)) == 0)
-                return true;
-        return false;
+        return lam_explain_method_find(optarg, &out->find.method);
+    case 'g':
+        return lam_gate_mode_find(optarg, &out->find.gate);
     case 's':
         out->find.samples = (int)strtol(optarg, &end, 10);
         return !*end && out->find.samples >= 1 && out->find.samples <= 10000;
@@ -57,15 +56,11 @@ static bool parse_option(int option, struct predict_options *out)
 static int parse_arguments(int argc, char **argv, struct predict_options *out)
 {
     static const struct option known[] = {
-        {"bundle", required_argument, NULL, 'b'},
-        {"out", required_argument, NULL, 'o'},
-        {"profile", required_argument, NULL, 'p'},
-        {"threads", required_argument, NULL, 't'},
-        {"explain", required_argument, NULL, 'e'},
-        {"samples", required_argument, NULL, 's'},
-        {"any", no_argument, NULL, 'a'},
-        {"json", no_argument, NULL, 'J'},
-        {0},
+        {"bundle", required_argument, NULL, 'b'},  {"out", required_argument, NULL, 'o'},
+        {"profile", required_argument, NULL, 'p'}, {"threads", required_argument, NULL, 't'},
+        {"explain", required_argument, NULL, 'e'}, {"samples", required_argument, NULL, 's'},
+        {"gate", required_argument, NULL, 'g'},    {"any", no_argument, NULL, 'a'},
+        {"json", no_argument, NULL, 'J'},          {0},
     };
     int option;
     optind = 1;
@@ -106,6 +101,11 @@ static void print_findings(const json_t *result)
 {
     const json_t *item;
     size_t i;
+    const json_t *gate = json_object_get(result, "gate");
+    if (json_is_false(json_object_get(gate, "accepted")))
+        printf("  unlike the training data (%.2f, at most %.2f is usual): what follows means nothing\n",
+               json_number_value(json_object_get(gate, "score")),
+               json_number_value(json_object_get(gate, "threshold")));
     json_array_foreach(json_object_get(result, "segments"), i, item)
         printf("  %-32s %8.3f ml\n", json_string_value(json_object_get(item, "label")),
                json_number_value(json_object_get(item, "volume_ml")));

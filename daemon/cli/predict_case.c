@@ -142,6 +142,31 @@ static lam_status (*const tasks[LAM_TASK_COUNT])(const lam_prediction_job *job, 
     [LAM_TASK_DETECTION] = detect,
 };
 
+/* What the model's gate says of the case. */
+static lam_status check_gate(const lam_prediction_job *job, const lam_volume *volume, json_t *result,
+                             lam_error *err)
+{
+    const lam_gate *gate = lam_bundle_gate(job->bundle);
+    const lam_network *network = lam_bundle_network(job->bundle);
+    lam_gate_verdict verdict;
+    char text[LAM_GATE_TEXT];
+    if (!gate || job->find.gate == LAM_GATE_IGNORE)
+        return LAM_OK;
+    lam_status status = lam_gate_check(gate, lam_bundle_manifest(job->bundle), lam_network_axes(network),
+                                       lam_network_input_channels(network), volume->voxels, volume->size,
+                                       &verdict, err);
+    if (status)
+        return status;
+    json_t *said = json_pack("{s:b,s:f,s:f}", "accepted", (int)verdict.accepted, "score", verdict.score,
+                             "threshold", verdict.threshold);
+    if (!verdict.accepted)
+        json_object_set_new(said, "reason", json_string(LAM_GATE_REASON));
+    json_object_set_new(result, "gate", said);
+    if (verdict.accepted || job->find.gate != LAM_GATE_REFUSE)
+        return LAM_OK;
+    return lam_fail(err, LAM_E_UNSUPPORTED, LAM_GATE_REASON ": %s", lam_gate_describe(&verdict, text));
+}
+
 lam_status lam_case_predict(const lam_prediction_job *job, const char *id, const lam_volume *volume,
                             uint8_t *labels, bool *mapped, json_t *results, lam_error *err)
 {
@@ -150,9 +175,11 @@ lam_status lam_case_predict(const lam_prediction_job *job, const char *id, const
     json_t *result = json_pack("{s:s,s:s}", "id", id, "task", lam_task_name(task));
     if (!result)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    lam_status status = tasks[task] ? tasks[task](job, volume, labels, result, &why)
+    lam_status status = tasks[task] ? check_gate(job, volume, result, &why)
                                     : lam_fail(&why, LAM_E_UNSUPPORTED, "models for %s are not run on sets",
                                                lam_task_name(task));
+    if (status == LAM_OK)
+        status = tasks[task](job, volume, labels, result, &why);
     json_object_set_new(result, "state", json_string(status ? "failed" : "done"));
     if (status)
         json_object_set_new(result, "reason", json_string(why.message));

@@ -140,6 +140,7 @@ static lam_status analyse(const lam_prediction_job *job, const lam_dicom_file *s
     lam_json_writer w = lam_json_write_to(&text);
     lam_jw_object(&w, NULL);
     lam_findings_write(&found.findings, series, &w);
+    lam_gate_write(&found.gate, &w);
     if (*found.unexplained.message)
         lam_jw_text(&w, "unexplained", found.unexplained.message);
     lam_progress_enter(&progress, LAM_STAGE_WRITE);

@@ -104,8 +104,9 @@ typedef enum lam_message_type {
 
     /* laminad → worker: all inputs are there; run and write. fds: one empty writable file for each of
      * `outputs`, in order.
-     * {"outputs":["SEG","SR","montage","SEG@ohif"]}: names of daemon/worker/outputs.c, with the profile if it
-     * is not the strict one. Answer: PROGRESS any number of times, then DONE or FAILED. */
+     * {"outputs":["SEG","SR","montage","SEG@ohif"],"gate":"flag|refuse|ignore"?,
+     * "explain":"integrated|gradient|attention"?}: names of daemon/worker/outputs.c, with the profile if it
+     * is not the strict one; what to do with images unlike the training set. Answer: PROGRESS any number of times, then DONE or FAILED. */
     LAM_MESSAGE_ANALYZE_RUN,
 
     /* worker → laminad: sign of life and how far.
@@ -113,7 +114,8 @@ typedef enum lam_message_type {
     LAM_MESSAGE_PROGRESS,
 
     /* worker → laminad: outputs written (not synced: laminad does that).
-     * {"task","timings_ms":{stage:ms},"segments":[…]?,"classification"?,"detections"?,
+     * {"task","timings_ms":{stage:ms},"segments":[…]?,"classification"?,"detections"?,"measurements"?,
+     *  "gate":{"accepted","score","threshold","reason"?}?,"unexplained" (why there is no map)?,
      *  "objects":[{"output" (index into
      * outputs),"type":"SEG|SR|…","profile","sop_class_uid","series_uid","sop_uid", "problems":[text …] (what
      * lamina validate says; empty: fit to be sent),"index":{as INDEXED}}],

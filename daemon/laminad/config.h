@@ -77,6 +77,15 @@ typedef struct lam_config_objects {
     bool secondary_captures, presentation_states, key_objects, parametric_maps;
 } lam_config_objects;
 
+/* What becomes of images that are unlike those a model was trained on, and how heat maps are made: as the
+ * worker calls them. */
+typedef enum lam_config_gate { LAM_INPUT_FLAG, LAM_INPUT_REFUSE, LAM_INPUT_IGNORE } lam_config_gate;
+typedef enum lam_config_explain {
+    LAM_MAPS_INTEGRATED,
+    LAM_MAPS_GRADIENT,
+    LAM_MAPS_ATTENTION
+} lam_config_explain;
+
 /* The form of segmentation objects. */
 typedef enum lam_config_segmentation {
     LAM_SEGMENTATION_PROFILE, /* as the reader's profile has it, or leaves it to the model */
@@ -163,6 +172,8 @@ typedef struct lam_config {
     int64_t job_timeout_ms;
     int64_t retry_delay_ms;     /* before the second attempt */
     lam_config_objects objects; /* made for the study itself, in the strict profile */
+    lam_config_gate input_gate;
+    lam_config_explain explain;
     lam_config_segmentation segmentation;
     bool compress_segmentations;
     char notice[LAM_CONFIG_NOTICE]; /* on every slice of pictures and outlines */

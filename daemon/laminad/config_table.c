@@ -145,6 +145,17 @@ static const lam_config_key analysis_keys[] = {
      .help = "Whether each result also gets a Key Object Selection of the images that matter."},
     {"parametric_maps", LAM_TYPE_SWITCH, MAIN(objects.parametric_maps), .initial = "no", .live = true,
      .help = "Whether a result with a heat map also gets a Parametric Map."},
+    {"input_gate", LAM_TYPE_WORD, MAIN(input_gate), .words = {"flag", "refuse", "ignore"}, .initial = "flag",
+     .live = true,
+     .help =
+         "What becomes of images that are unlike those a model was trained on. flag: the result says so "
+         "(gate in JSON, a line in the report) and means nothing. refuse: there is no result, the job fails "
+         "with the reason unlike_training_data. ignore: nobody looks."},
+    {"explain", LAM_TYPE_WORD, MAIN(explain), .words = {"integrated", "gradient", "attention"},
+     .initial = "integrated", .live = true,
+     .help =
+         "How heat maps are made, where parametric_maps wants them: integrated gradients, the size of the "
+         "gradient, or the weights of the network's attention, where it has one."},
     {"segmentation", LAM_TYPE_WORD, MAIN(segmentation),
      .words = {"profile", "binary", "occupancy", "probability", "labelmap"}, .initial = "profile",
      .live = true,

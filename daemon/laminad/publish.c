@@ -199,8 +199,8 @@ static lam_status publish_picture(publication *p, const json_t *picture, lam_err
 /* What RESULT has of the worker's answer. */
 static lam_status publish_findings(publication *p, lam_error *err)
 {
-    static const char *const members[] = {"task",       "timings_ms", "classification",
-                                          "detections", "segments",   "measurements"};
+    static const char *const members[] = {"task",     "timings_ms",   "classification", "detections",
+                                          "segments", "measurements", "gate",           "unexplained"};
     json_t *findings = json_object();
     for (size_t i = 0; i < LAM_COUNT(members); i++) {
         json_t *value = json_object_get(p->done, members[i]);

@@ -29,6 +29,12 @@ static const struct {
     {"PM", false, offsetof(lam_config_objects, parametric_maps)},
 };
 
+static const char *const gates[] = {
+    [LAM_INPUT_FLAG] = "flag", [LAM_INPUT_REFUSE] = "refuse", [LAM_INPUT_IGNORE] = "ignore"};
+static const char *const methods[] = {[LAM_MAPS_INTEGRATED] = "integrated",
+                                      [LAM_MAPS_GRADIENT] = "gradient",
+                                      [LAM_MAPS_ATTENTION] = "attention"};
+
 static bool is_switched_on(const lam_config_objects *objects, size_t kind)
 {
     return kinds[kind].always || *(const bool *)((const char *)objects + kinds[kind].switched_by);
@@ -188,6 +194,8 @@ lam_status lam_slot_begin(lam_worker_slot *slot, const lam_job *job, const lam_m
     slot->inputs_sent = 0;
     lam_status status = LAM_OK;
     choose_outputs(slot, config);
+    slot->gate = gates[config->input_gate];
+    slot->explain = methods[config->explain];
     for (size_t i = 0; status == LAM_OK && i < slot->output_count; i++)
         status = lam_spool_create(store, slot->outputs[i].name, &slot->outputs[i].fd, err);
     if (status == LAM_OK)
@@ -237,6 +245,8 @@ static lam_status send_run(lam_worker_slot *slot, lam_error *err)
         lam_jw_text(&w, NULL, slot->outputs[i].kind);
     }
     lam_jw_end(&w);
+    lam_jw_text(&w, "gate", slot->gate);
+    lam_jw_text(&w, "explain", slot->explain);
     lam_jw_end(&w);
     lam_status status = lam_ipc_send(slot->child.socket, LAM_MESSAGE_ANALYZE_RUN, request_of(slot),
                                      lam_buffer_text(&text), fds, slot->output_count, err);

@@ -31,9 +31,10 @@ typedef struct lam_worker_slot {
     lam_output outputs[LAM_SLOT_OUTPUTS];
     size_t output_count; /* wanted of the job */
     char output_names[LAM_SLOT_OUTPUTS][LAM_SLOT_OUTPUT_NAME];
-    bool blocked;        /* its socket took no more */
-    int64_t deadline_ms; /* monotonic: killed then */
-    int64_t renew_ms;    /* monotonic: when the lease is renewed */
+    const char *gate, *explain; /* as RUN says it */
+    bool blocked;               /* its socket took no more */
+    int64_t deadline_ms;        /* monotonic: killed then */
+    int64_t renew_ms;           /* monotonic: when the lease is renewed */
     char stage[LAM_SLOT_STAGE];
     int64_t done, total;
 } lam_worker_slot;

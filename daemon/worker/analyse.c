@@ -139,6 +139,8 @@ void lam_analysis_add(lam_analysis *analysis, lam_ipc_message *input)
 
 /* ---- RUN ---- */
 
+enum { SPREAD_SAMPLES = 20 }; /* passes with dropout of each member, for the spread of a classification */
+
 typedef struct listener {
     int socket;
     uint32_t request;
@@ -177,6 +179,9 @@ static lam_status write_done(lam_analysis *a, const lam_found *found, const lam_
     lam_jw_object(&w, NULL);
     lam_jw_text(&w, "task", lam_task_name(lam_bundle_manifest(a->bundle)->task));
     lam_findings_write(&found->findings, a->series, &w);
+    lam_gate_write(&found->gate, &w);
+    if (*found->unexplained.message)
+        lam_jw_text(&w, "unexplained", found->unexplained.message);
     lam_status status = lam_outputs_write(&result, outputs, fds, &w, err);
     if (status != LAM_OK)
         return status;
@@ -221,10 +226,15 @@ lam_status lam_analysis_run(lam_analysis *analysis, int socket, lam_ipc_message 
     if (lam_jv_count(outputs) != run->fd_count)
         return lam_fail(err, LAM_E_PEER, "%zu outputs came with %zu descriptors", lam_jv_count(outputs),
                         run->fd_count);
-    const lam_find_options options = {
+    const lam_jv *how = lam_json_root(document);
+    lam_find_options options = {
         .explain = is_wanted(outputs, "PM"),
         .probabilities = lam_outputs_want(outputs, analysis->algorithm.seg_form, LAM_SEG_PROBABILITY),
-        .method = LAM_EXPLAIN_INTEGRATED};
+        .method = LAM_EXPLAIN_INTEGRATED,
+        .samples = SPREAD_SAMPLES};
+    if (!lam_gate_mode_find(lam_jv_text(lam_jv_get(how, "gate"), "flag"), &options.gate) ||
+        !lam_explain_method_find(lam_jv_text(lam_jv_get(how, "explain"), "integrated"), &options.method))
+        return lam_fail(err, LAM_E_PEER, "ANALYZE_RUN asks for a gate or an explanation that is not known");
     status = lam_find_arrange(analysis->series, lam_bundle_manifest(analysis->bundle), err);
     if (status == LAM_OK)
         status = lam_find(analysis->series, analysis->bundle, analysis->predictor, &options, &progress,

@@ -13,6 +13,11 @@ static void search_done(lam_search *s)
     lam_found_done(&s->found);
 }
 
+static void tick(void *context, size_t done, size_t total)
+{
+    lam_progress_step(context, done, total);
+}
+
 static lam_volume volume_of(const lam_search *s)
 {
     lam_volume volume = {.voxels = s->passage.input};
@@ -176,12 +181,10 @@ static lam_status add_spread(lam_search *s, lam_error *err)
         lam_explain_spread(s->bundle, NULL, &volume, s->options->samples, 1, numbers, numbers + count, err);
     for (size_t i = 0; i < count && status == LAM_OK; i++)
         s->found.classes[i].deviation = numbers[count + i];
-    return status;
+    return status == LAM_E_UNSUPPORTED ? LAM_OK : status; /* nothing of the model varies */
 }
 
 /* ---- where the network looked ---- */
-
-enum { STEPS = 32 }; /* of the integral */
 
 static lam_status add_heat(lam_search *s, lam_error *err)
 {
@@ -189,8 +192,9 @@ static lam_status add_heat(lam_search *s, lam_error *err)
     lam_volume volume = volume_of(s);
     LAM_AUTO(lam_explanation_done) lam_explanation explanation = {.map = NULL};
     const int64_t *size = s->passage.grid->size;
-    lam_status status =
-        lam_explain(s->bundle, NULL, &volume, s->options->method, -1, STEPS, &explanation, err);
+    const lam_explain_options options = {
+        .method = s->options->method, .target = -1, .tick = tick, .context = s->progress};
+    lam_status status = lam_explain(s->bundle, NULL, &volume, &options, &explanation, err);
     if (status != LAM_OK)
         return status;
     s->found.heat = calloc((size_t)(size[0] * size[1] * size[2]), sizeof *s->found.heat);
@@ -318,11 +322,6 @@ static lam_status (*const finders[LAM_TASK_COUNT])(lam_search *s, lam_error *err
     [LAM_TASK_DETECTION] = find_boxes,
 };
 
-static void tick(void *context, size_t done, size_t total)
-{
-    lam_progress_step(context, done, total);
-}
-
 lam_status lam_search_read(lam_search *s, float *voxels, lam_error *err)
 {
     lam_progress_enter(s->progress, LAM_STAGE_READ);
@@ -330,7 +329,8 @@ lam_status lam_search_read(lam_search *s, float *voxels, lam_error *err)
     if (status != LAM_OK)
         return status;
     lam_progress_enter(s->progress, LAM_STAGE_PREPARE);
-    return lam_passage_prepare(&s->passage, voxels, err);
+    status = lam_passage_prepare(&s->passage, voxels, err);
+    return status == LAM_OK ? lam_search_check(s, err) : status;
 }
 
 static lam_status find_in_one(lam_search *s, lam_error *err)
@@ -372,6 +372,8 @@ lam_status lam_find(lam_series *series, const lam_bundle *bundle, lam_predictor 
         return status;
     add_extras(&s);
     *out = s.found;
+    if (*lam_gate_describe(&s.found.gate, out->caution))
+        out->findings.caution = out->caution;
     s.found = (lam_found){.voxels = NULL};
     return LAM_OK;
 }

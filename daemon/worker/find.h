@@ -31,14 +31,30 @@ typedef struct lam_found {
     lam_box *boxes; /* of all detections */
     float *heat;    /* the same shape as voxels: where the network looked */
     lam_findings findings;
-    lam_error unexplained; /* why there is no such map, where one was wanted */
+    lam_error unexplained;       /* why there is no such map, where one was wanted */
+    lam_gate_verdict gate;       /* whether the images are like those the model was trained on */
+    char caution[LAM_GATE_TEXT]; /* findings.caution, where they are not */
 } lam_found;
+
+/* What becomes of images that are unlike them. */
+typedef enum lam_gate_mode {
+    LAM_GATE_FLAG,   /* the answer is given, and says that it means nothing */
+    LAM_GATE_REFUSE, /* no answer: LAM_E_UNSUPPORTED with a reason that begins with LAM_GATE_REASON */
+    LAM_GATE_IGNORE, /* nobody looks */
+    LAM_GATE_MODES
+} lam_gate_mode;
+
+/* "flag", "refuse", "ignore". */
+const char *lam_gate_mode_name(lam_gate_mode mode);
+/* False when there is none of that name. */
+bool lam_gate_mode_find(const char *name, lam_gate_mode *out);
 
 typedef struct lam_find_options {
     bool explain;       /* fill findings.heat */
     bool probabilities; /* fill those of segments; not of several phases */
     lam_explain_method method;
     int samples; /* passes for the spread of a classification; 0: none */
+    lam_gate_mode gate;
 } lam_find_options;
 
 /* Arranges a series as the model reads it: one stack, or several phases where it knows what to do with them.
@@ -51,6 +67,9 @@ lam_status lam_find_arrange(lam_series *series, const lam_manifest *manifest, la
 lam_status lam_find(lam_series *series, const lam_bundle *bundle, lam_predictor *predictor,
                     const lam_find_options *options, lam_progress *progress, lam_found *out, lam_error *err);
 void lam_found_done(lam_found *found);
+
+/* "gate": {"accepted", "score", "threshold", "reason"?: LAM_GATE_REASON}, where one was asked. */
+void lam_gate_write(const lam_gate_verdict *verdict, lam_json_writer *w);
 
 /* The members "segments", "classification", "detections" and "measurements" of RESULT, as far as there are
  * findings of that kind. */

@@ -19,6 +19,8 @@ typedef struct lam_search {
 
 /* Fills `voxels`, of the series' grid, from the phase that is looked at, and prepares them as input. */
 lam_status lam_search_read(lam_search *search, float *voxels, lam_error *err);
+/* Holds what was read against the model's gate, once; as the options say an error when it is refused. */
+lam_status lam_search_check(lam_search *search, lam_error *err);
 /* Segments what was read: labels of the series' grid, and into `soft` (may be NULL) as many volumes of
  * probabilities (lam_segment.probabilities) as there are segments; the caller frees. */
 lam_status lam_search_label(lam_search *search, uint8_t **labels, uint8_t **soft, lam_error *err);
