@@ -1,5 +1,4 @@
 /* `lamina eval`: scores a bundle on a labelled set. */
-#include <errno.h>
 #include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
@@ -11,14 +10,15 @@
 #include "core/base/cleanup.h"
 #include "core/base/json.h"
 #include "core/rnn/bundle.h"
-#include "core/rnn/train/card.h"
 #include "core/rnn/train/fit_gate.h"
 #include "core/rnn/train/novelty.h"
 #include "daemon/cli/cli.h"
 #include "daemon/cli/dicom_samples.h"
+#include "daemon/cli/eval_card.h"
+#include "daemon/cli/eval_explain.h"
 #include "daemon/cli/eval_gate.h"
 
-enum { MAX_FILES = 256, DEFAULT_ROUNDS = 1000 };
+enum { MAX_FILES = 256, DEFAULT_ROUNDS = 1000, DEFAULT_EXPLAINED = 30 };
 
 struct eval_options {
     const char *bundle;
@@ -26,9 +26,9 @@ struct eval_options {
     size_t data_count;
     const char *training[MAX_FILES]; /* of a generator: what its drawings are compared with */
     size_t training_count;
-    const char *card; /* NULL: none; "" : the set is named after its first file */
-    long threads, rounds;
-    double false_alarms; /* of the gate that is to be learnt; 0: none */
+    const char *card;                /* NULL: none; "" : the set is named after its first file */
+    long threads, rounds, explained; /* explained: cases, 0: none */
+    double false_alarms;             /* of the gate that is to be learnt; 0: none */
     bool json, out_of_fold;
 };
 
@@ -42,11 +42,17 @@ static bool read_share(const char *text, double *out)
 static int parse_arguments(int argc, char **argv, struct eval_options *out)
 {
     static const struct option known[] = {
-        {"bundle", required_argument, NULL, 'b'},   {"data", required_argument, NULL, 'd'},
-        {"threads", required_argument, NULL, 't'},  {"bootstrap", required_argument, NULL, 'r'},
-        {"card", optional_argument, NULL, 'c'},     {"out-of-fold", no_argument, NULL, 'o'},
-        {"training", required_argument, NULL, 'T'}, {"json", no_argument, NULL, 'J'},
-        {"fit-gate", optional_argument, NULL, 'g'}, {0},
+        {"bundle", required_argument, NULL, 'b'},
+        {"data", required_argument, NULL, 'd'},
+        {"threads", required_argument, NULL, 't'},
+        {"bootstrap", required_argument, NULL, 'r'},
+        {"card", optional_argument, NULL, 'c'},
+        {"out-of-fold", no_argument, NULL, 'o'},
+        {"training", required_argument, NULL, 'T'},
+        {"json", no_argument, NULL, 'J'},
+        {"fit-gate", optional_argument, NULL, 'g'},
+        {"explain", optional_argument, NULL, 'e'},
+        {0},
     };
     int option, last = 0;
     char *end;
@@ -81,6 +87,11 @@ static int parse_arguments(int argc, char **argv, struct eval_options *out)
         case 'c':
             out->card = optarg ? optarg : "";
             break;
+        case 'e':
+            out->explained = optarg ? strtol(optarg, &end, 10) : DEFAULT_EXPLAINED;
+            if ((optarg && *end) || out->explained < 1 || out->explained > 100000)
+                return lam_cli_usage(argv[0], "--explain takes a number of cases from 1 to 100000");
+            break;
         case 'g':
             if (!read_share(optarg, &out->false_alarms))
                 return lam_cli_usage(argv[0], "--fit-gate takes a share of false alarms between 0 and 1");
@@ -98,28 +109,6 @@ static int parse_arguments(int argc, char **argv, struct eval_options *out)
     if (!out->bundle || out->data_count == 0)
         return lam_cli_usage(argv[0], "--bundle and --data are needed");
     return LAM_CLI_OK;
-}
-
-/* Writes card.md into the bundle, aside and then renamed. */
-static lam_status write_card(const struct eval_options *options, const lam_bundle *bundle,
-                             const lam_evaluation *evaluation, const lam_scores *scores, lam_error *err)
-{
-    LAM_AUTO(lam_buffer_done) lam_buffer text;
-    char path[4096], aside[4096 + 8];
-    lam_buffer_init(&text, 1 << 20);
-    snprintf(path, sizeof path, "%s/%s", options->bundle, LAM_BUNDLE_CARD);
-    snprintf(aside, sizeof aside, "%s.new", path);
-    lam_status status = lam_card_write(bundle, evaluation, scores,
-                                       *options->card ? options->card : options->data[0], &text, err);
-    if (status)
-        return status;
-    FILE *file = fopen(aside, "w");
-    if (!file)
-        return lam_fail_errno(err, errno, "%s", aside);
-    bool written = fwrite(text.data, 1, text.length, file) == text.length;
-    if (fclose(file) != 0 || !written || rename(aside, path) != 0)
-        return lam_fail_errno(err, errno, "%s", path);
-    return LAM_OK;
 }
 
 /* What an evaluation borrows. */
@@ -204,7 +193,15 @@ static lam_status evaluate(const struct eval_options *options, const lam_bundle 
         (options->training_count > 0 && (status = compare_drawings(options, bundle, &work, scores, err))))
         return status;
     *cases = lam_evaluation_count(work.evaluation);
-    return options->card ? write_card(options, bundle, work.evaluation, scores, err) : LAM_OK;
+    const lam_eval_card card = {
+        .bundle = bundle,
+        .samples = work.dataset,
+        .parts = options->out_of_fold ? (const lam_samples *const *)work.parts : NULL,
+        .evaluation = work.evaluation,
+        .scores = scores,
+        .data = options->card && *options->card ? options->card : options->data[0],
+    };
+    return options->card ? lam_eval_write_card(&card, options->bundle, err) : LAM_OK;
 }
 
 static void print_json(const lam_manifest *manifest, size_t cases, const lam_scores *scores)

@@ -41,7 +41,7 @@ lam_status lam_eval_add_gate(const lam_bundle *bundle, const lam_samples *sample
     double n = (double)lam_samples_count(samples), share = (double)refused / n, z2 = 1.96 * 1.96;
     double middle = (share + z2 / (2 * n)) / (1 + z2 / n);
     double half = sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n);
-    lam_scores_add(scores, share, "gate_refused", NULL);
+    lam_scores_add(scores, share, "gate_refused", "");
     if (scores->count > room) {
         scores->items[room].low = fmax(middle - half, 0);
         scores->items[room].high = fmin(middle + half, 1);

@@ -3,8 +3,6 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { WORST = 5 };
-
 static void write_sentences(const char *title, const lam_jv *list, lam_buffer *out)
 {
     if (lam_jv_count(list) == 0)
@@ -77,25 +75,31 @@ static void write_training(const lam_manifest *m, lam_buffer *out)
         lam_buffer_append_text(out, "![loss and score by epoch](curve.svg)\n");
 }
 
-static void write_failures(const lam_evaluation *evaluation, const lam_manifest *m, lam_buffer *out)
+static void write_failures(const lam_evaluation *evaluation, const lam_manifest *m, size_t pictures,
+                           lam_buffer *out)
 {
     static const char *const qualities[LAM_TASK_COUNT] = {
         [LAM_TASK_CLASSIFICATION] = "probability of the truth",
-        [LAM_TASK_DETECTION] = "probability of the truth",
+        [LAM_TASK_DETECTION] = "overlap (IoU) of its best box",
         [LAM_TASK_SEGMENTATION] = "mean Dice",
         [LAM_TASK_GENERATION] = "minus bits a pixel",
     };
-    lam_case_quality worst[WORST];
-    size_t count = lam_evaluation_worst(evaluation, WORST, worst);
+    lam_case_quality worst[LAM_CARD_FAILURES];
+    size_t count = lam_evaluation_worst(evaluation, LAM_CARD_FAILURES, worst);
     if (count == 0)
         return;
     lam_buffer_printf(out, "\n## Where it fails\n\n| case | %s |\n|---|---|\n", qualities[m->task]);
     for (size_t i = 0; i < count; i++)
         lam_buffer_printf(out, "| %s | %.3f |\n", worst[i].sample->id, worst[i].quality);
+    if (pictures)
+        lam_buffer_append_text(out, "\nWhite: what is true. Orange: what the model says.\n\n");
+    for (size_t i = 0; i < count && i < pictures; i++)
+        lam_buffer_printf(out, "![%s](" LAM_CARD_PICTURE ")\n", worst[i].sample->id, i + 1);
 }
 
 lam_status lam_card_write(const lam_bundle *bundle, const lam_evaluation *evaluation,
-                          const lam_scores *scores, const char *data, lam_buffer *out, lam_error *err)
+                          const lam_scores *scores, const char *data, size_t pictures, lam_buffer *out,
+                          lam_error *err)
 {
     const lam_manifest *m = lam_bundle_manifest(bundle);
     write_head(bundle, out);
@@ -104,7 +108,7 @@ lam_status lam_card_write(const lam_bundle *bundle, const lam_evaluation *evalua
     write_scores(scores, lam_evaluation_count(evaluation), data, out);
     write_training(m, out);
     write_sentences("Compared", m->card.comparison, out);
-    write_failures(evaluation, m, out);
+    write_failures(evaluation, m, pictures, out);
     write_sentences("Limits", m->card.limits, out);
     return out->status ? lam_fail(err, out->status, "the card is too long") : LAM_OK;
 }

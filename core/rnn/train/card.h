@@ -10,10 +10,15 @@
 extern "C" {
 #endif
 
+enum { LAM_CARD_FAILURES = 5 };
+#define LAM_CARD_PICTURE "failure-%zu.png" /* from 1 */
+
 /* Appends the card to `out`. `data` names the set that the scores were measured on, as people know it. The
- * hash of the weights stands in a line of its own: "Weights SHA-256: ". */
+ * hash of the weights stands in a line of its own: "Weights SHA-256: ". The first `pictures` of the failures,
+ * as lam_evaluation_worst lists them, have files LAM_CARD_PICTURE beside the card. */
 lam_status lam_card_write(const lam_bundle *bundle, const lam_evaluation *evaluation,
-                          const lam_scores *scores, const char *data, lam_buffer *out, lam_error *err);
+                          const lam_scores *scores, const char *data, size_t pictures, lam_buffer *out,
+                          lam_error *err);
 
 #ifdef __cplusplus
 }

@@ -46,7 +46,7 @@ lam_status lam_evaluation_temperature(const lam_evaluation *evaluation, double *
 typedef struct lam_case_quality {
     const lam_sample *sample;
     double quality; /* larger is better; the mean Dice of a segmentation, the probability of the true class,
-                       minus the bits a pixel of a generator */
+                       the overlap of an image's best box, minus the bits a pixel of a generator */
 } lam_case_quality;
 
 /* Up to `room` cases, the worst first; returns how many. 0 when the task does not say. */

@@ -70,13 +70,14 @@ class Worker:
         self.send(INDEX, {}, [path])
         return self.receive()
 
-    def analyse(self, paths, inputs=None, names=OUTPUTS, replaces=None):
+    def analyse(self, paths, inputs=None, names=OUTPUTS, replaces=None, bundle=MODEL):
         """(type, payload of DONE or FAILED, folder with seg.dcm, sr.dcm, montage.png …); None when it died."""
         first = pydicom.dcmread(paths[0], stop_before_pixels=True)
         uids = sorted(pydicom.dcmread(p, stop_before_pixels=True).SOPInstanceUID for p in paths)
-        with open(os.path.join(MODEL, "model.json"), encoding="utf-8") as file:
+        files = [os.path.join(bundle, name) for name in ("model.json", "weights.safetensors", "gate.safetensors")]
+        with open(files[0], encoding="utf-8") as file:
             model = json.load(file)
-        with open(os.path.join(MODEL, "weights.safetensors"), "rb") as file:
+        with open(files[1], "rb") as file:
             sha256 = hashlib.sha256(file.read()).hexdigest()
         self.send(BEGIN, {"job": 1, "model": {"name": model["name"], "version": model["version"],
                                               "weights_sha256": sha256},
@@ -85,7 +86,7 @@ class Worker:
                           "input_set": hashlib.sha256("\n".join(uids).encode()).hexdigest(),
                           "device": {"manufacturer": "Lamina", "model_name": model["name"], "serial": "test",
                                      "software": "test"}, **({"replaces": replaces} if replaces else {})},
-                  [os.path.join(MODEL, "model.json"), os.path.join(MODEL, "weights.safetensors")])
+                  [path for path in files if os.path.exists(path)])
         for start in range(0, len(paths), FILES_A_MESSAGE):
             self.send(INPUT, {}, paths[start:start + FILES_A_MESSAGE])
         folder = tempfile.mkdtemp(prefix="lamina-objects-")

@@ -231,11 +231,13 @@ static void test_intervals_and_card(void **state)
             fail_msg("%s: %g is not in %g … %g", score->name, score->value, score->low, score->high);
     }
     lam_buffer_init(&card, 1 << 20);
-    assert_ok(lam_card_write(bundle, evaluation, &scores, "the test's own set", &card, &err), err);
+    assert_ok(lam_card_write(bundle, evaluation, &scores, "the test's own set", 2, &card, &err), err);
     const char *text = lam_buffer_text(&card);
     char line[200];
     snprintf(line, sizeof line, "Weights SHA-256: %s\n", lam_bundle_weights_sha256(bundle));
     assert_non_null(strstr(text, line));
+    assert_non_null(strstr(text, "](failure-2.png)"));
+    assert_null(strstr(text, "](failure-3.png)"));
     snprintf(line, sizeof line, "| dice_mean | %.4f | ", lam_scores_get(&scores, "dice_mean"));
     assert_non_null(strstr(text, line));
     assert_non_null(strstr(text, "Knows discs only."));
