@@ -24,6 +24,12 @@ $(MODEL_SPLIT_brain-tumour)/train.safetensors: models/brain-tumour/split.py
 	@[ ! -e $(MODEL_DATA)/brain_tumour/train.safetensors ] || models/brain-tumour/split.py $(MODEL_DATA)/brain_tumour/train.safetensors $(@D)
 model-brain-tumour baseline-brain-tumour: $(MODEL_SPLIT_brain-tumour)/train.safetensors
 
+# brain-tumour-region learns from the ellipses that fill the boxes of the same slices.
+MODEL_SPLIT_brain-tumour-region = $(BUILD)/data/brain-tumour-region
+$(MODEL_SPLIT_brain-tumour-region)/train.safetensors: models/brain-tumour-region/ellipses.py $(MODEL_SPLIT_brain-tumour)/train.safetensors
+	@[ ! -e $(MODEL_SPLIT_brain-tumour)/train.safetensors ] || $< $(MODEL_SPLIT_brain-tumour) $(@D)
+model-brain-tumour-region: $(MODEL_SPLIT_brain-tumour-region)/train.safetensors
+
 # tumour-gen draws the same slices, reduced.
 MODEL_SPLIT_tumour-gen = $(BUILD)/data/tumour-gen
 $(MODEL_SPLIT_tumour-gen)/train.safetensors: models/tumour-gen/reduce.py $(MODEL_SPLIT_brain-tumour)/train.safetensors
