@@ -104,6 +104,8 @@ static const lam_cli_command commands[] = {
      "  --out-of-fold the data is what a cross-validated ensemble was trained on: each case is scored by "
      "the\n"
      "                one member that has not seen it\n"
+     "  --explain[=N] also whether maps of where the network looked point at what matters to it, on N cases\n"
+     "                (default 30): areas under deletion and insertion curves beside those of a random order\n"
      "  --fit-gate[=SHARE] do not score: learn from PATH which inputs are unlike the training set, and write\n"
      "                gate.safetensors; SHARE of genuine inputs that may be refused, default 0.03\n"
      "  --training PATH...\n"
