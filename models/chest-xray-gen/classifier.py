@@ -19,9 +19,9 @@ NETWORK = {
     "input": {"axes": ["t"], "channels": 28},
     "layers": [
         {"name": "norm", "kind": "layer_norm"},
-        {"name": "rows", "kind": "sweep", "cell": "gru", "units": 48, "directions": ["t+", "t-"]},
+        {"name": "rows", "kind": "sweep", "cell": "gru", "units": 32, "directions": ["t+", "t-"]},
         {"name": "seen", "kind": "attention_pool", "units": 32},
-        {"name": "drop", "kind": "dropout", "rate": 0.2},
+        {"name": "drop", "kind": "dropout", "rate": 0.5},
         {"name": "logits", "kind": "dense", "units": 2},
     ],
 }
@@ -34,7 +34,7 @@ RECIPE = {
     "network": NETWORK,
     "outputs": {"classes": [{"name": "normal", "label": "Normal"}, {"name": "pneumonia", "label": "Pneumonia"}]},
     "training": {
-        "epochs": 15,
+        "epochs": 8,
         "batch": 32,
         "shard": 16,
         "optimiser": {"kind": "adamw", "rate": 0.002, "decay": 0.02},

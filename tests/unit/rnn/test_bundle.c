@@ -117,6 +117,7 @@ static void test_refuses_what_is_wrong_in_a_manifest(void **state)
         {"\"from\": [\"stem\"", "\"from\": [\"head\"", "head"},
         {"\"name\": \"blocks.0.mix\"", "\"name\": \"stem\"", "twice"},
         {"\"factor\": 2", "\"factor\": 3", "multiple"},
+        {"\"outputs\": {", "\"drawing\": {}, \"outputs\": {", "drawing"},
         {"\"output\": \"logits\"", "\"output\": \"head\"", "size of the input"},
         {"\"units\": 24", "\"units\": 32", "head.weight"},
         {"\"temperature\": 1.5", "\"temperature\": 0", "temperature"},
