@@ -9,6 +9,7 @@ import numpy as np
 import pydicom
 
 import harness
+from harness.images import save, slice_of
 from harness.worker import phantom
 
 LAMINA = os.path.join(harness.BUILD, "lamina")
@@ -61,6 +62,26 @@ def test_boxes_lie_in_their_images():
         assert box["x"] >= 0 and box["y"] >= 0 and box["width"] > 0 and box["height"] > 0, found
         assert box["x"] + box["width"] <= 180 and box["y"] + box["height"] <= 200, found
     assert "SR" in [o["type"] for o in result["objects"]], result
+
+
+def test_boxes_of_neighbouring_slices_are_one_finding():
+    """A tumour of the data set on five slices in a row, moved a little from one to the next."""
+    with open(os.path.join(harness.shared("data", "brain_tumour"), "train.safetensors"), "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(length))
+        read = lambda name, row, size: (file.seek(8 + length + header[name]["data_offsets"][0] + row * size), file.read(size))[1]
+        pixels = np.frombuffer(read("images", 100, 160 * 160), np.uint8).reshape(160, 160)
+        x, y, _, _ = np.frombuffer(read("boxes", 100, 16), np.float32) * 160
+    study, series, frame = (pydicom.uid.generate_uid() for _ in range(3))
+    images = [slice_of(np.roll(pixels, i, 1).astype(np.uint16), (0, 0, 6 * i), (1, 0, 0, 0, 1, 0), study, series, i + 1, frame,
+                       SeriesDescription="T1 post contrast", PixelSpacing=[1.568, 1.568], SliceThickness=6) for i in range(5)]
+    run = predict("--bundle", os.path.join(harness.ROOT, "models/brain-tumour/1.0.0"), "--json", *save(images, tempfile.mkdtemp()))
+    result, = json.loads(run.stdout)["results"]
+    best = max(result["detections"], key=lambda d: d["score"])
+    number = [i.SOPInstanceUID for i in images].index(best["frame_sop_uid"])
+    box = best["box"]
+    assert best["slices"] == 5, result["detections"]
+    assert box["x"] < x + number < box["x"] + box["width"] and box["y"] < y < box["y"] + box["height"], (best, x, y)
 
 
 def test_an_answer_is_explained():
