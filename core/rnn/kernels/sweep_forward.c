@@ -11,7 +11,9 @@ enum {
     PROJECT_ROWS = 96,        /* rows of a projected chunk */
     FUSED_LINES = 6,          /* from so many lines on, fuse the input product */
     FUSED_BYTES = 768 * 1024, /* … if both weight matrices fit in a second-level cache */
-    FAR_BYTES = 4 << 20       /* tensors from this size on are worth prefetching */
+    FAR_BYTES = 4 << 20,      /* tensors from this size on are worth prefetching */
+    PORTION_LINES = 6,        /* lines asked for and computed at a time … */
+    PORTION_BYTES = 40 * 1024 /* … by cells whose weights stay in the first-level cache meanwhile */
 };
 
 sweep_blocks sweep_blocks_of(const lam_sweep *sweep, size_t threads)
@@ -206,15 +208,6 @@ static void hold_ended(const sweep_block *b, lam_step *s, size_t t)
     }
 }
 
-static void (*step_of(const lam_cell *cell))(const lam_step *)
-{
-    if (cell->spec.peephole)
-        return cell->forms->step_peephole;
-    if (cell->spec.reset_before)
-        return cell->forms->step_reset_before;
-    return cell->forms->step[cell->spec.kind];
-}
-
 static lam_step block_step(const sweep_block *b)
 {
     const lam_sweep *sweep = b->sweep;
@@ -245,16 +238,15 @@ static lam_step block_step(const sweep_block *b)
     return s;
 }
 
-/* Asks for the next step's input and output rows while this step computes: steps are far apart in memory,
- * where the processor does not foresee them. */
-static void prefetch_rows(const sweep_block *b, ptrdiff_t stride)
+/* Asks for the next step's input and output rows of some lines. */
+static void prefetch_rows(const sweep_block *b, size_t first, size_t lines, ptrdiff_t stride)
 {
     const lam_sweep *sweep = b->sweep;
     const lam_cell_spec *spec = &sweep->cell->spec;
     const float *in = sweep->g ? sweep->g : sweep->x;
     size_t ld = sweep->g ? sweep->ldg : sweep->ldx;
     size_t width = sweep->g ? sweep->cell->gates * spec->hidden : spec->input;
-    for (size_t j = 0; j < b->lines; j++) {
+    for (size_t j = first; j < first + lines; j++) {
         size_t row = b->rows[j] + (size_t)stride;
         for (size_t i = 0; i < width; i += 16)
             __builtin_prefetch(in + row * ld + i, 0);
@@ -305,6 +297,51 @@ static void set_operands(const sweep_block *b, lam_step *s, size_t step)
     s->h_stride = bf16 ? pairs_of(b->sweep->cell->padded) : s->stride;
 }
 
+static void (*step_of(const lam_cell *cell))(const lam_step *)
+{
+    if (cell->spec.peephole)
+        return cell->forms->step_peephole;
+    if (cell->spec.reset_before)
+        return cell->forms->step_reset_before;
+    return cell->forms->step[cell->spec.kind];
+}
+
+/* Some of a step's lines, where input is not projected ahead. */
+static lam_step portion_of(const lam_step *s, size_t first, size_t lines)
+{
+    lam_step part = *s;
+    part.lines = lines;
+    part.rows += first;
+    part.trace_rows += first;
+    part.x_rows += s->x_rows ? first : 0;
+    part.x += s->x && !s->x_rows ? first * s->ldx : 0;
+    part.g_rows += s->g_rows ? first : 0;
+    part.h += first * s->stride;
+    part.c += first * s->stride;
+    part.h_next += first * s->stride;
+    part.c_next += first * s->stride;
+    part.h_operand += first * s->h_stride;
+    part.h_operand_next += s->h_operand_next ? first * s->h_stride : 0;
+    return part;
+}
+
+/* Asks for the next step's rows while this step computes: steps are far apart in memory, where the processor
+ * does not foresee them. It has few places for lines of the cache under way, so where the step is quick they
+ * are asked for as it goes along. Portions are of nearly equal size, none of one line (see step_product). */
+static void run_far_step(const sweep_block *b, const lam_step *s, ptrdiff_t stride)
+{
+    const lam_cell *cell = b->sweep->cell;
+    size_t weights = cell->gates * cell->padded * (cell->x.depth + cell->h.depth) * sizeof(float);
+    size_t most = weights <= PORTION_BYTES && !cell->spec.reset_before ? PORTION_LINES : b->lines;
+    size_t left = (b->lines + most - 1) / most;
+    for (size_t first = 0, lines; first < b->lines; first += lines, left--) {
+        lines = (b->lines - first + left - 1) / left;
+        lam_step part = portion_of(s, first, lines);
+        prefetch_rows(b, first, lines, stride);
+        step_of(cell)(&part);
+    }
+}
+
 /* Rows, and in the bf16 form the operand of the recurrent product, of the step to start from. */
 static void start_steps(const sweep_block *b, size_t from)
 {
@@ -331,7 +368,6 @@ void sweep_block_run(sweep_block *b, size_t from, size_t to)
 {
     const lam_sweep *sweep = b->sweep;
     const lam_cell *cell = sweep->cell;
-    void (*run_step)(const lam_step *) = step_of(cell);
     bool alone = sweep->lines.outer * sweep->lines.inner == 1;
     bool far = !b->project && sweep_bytes(sweep) >= FAR_BYTES;
     lam_step s = block_step(b);
@@ -353,8 +389,9 @@ void sweep_block_run(sweep_block *b, size_t from, size_t to)
         s.first = step == 0 && !sweep->h0;
         s.downward = alone && step % 2 == 1;
         if (far && step + 1 < to)
-            prefetch_rows(b, stride);
-        run_step(&s);
+            run_far_step(b, &s, stride);
+        else
+            step_of(cell)(&s);
         if (cell->spec.activation == LAM_CELL_SOFTMAX)
             soften(b, &s);
         if (sweep->lengths)

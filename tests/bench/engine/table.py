@@ -1,45 +1,116 @@
 #!/usr/bin/env python3
 """table.py FILE: of the lines that bench-engine and the peers print, the least disturbed time of each case and
-implementation, our ratio to the best peer, and its geometric mean over the cases of a cell."""
+implementation, and in each row what is promised of it: `figure (floor) ok`, or BELOW. Geometric means follow."""
 import collections
 import math
 import re
 import sys
 
-LINE = re.compile(r"(\S+) t(\d+) +(\w+)/(\S+) +[\d.]+ us \[([\d.]+)\.\.")
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1, "LIGHT": 2}
+PEERS = ["openblas", "onednn", "ort", "torch"]
+FORWARD_PEERS = PEERS[:3]  # PyTorch has a floor of its own
 
-times = collections.defaultdict(dict)
-peak = 0.0
-for line in open(sys.argv[1]):
-    if m := re.match(r"sgemm t1 n=\d+ median [\d.]+ best ([\d.]+)", line):
-        peak = max(peak, float(m[1]))
-    if m := LINE.match(line):
-        who, threads, cell, shape, least = m[1].split("-")[0], int(m[2]), m[3], m[4], float(m[5])
-        case = times[threads, cell, shape]
-        case[who] = min(case.get(who, math.inf), least)
+# ours t1 sweep-LSTM/25,324,16,16/bi  12.3 us [12.1..12.9] …   and   onednn-f32 t1 LSTM/…
+LINE = re.compile(r"(\S+) t(\d+) +([a-z0-9-]*?)-?(LSTM|GRU|RNN|LIGHT)?(/\S+)? +[\d.]+ us \[([\d.]+)\.\.")
+ONEDNN_TRAIN = re.compile(r"onednn-train t(\d+) (\w+)(/\S+) .* sum +[\d.]+ \[([\d.]+)\.\.")
+TORCH_TRAIN = re.compile(r"train torch t(\d+) (\w+) +T=(\d+) I=(\d+) B=(\d+) H=(\d+): [\d.]+ ms/step \[([\d.]+)\.\.")
+SGEMM = re.compile(r"sgemm t1 n=\d+ median [\d.]+ best ([\d.]+)")
 
-peers = ["openblas", "onednn", "ort"]
-print(f"\nleast us; sgemm peak on one thread {peak:.0f} GFLOP/s\n")
-print(f"| threads | case | ours | {' | '.join(peers)} | ours GFLOP/s | times the best peer | times one thread |")
-print("|---|---|---|---|---|---|---|---|---|")
-ratios = collections.defaultdict(list)
-for (threads, cell, shape), case in times.items():
-    if "ours" not in case:
-        continue
-    steps, batch, inputs, hidden = (int(n) for n in shape.split("/")[0].split(","))
-    gates = {"LSTM": 4, "GRU": 3, "RNN": 1, "LIGHT": 2}[cell]
-    directions = 2 if shape.endswith("bi") else 1
-    flops = 2 * steps * batch * gates * hidden * (inputs + (hidden if cell != "LIGHT" else 0)) * directions
-    best = min((case[p] for p in peers if p in case), default=None)
-    one = times.get((1, cell, shape), {}).get("ours")
-    if best:
-        ratios[threads, cell].append(best / case["ours"])
-    row = [threads, f"{cell}/{shape}", f"{case['ours']:.1f}"]
-    row += [f"{case[p]:.1f}" if p in case else "-" for p in peers]
-    row += [f"{flops / case['ours'] / 1e3:.0f}", f"{best / case['ours']:.2f}" if best else "-"]
-    row += [f"{one / case['ours']:.2f}" if one else "-"]
-    print("|", " | ".join(map(str, row)), "|")
-print()
-for (threads, cell), r in ratios.items():
-    mean = math.exp(sum(map(math.log, r)) / len(r))
-    print(f"{cell}, {threads} thread(s): geometric mean {mean:.2f} times the best peer, least {min(r):.2f}")
+Case = collections.namedtuple("Case", "threads set cell shape")
+
+
+def read(path):
+    """Least microseconds by case and implementation, and the peak of SGEMM on one thread, GFLOP/s."""
+    times, peak = collections.defaultdict(dict), 0.0
+
+    def note(threads, set_, cell, shape, who, us):
+        row = times[Case(int(threads), set_, cell or "", (shape or "").lstrip("/"))]
+        row[who] = min(row.get(who, math.inf), float(us))
+
+    for line in open(path):
+        if m := SGEMM.match(line):
+            peak = max(peak, float(m[1]))
+        elif m := ONEDNN_TRAIN.match(line):
+            note(m[1], "train", m[2], m[3], "onednn", m[4])
+        elif m := TORCH_TRAIN.match(line):
+            note(m[1], "textbook", m[2], f"{m[3]},{m[5]},{m[4]},{m[6]}", "torch", 1e3 * float(m[7]))
+        elif m := LINE.match(line):
+            set_ = m[3] or ("sweep" if m[5] and m[5].startswith("/25,324,") else "")
+            note(m[2], set_, m[4], m[5], m[1].split("-")[0], m[6])
+    return times, peak
+
+
+def gflops(case, us):
+    """Multiply-adds of the products; backward counts as two forward passes."""
+    if case.set == "textbook" or not case.shape:
+        return None
+    steps, batch, inputs, hidden = (int(n) for n in case.shape.split("/")[0].split(","))
+    width = inputs + (hidden if case.cell != "LIGHT" else 0)
+    passes = 3 if case.set in ("train", "sweep-train", "long", "checkpoint") else 1
+    directions = 2 if case.shape.endswith("bi") else 1
+    return 2e-3 * steps * batch * GATES[case.cell] * hidden * width * directions * passes / us
+
+
+def promises(case, row, times, peak):
+    """Yields (what, figure, floor) of this row; a floor below 0 is a ceiling."""
+    ours, rate = row["ours"], gflops(case, row["ours"])
+    batch, hidden = (int(case.shape.split("/")[0].split(",")[i]) for i in (1, 3)) if case.shape else (0, 0)
+    best = min((row[p] for p in FORWARD_PEERS if p in row), default=None)
+    alike = lambda **other: times.get(case._replace(**other), {}).get("ours")  # noqa: E731
+    if case.set == "" and case.threads == 1:
+        if best:
+            yield "best peer", best / ours, 0.95
+        if "torch" in row:
+            yield "PyTorch", row["torch"] / ours, 4
+        if batch >= 32 and peak:
+            yield "SGEMM", rate / peak, 0.70
+    if case.set == "" and case.threads == 2 and batch >= 64 and alike(threads=1):
+        yield "one thread", alike(threads=1) / ours, 1.8
+    if case.set == "bf16" and hidden >= 128 and case.threads == 1 and alike(set=""):
+        yield "float32", alike(set="") / ours, 1.6
+    if case.set in ("sweep", "sweep-train") and hidden < 64:
+        yield "GFLOP/s", rate, 85 if case.set == "sweep" else 65
+    if (case.set == "sweep" and hidden >= 64 or case.set == "train") and "onednn" in row:
+        yield "oneDNN", row["onednn"] / ours, 1
+    if case.set == "textbook" and "torch" in row:
+        yield "PyTorch", row["torch"] / ours, 3
+    if case.set == "checkpoint" and alike(set="long"):
+        yield "keeping all", alike(set="long") / ours, 0.7
+    if case.set == "hippocampus-step":
+        yield "ms", ours / 1e3, -110
+    if case.set == "hippocampus-volume":
+        yield "ms", ours / 1e3, -40
+
+
+def main():
+    times, peak = read(sys.argv[1])
+    print(f"\nleast us; SGEMM on one thread at most {peak:.0f} GFLOP/s; figure (floor)\n")
+    print(f"| threads | case | ours | GFLOP/s | {' | '.join(PEERS)} | times … |")
+    print("|---|---|---|---|" + "---|" * len(PEERS) + "---|")
+    ratios, below = collections.defaultdict(list), 0
+    for case, row in times.items():
+        if "ours" not in row:
+            continue
+        rate, verdicts = gflops(case, row["ours"]), []
+        for what, figure, floor in promises(case, row, times, peak):
+            kept = figure >= floor if floor > 0 else figure <= -floor
+            below += not kept
+            verdicts.append(f"{what} {figure:.3g} ({abs(floor):g}) {'ok' if kept else 'BELOW'}")
+        best = min((row[p] for p in FORWARD_PEERS if p in row), default=None)
+        if case.set == "" and best:
+            ratios[case.threads, case.cell].append(best / row["ours"])
+        name = "-".join(filter(None, (case.set, case.cell))) + (f"/{case.shape}" if case.shape else "")
+        cells = [f"{row[p]:.1f}" if p in row else "-" for p in PEERS]
+        cells = [str(case.threads), name, f"{row['ours']:.1f}", f"{rate:.0f}" if rate else "-", *cells]
+        print("|", " | ".join([*cells, "; ".join(verdicts) or "-"]), "|")
+    print()
+    for (threads, cell), r in ratios.items():
+        mean = math.exp(sum(map(math.log, r)) / len(r))
+        verdict = "" if threads > 1 else f" (floor 1.25, goal 1.45) {'ok' if mean >= 1.25 else 'BELOW'}"
+        below += threads == 1 and mean < 1.25
+        print(f"{cell}, {threads} thread(s): geometric mean {mean:.2f} times the best peer{verdict}, least {min(r):.2f}")
+    print(f"{below} figures below their floors")
+
+
+if __name__ == "__main__":
+    main()

@@ -378,21 +378,34 @@ static void test_forward_axes_masks_states(void **state)
     }
 }
 
+/* Tensors that do not stay in a cache are computed in portions, with what follows asked for ahead. */
+static void test_forward_far(void **state)
+{
+    (void)state;
+    for (size_t spec = 0; spec < SPECS; spec++)
+        check_forward(problem_of(spec, 64, 32, (lam_lines){1, 4, 2801}), NULL);
+}
+
 static void test_threads_give_the_same_bits(void **state)
 {
     lam_pool *pool;
     (void)state;
     assert_int_equal(lam_pool_create(3, &pool, NULL), LAM_OK);
     for (size_t spec = 0; spec < SPECS; spec++) {
-        problem p = problem_of(spec, 9, 33, (lam_lines){2, 6, 50});
-        ours one, many;
-        problem_init(&p, 7);
-        ours_init(&p, &one, NULL, false);
-        ours_init(&p, &many, pool, false);
-        assert_memory_equal(one.y, many.y, p.rows * p.spec.hidden * sizeof(float));
-        ours_done(&one);
-        ours_done(&many);
-        problem_done(&p);
+        problem problems[] = {problem_of(spec, 9, 33, (lam_lines){2, 6, 50}),
+                              problem_of(spec, 9, 33, (lam_lines){1, 6, 59}),
+                              problem_of(spec, 64, 32, (lam_lines){1, 4, 2801})};
+        for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++) {
+            problem p = problems[i];
+            ours one, many;
+            problem_init(&p, 7);
+            ours_init(&p, &one, NULL, false);
+            ours_init(&p, &many, pool, false);
+            assert_memory_equal(one.y, many.y, p.rows * p.spec.hidden * sizeof(float));
+            ours_done(&one);
+            ours_done(&many);
+            problem_done(&p);
+        }
     }
     lam_pool_free(pool);
 }
@@ -662,6 +675,7 @@ static int run(void)
         cmocka_unit_test(test_forward_sizes),
         cmocka_unit_test(test_forward_line_counts),
         cmocka_unit_test(test_forward_axes_masks_states),
+        cmocka_unit_test(test_forward_far),
         cmocka_unit_test(test_threads_give_the_same_bits),
         cmocka_unit_test(test_nan_stays_in_its_line),
         cmocka_unit_test(test_backward),
