@@ -1,0 +1,331 @@
+#!/usr/bin/python3
+"""Promises 1, 3, 4 and 5 when the power fails. One life of the daemon is recorded: what its programs wrote, named and synced
+(recorder.c), and when each object was acknowledged. Then the disk is made up as it may be found after the power failed at
+some moment of that life: what was synced is there; of everything else any part may be, bytes without their names, names
+without their bytes, a move without what came before it. laminad is started on it, and whatever had been acknowledged must
+be there, byte for byte.
+
+LAMINA_POWER_CUTS and LAMINA_CRASH_SEED say how many moments and which; `make crash` does 200.
+"""
+import collections
+import os
+import random
+import shutil
+import sqlite3
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
+
+import harness  # noqa: E402
+from harness import images  # noqa: E402
+from harness.clients import stow  # noqa: E402
+from harness.daemon import BUILD, SANITISED, Daemon, wait_until  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CUTS = int(os.environ.get("LAMINA_POWER_CUTS") or os.environ.get("LAMINA_CRASH_ROUNDS") or 20)
+SEED = int(os.environ.get("LAMINA_CRASH_SEED") or time.time())
+WRITE, TRUNCATE, CREATE, FOLDER, RENAME, LINK, UNLINK, SYNC_BEGIN, SYNC_END, TOLD = range(1, 11)
+HEAD = struct.Struct("<IIQQQq")
+SECTOR = 512  # what a disk writes whole
+
+Record = collections.namedtuple("Record", "kind file source target offset content")
+
+
+# ---- the life that is recorded ----
+
+class Life:
+    """A daemon whose files are recorded, and what it told its senders."""
+
+    def __init__(self):
+        self.folder = tempfile.mkdtemp()
+        self.log = os.path.join(self.folder, "record")
+        recorder = os.path.join(self.folder, "recorder.so")
+        subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", recorder,
+                        os.path.join(HERE, "recorder.c"), "-ldl"], check=True)
+        self.environment = {"LD_PRELOAD": recorder, "LAMINA_RECORD": self.log, "LAMINA_LIBEXEC": self.wrappers(recorder)}
+        self.sent = {}  # number: (dataset, bytes); numbers are what TOLD records hold
+        self.lock = threading.Lock()
+
+    def wrappers(self, recorder):
+        """laminad gives its children an environment of their own, so each is started by a script that sets this."""
+        for program in ("lamina-dimse", "lamina-worker"):
+            path = os.path.join(self.folder, program)
+            with open(path, "w", encoding="utf-8") as script:
+                script.write(f"#!/bin/sh\nLD_PRELOAD={recorder} LAMINA_RECORD={self.log} exec {BUILD}/{program}\n")
+            os.chmod(path, 0o755)
+        return self.folder
+
+    def told(self, number):
+        """Recorded after the sender knows, so a little late: nothing is demanded that was not promised."""
+        with open(self.log, "ab", buffering=0) as log:
+            log.write(HEAD.pack(TOLD, 0, number, 0, 0, 0))
+
+    def add(self, ds):
+        with self.lock:
+            number = len(self.sent) + 1
+            self.sent[number] = (ds, images.to_bytes(ds))
+        return number
+
+    def by_stow(self, d, datasets):
+        for ds in datasets:
+            number = self.add(ds)
+            answer = stow(d, [self.sent[number][1]])
+            assert answer.status == 200, answer
+            self.told(number)
+
+    def by_dimse(self, d, datasets):
+        numbers = {}
+        for ds, path in zip(datasets, images.save(datasets, tempfile.mkdtemp()), strict=True):
+            numbers[path] = self.add(ds)
+        sender = subprocess.Popen(["storescu", "-v", "-aec", "LAMINA", "127.0.0.1", str(d.dicom_port), *numbers],
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                  env=dict(os.environ, TCP_NODELAY="1"))
+        current = None
+        for line in sender.stdout:
+            if "Sending file: " in line:
+                current = line.split("Sending file: ")[1].strip()
+            elif "Received Store Response (Success)" in line:
+                self.told(numbers[current])
+        assert sender.wait() == 0
+
+    def live(self):
+        """Objects come from four at once; one series is analysed; some objects are replaced."""
+        source = images.series(slices=36)
+        others = [images.series(slices=14, rows=64, columns=64, SeriesDescription="T2") for _ in range(3)]
+        with Daemon({"storage.duplicates": "replace"}, self.environment) as d:
+            self.data = d.data
+            self.root = os.stat(d.data).st_ino
+            threads = [threading.Thread(target=self.by_dimse, args=(d, source)),
+                       threading.Thread(target=self.by_dimse, args=(d, others[0])),
+                       threading.Thread(target=self.by_stow, args=(d, others[1])),
+                       threading.Thread(target=self.by_stow, args=(d, others[2]))]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            for ds in others[1][:4]:
+                ds.PatientComments = "replaced"
+            self.by_stow(d, others[1][:4])
+            d.wait_for_study(source[0].StudyInstanceUID)
+        self.analysed = source[0].StudyInstanceUID
+        return self
+
+    def records(self):
+        with open(self.log, "rb") as file:
+            log = file.read()
+        at, found = 0, []
+        while at < len(log):
+            kind, length, *numbers = HEAD.unpack_from(log, at)
+            at += HEAD.size
+            found.append(Record(kind, *numbers, log[at:at + length]))
+            at += length
+        return found
+
+
+# ---- the disk after a cut ----
+
+class Disk:
+    """What may be left of files and folders when the power fails after `cut` records."""
+
+    def __init__(self, records, cut, dice):
+        self.records, self.cut, self.dice = records, cut, dice
+        # Of what was not synced: all is there, nothing is, or each with a chance; names and bytes apart.
+        self.bytes_kept, self.names_kept = dice.choice([(1, 1), (0, 0), (0, 1), (1, 0), (0.5, 0.5), (0.5, 1), (0.9, 0.5)])
+        self.durable = self.last_syncs()
+        self.files, self.entries = {}, collections.defaultdict(dict)
+
+    def last_syncs(self):
+        """For each inode the record before which everything about it is durable."""
+        begun, durable = {}, {}
+        for index, record in enumerate(self.records[:self.cut]):
+            if record.kind == SYNC_BEGIN:
+                begun[record.source] = index
+            elif record.kind == SYNC_END:
+                durable[record.file] = max(durable.get(record.file, 0), begun[record.source])
+        return durable
+
+    def survives(self, index, inode, chance):
+        return index < self.durable.get(inode, 0) or self.dice.random() < chance
+
+    def make(self):
+        for index, record in enumerate(self.records[:self.cut]):
+            if record.kind in (WRITE, TRUNCATE):
+                self.change(index, record)
+            elif record.kind in (CREATE, FOLDER, LINK, RENAME, UNLINK):
+                self.name(index, record)
+        return self
+
+    def change(self, index, record):
+        content = self.files.setdefault(record.file, bytearray())
+        kept = self.survives(index, record.file, self.bytes_kept)
+        piece = record.content
+        if record.kind == TRUNCATE:
+            if kept:
+                del content[record.offset:]
+                content.extend(bytes(record.offset - len(content)))
+            return
+        if not kept and self.bytes_kept:  # some sectors of it
+            whole = len(piece) // SECTOR
+            piece = piece[:SECTOR * self.dice.randrange(whole + 1)]
+        elif not kept:
+            return
+        content.extend(bytes(max(0, record.offset + len(piece) - len(content))))
+        content[record.offset:record.offset + len(piece)] = piece
+
+    def name(self, index, record):
+        names = [name.decode() for name in record.content.split(b"\0")[:-1]]
+        if record.kind == CREATE:
+            self.files[record.file] = bytearray()
+        if record.kind == UNLINK:
+            if self.survives(index, record.source, self.names_kept):
+                self.entries[record.source].pop(names[0], None)
+            return
+        arrives = self.survives(index, record.target, self.names_kept)
+        if record.kind == RENAME:
+            # Both halves or none, unless one of the folders has been synced since.
+            leaves = arrives or self.survives(index, record.source, 0)
+            if leaves:
+                self.entries[record.source].pop(names[0], None)
+        if arrives:
+            self.entries[record.target][names[-1]] = record.file
+
+    def write(self, folder, inode):
+        """Makes the files of the folder `inode`. The shared memory of SQLite is no file on the disk."""
+        os.makedirs(folder)
+        for name, entry in self.entries[inode].items():
+            path = os.path.join(folder, name)
+            if entry in self.files:
+                if not name.endswith("-shm"):
+                    with open(path, "wb") as file:
+                        file.write(self.files[entry])
+            else:
+                self.write(path, entry)
+
+
+# ---- what must hold ----
+
+def told_before(records, cut):
+    return {record.file for record in records[:cut] if record.kind == TOLD}
+
+
+def check_objects(d, life, told):
+    """Promises 1 and 3. An object that was replaced may be the newer one as soon as that was sent."""
+    versions = collections.defaultdict(list)
+    for number, (ds, content) in life.sent.items():
+        versions[ds.SOPInstanceUID].append((number, ds, content))
+    for uid, known in versions.items():
+        latest = max((i for i, (number, _, _) in enumerate(known) if number in told), default=None)
+        ds = known[0][1]
+        answer = d.get(f"/dicom-web/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{uid}",
+                       Accept="application/dicom; transfer-syntax=*")
+        if answer.status == 404 and latest is None:
+            continue
+        assert answer.status == 200, f"acknowledged and lost: {uid}: {answer}"
+        allowed = [data_set(content) for _, _, content in known[latest or 0:]]
+        assert data_set(answer.body) in allowed, f"acknowledged and changed: {uid}"
+
+
+def data_set(content):
+    """What follows the file meta information (PS3.10 section 7.1)."""
+    return content[144 + int.from_bytes(content[140:144], "little"):]
+
+
+def check_database(data):
+    """Nothing half-visible: each row has its file, whole; each file its row; each job its objects once; states."""
+    with sqlite3.connect(f"file:{data}/lamina.db?mode=ro", uri=True) as db:
+        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert not db.execute("PRAGMA foreign_key_check").fetchall()
+        rows = dict(db.execute("SELECT file, bytes FROM instance").fetchall())
+        pictures = {row[0] for row in db.execute("SELECT file FROM picture")}
+        twice = db.execute("SELECT job_id, type, profile FROM result_object GROUP BY 1, 2, 3 HAVING count(*) > 1").fetchall()
+        assert not twice, f"published twice: {twice}"
+        lost = db.execute("SELECT count(*) FROM study WHERE state IS NULL OR state = ''").fetchone()[0]
+        assert lost == 0
+    stored = {int(os.path.basename(path), 16): os.path.getsize(path)
+              for path in images.files_below(os.path.join(data, "store"))}
+    for number, size in rows.items():
+        assert stored.get(number) == size, f"file {number:x} of a row has {stored.get(number)} bytes, not {size}"
+    assert set(stored) == set(rows) | pictures, "files without a row"
+
+
+def check_result(d, life):
+    """Promises 4 and 5: what was interrupted goes on by itself, and is published once."""
+    study = d.study(life.analysed)
+    if not study or sum(s["instances"] for s in study["series"] if s["modality"] == "MR") < 36:
+        return
+    d.wait_for_study(life.analysed, seconds=90)
+    current = [r for r in d.results(life.analysed) if r["state"] == "done"]
+    assert len(current) == 1 and sorted(o["type"] for o in current[0]["objects"]) == ["SEG", "SR"], current
+
+
+def start_after(life, records, cut, number):
+    dice = random.Random(SEED * 1000 + number)
+    disk = Disk(records, cut, dice).make()
+    d = Daemon({"storage.duplicates": "replace", "lamina.log_level": "info"})
+    disk.write(d.data, life.root)
+    try:
+        d.start()
+        check_objects(d, life, told_before(records, cut))
+        if number % 5 == 0:
+            check_result(d, life)
+        wait_until(lambda: not images.files_below(os.path.join(d.data, "spool")) or number % 5, 10, "the spool to be empty")
+        check_database(d.data)
+        d.kill()
+    except Exception as problem:
+        print(f"# cut {number} after {cut} of {len(records)} records, kept {disk.bytes_kept} of bytes and"
+              f" {disk.names_kept} of names; the disk is {d.data}", flush=True)
+        print("# " + d.log()[-3000:].replace("\n", "\n# "), flush=True)
+        raise problem
+    finally:
+        if d.process:
+            d.kill()
+    shutil.rmtree(d.directory)
+
+
+def moments(records, count):
+    """Cuts over the whole life; half of them right behind an acknowledgement, where most is owed."""
+    dice = random.Random(SEED)
+    told = [i + 1 for i, r in enumerate(records) if r.kind == TOLD]
+    return [dice.choice(told) if i % 2 else dice.randrange(len(records) + 1) for i in range(count)]
+
+
+def test_what_was_acknowledged_outlives_the_power():
+    harness.need(not SANITISED, "a sanitizer's runtime wants to be loaded first")
+    life = Life().live()
+    records = life.records()
+    kinds = collections.Counter(r.kind for r in records)
+    print(f"# {CUTS} cuts, LAMINA_CRASH_SEED={SEED}; {len(records)} records: {kinds[WRITE]} writes,"
+          f" {kinds[SYNC_END]} syncs, {kinds[RENAME]} renames, {kinds[TOLD]} acknowledgements", flush=True)
+    assert kinds[TOLD] == len(life.sent) and kinds[RENAME] + kinds[LINK] and kinds[SYNC_END]
+    for number, cut in enumerate(moments(records, CUTS)):
+        start_after(life, records, cut, number)
+
+
+def test_the_record_is_the_disk():
+    """The last moment with everything kept is the disk as it is, so nothing that the programs did escaped the recorder."""
+    harness.need(not SANITISED, "a sanitizer's runtime wants to be loaded first")
+    life = Life().live()
+    records = life.records()
+    disk = Disk(records, len(records), random.Random(0))
+    disk.bytes_kept = disk.names_kept = 1
+    copy = os.path.join(tempfile.mkdtemp(), "data")
+    disk.make().write(copy, life.root)
+
+    def contents(folder):
+        found = {}
+        for path in images.files_below(folder):
+            if not path.endswith(("-shm", "/lock")):
+                with open(path, "rb") as file:
+                    found[os.path.relpath(path, folder)] = file.read()
+        return found
+    real, made = contents(life.data), contents(copy)
+    assert set(real) == set(made), set(real) ^ set(made)
+    assert not [name for name in real if real[name] != made[name]], [n for n in real if real[n] != made[n]]
+
+
+harness.run(globals())
