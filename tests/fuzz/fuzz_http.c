@@ -1,9 +1,10 @@
-/* What of an HTTP request is ours to read: the path, media types and what is accepted. */
+/* What of an HTTP request is ours to read: the path, media types and what is accepted, ranges and ETags. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/conditional.h"
 #include "api/negotiate.h"
 #include "api/routes.h"
 #include "core/base/cleanup.h"
@@ -29,5 +30,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         abort();
     if (lam_negotiate(text, offers, LAM_COUNT(offers)) >= (int)LAM_COUNT(offers))
         abort();
+    int64_t first = 0, taken = 0, size = (int64_t)length * 7;
+    if (lam_range_parse(text, size, &first, &taken) == LAM_RANGE_PART &&
+        (first < 0 || taken < 1 || first + taken > size))
+        abort();
+    lam_etag_matches(text, "\"etag\"");
     return 0;
 }
