@@ -5,8 +5,6 @@
 
 #include "core/base/cleanup.h"
 
-enum { LONGEST = 4096 }; /* characters of JSON of one attribute */
-
 #define STUDY    LAM_LEVEL_STUDY
 #define SERIES   LAM_LEVEL_SERIES
 #define INSTANCE LAM_LEVEL_INSTANCE
@@ -137,25 +135,4 @@ void lam_attribute_each_returned(lam_level level, void (*add)(void *context, uin
     for (size_t i = 0; i < LAM_COUNT(table); i++)
         if (table[i].returned && table[i].level == level)
             add(context, table[i].tag);
-}
-
-/* All of the patient belongs to the study. */
-static bool belongs(const char *key, lam_level level)
-{
-    uint32_t tag = (uint32_t)strtoul(key, NULL, 16);
-    const lam_attribute *known = lam_attribute_of_tag(tag);
-    return known ? known->level == level : tag >> 16 == 0x0010 && level == STUDY;
-}
-
-char *lam_attribute_pick(const json_t *header, lam_level level)
-{
-    json_t *picked = json_object();
-    const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)header, key,
-                        value) if (belongs(key, level) && json_dumpb(value, NULL, 0, JSON_COMPACT) <= LONGEST)
-        json_object_set(picked, key, value);
-    char *text = json_dumps(picked, JSON_COMPACT);
-    json_decref(picked);
-    return text;
 }

@@ -3,7 +3,6 @@
 #ifndef LAMINA_DAEMON_ATTRIBUTE_H
 #define LAMINA_DAEMON_ATTRIBUTE_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -37,9 +36,5 @@ const lam_attribute *lam_attribute_of_tag(uint32_t tag);
 
 /* Calls `add` with the tag of each attribute that a level returns without being asked. */
 void lam_attribute_each_returned(lam_level level, void (*add)(void *context, uint32_t tag), void *context);
-
-/* The attributes of one level out of a whole header (DICOM JSON), as JSON text in the same order; malloc'd,
- * NULL without memory. What is too long to be searched is left out. */
-char *lam_attribute_pick(const json_t *header, lam_level level);
 
 #endif

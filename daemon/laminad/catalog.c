@@ -7,18 +7,26 @@
 
 #include "core/base/sha256.h"
 #include "core/base/text.h"
-#include "daemon/laminad/attribute.h"
 
 typedef struct text_of {
     char buffer[LAM_HEADER_VALUE];
 } text_of;
 
-#define TEXT(attributes, tag) lam_header_text((attributes), (tag), (text_of){{0}}.buffer)
+static const char *text_in(const lam_header *header, uint32_t tag, text_of *text)
+{
+    json_t *attribute = lam_header_attribute(header, tag);
+    const char *found = lam_header_value(attribute, text->buffer);
+    json_decref(attribute);
+    return found;
+}
+
+#define TEXT(header, tag) text_in((header), (tag), &(text_of){{0}})
 
 /* A person name with its groups, NULL when absent: what lam_fold_name takes. */
-static const char *whole_name_in(const json_t *attributes, const char *tag, char *text, size_t size)
+static const char *whole_name_in(const lam_header *header, uint32_t tag, char *text, size_t size)
 {
-    const json_t *name = json_array_get(json_object_get(json_object_get(attributes, tag), "Value"), 0);
+    json_t *attribute = lam_header_attribute(header, tag);
+    const json_t *name = json_array_get(json_object_get(attribute, "Value"), 0);
     static const char *const groups[] = {"Alphabetic", "Ideographic", "Phonetic"};
     size_t used = 0;
     for (size_t i = 0; i < LAM_COUNT(groups) && used + 2 < size; i++) {
@@ -28,11 +36,13 @@ static const char *whole_name_in(const json_t *attributes, const char *tag, char
         used += lam_text_copy(text + used, size - used, group);
     }
     text[used] = '\0';
-    return name ? text : NULL;
+    bool present = name != NULL;
+    json_decref(attribute);
+    return present ? text : NULL;
 }
 
-#define whole_name(attributes, tag)                                                                          \
-    whole_name_in((attributes), (tag), (char[3 * LAM_HEADER_VALUE]){0}, (size_t)3 * LAM_HEADER_VALUE)
+#define whole_name(header, tag)                                                                              \
+    whole_name_in((header), (tag), (char[3 * LAM_HEADER_VALUE]){0}, (size_t)3 * LAM_HEADER_VALUE)
 
 static lam_status add_study(lam_db *db, const lam_header *header, int64_t now_ms, int64_t *id, lam_error *err)
 {
@@ -40,8 +50,7 @@ static lam_status add_study(lam_db *db, const lam_header *header, int64_t now_ms
         lam_db_get_integer(db, id, err, "SELECT id FROM study WHERE uid = ?", "t", header->study_uid);
     if (status != LAM_E_NOT_FOUND)
         return status;
-    const json_t *a = header->attributes;
-    lam_autofree char *attributes = lam_attribute_pick(a, LAM_LEVEL_STUDY);
+    lam_autofree char *attributes = lam_header_pick(header, LAM_LEVEL_STUDY);
     if (!attributes)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for the attributes of a study");
     status = lam_db_run(
@@ -50,10 +59,11 @@ static lam_status add_study(lam_db *db, const lam_header *header, int64_t now_ms
         " accession_number, study_id, description, created_ms, updated_ms, attributes, name_key,"
         " referring_key) VALUES (?, 'receiving', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, lam_fold_name(?),"
         " lam_fold_name(?))",
-        "ttttttttttiittt", header->study_uid, TEXT(a, "00100020"), TEXT(a, "00100010"), TEXT(a, "00100030"),
-        TEXT(a, "00100040"), TEXT(a, "00080020"), TEXT(a, "00080030"), TEXT(a, "00080050"),
-        TEXT(a, "00200010"), TEXT(a, "00081030"), now_ms, now_ms, attributes, whole_name(a, "00100010"),
-        whole_name(a, "00080090"));
+        "ttttttttttiittt", header->study_uid, TEXT(header, 0x00100020), TEXT(header, 0x00100010),
+        TEXT(header, 0x00100030), TEXT(header, 0x00100040), TEXT(header, 0x00080020),
+        TEXT(header, 0x00080030), TEXT(header, 0x00080050), TEXT(header, 0x00200010),
+        TEXT(header, 0x00081030), now_ms, now_ms, attributes, whole_name(header, 0x00100010),
+        whole_name(header, 0x00080090));
     if (status == LAM_OK)
         *id = lam_db_last_id(db);
     return status;
@@ -61,19 +71,22 @@ static lam_status add_study(lam_db *db, const lam_header *header, int64_t now_ms
 
 /* An integer string (IS): a number in DICOM JSON, or text where the number could not be kept. NULL when it is
  * absent or no number; else points into *value. */
-static const int64_t *integer_of(const json_t *attributes, const char *tag, int64_t *value)
+static const int64_t *integer_of(const lam_header *header, uint32_t tag, int64_t *value)
 {
-    const json_t *values = json_object_get(json_object_get(attributes, tag), "Value");
-    const json_t *first = json_array_get(values, 0);
+    json_t *attribute = lam_header_attribute(header, tag);
+    const json_t *first = json_array_get(json_object_get(attribute, "Value"), 0);
     const char *text = json_string_value(first);
-    if (json_is_integer(first)) {
-        *value = json_integer_value(first);
-        return value;
-    }
     char *end = NULL;
-    errno = 0;
-    *value = text ? strtoll(text, &end, 10) : 0;
-    return text && end != text && *end == '\0' && errno == 0 ? value : NULL;
+    bool found = json_is_integer(first);
+    if (found) {
+        *value = json_integer_value(first);
+    } else if (text) {
+        errno = 0;
+        *value = strtoll(text, &end, 10);
+        found = end != text && *end == '\0' && errno == 0;
+    }
+    json_decref(attribute);
+    return found ? value : NULL;
 }
 
 static lam_status add_series(lam_db *db, const lam_header *header, int64_t study,
@@ -83,17 +96,17 @@ static lam_status add_series(lam_db *db, const lam_header *header, int64_t study
         db, id, err, "SELECT id FROM series WHERE study_id = ? AND uid = ?", "it", study, header->series_uid);
     if (status != LAM_E_NOT_FOUND)
         return status;
-    const json_t *a = header->attributes;
-    lam_autofree char *attributes = lam_attribute_pick(a, LAM_LEVEL_SERIES);
+    lam_autofree char *attributes = lam_header_pick(header, LAM_LEVEL_SERIES);
     if (!attributes)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for the attributes of a series");
     int64_t number;
-    status = lam_db_run(
-        db, err,
-        "INSERT INTO series (study_id, uid, state, modality, number, description, received_ms,"
-        " attributes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-        "itttotit", study, header->series_uid, file->is_result ? "result" : "receiving", TEXT(a, "00080060"),
-        integer_of(a, "00200011", &number), TEXT(a, "0008103E"), now_ms, attributes);
+    status =
+        lam_db_run(db, err,
+                   "INSERT INTO series (study_id, uid, state, modality, number, description, received_ms,"
+                   " attributes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                   "itttotit", study, header->series_uid, file->is_result ? "result" : "receiving",
+                   TEXT(header, 0x00080060), integer_of(header, 0x00200011, &number),
+                   TEXT(header, 0x0008103E), now_ms, attributes);
     if (status != LAM_OK)
         return status;
     *id = lam_db_last_id(db);
@@ -102,28 +115,21 @@ static lam_status add_series(lam_db *db, const lam_header *header, int64_t study
         "UPDATE study SET series_count = series_count + 1, modalities = CASE"
         " WHEN ?2 IS NULL OR instr(modalities, '\\' || ?2 || '\\') THEN modalities"
         " WHEN modalities = '' THEN '\\' || ?2 || '\\' ELSE modalities || ?2 || '\\' END WHERE id = ?1",
-        "it", study, TEXT(a, "00080060"));
+        "it", study, TEXT(header, 0x00080060));
 }
 
 static lam_status add_metadata(lam_db *db, int64_t instance, const lam_header *header, lam_error *err)
 {
-    lam_autofree char *text = lam_header_metadata(header);
-    if (!text)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for the metadata of an instance");
     return lam_db_run(db, err, "INSERT INTO metadata (instance_id, attributes) VALUES (?, ?)", "it", instance,
-                      text);
+                      header->text);
 }
 
 static lam_status add_pixels(lam_db *db, int64_t instance, const lam_header *header, lam_error *err)
 {
-    const json_t *layout = json_object_get(header->root, "pixels");
-    lam_autofree char *text = layout ? json_dumps(layout, JSON_COMPACT) : NULL;
-    if (!layout)
+    if (!header->pixels)
         return LAM_OK;
-    if (!text)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for the frames of an instance");
     return lam_db_run(db, err, "INSERT INTO pixels (instance_id, layout) VALUES (?, ?)", "it", instance,
-                      text);
+                      header->pixels);
 }
 
 /* A received object opens its series again; a result does not touch the state of what it came from. */
@@ -152,14 +158,14 @@ static lam_status touch_study(lam_db *db, int64_t study, int64_t series, const l
         " updated_ms = iif(s.state = 'receiving', ?2, updated_ms),"
         " state = iif(s.state = 'receiving', 'receiving', study.state)"
         " FROM (SELECT state FROM series WHERE id = ?3) AS s WHERE study.id = ?1",
-        "iiio", study, now_ms, series, integer_of(header->attributes, "00201208", &announced));
+        "iiio", study, now_ms, series, integer_of(header, 0x00201208, &announced));
 }
 
 lam_status lam_catalog_add(lam_db *db, const lam_header *header, const lam_catalog_file *file, int64_t now_ms,
                            int64_t *instance, lam_error *err)
 {
     int64_t study = 0, series = 0, number;
-    lam_autofree char *attributes = lam_attribute_pick(header->attributes, LAM_LEVEL_INSTANCE);
+    lam_autofree char *attributes = lam_header_pick(header, LAM_LEVEL_INSTANCE);
     if (!attributes)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for the attributes of an instance");
     lam_status status = add_study(db, header, now_ms, &study, err);
@@ -172,8 +178,8 @@ lam_status lam_catalog_add(lam_db *db, const lam_header *header, const lam_catal
             " bytes, dataset_offset, revision, sender, received_ms, attributes)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             "itttoiiiitit", series, header->sop_uid, header->sop_class_uid, header->transfer_syntax_uid,
-            integer_of(header->attributes, "00200013", &number), file->number, file->bytes,
-            header->dataset_offset, file->revision, file->sender, now_ms, attributes);
+            integer_of(header, 0x00200013, &number), file->number, file->bytes, header->dataset_offset,
+            file->revision, file->sender, now_ms, attributes);
     if (status != LAM_OK)
         return status;
     int64_t id = lam_db_last_id(db);

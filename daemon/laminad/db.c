@@ -327,7 +327,7 @@ lam_status lam_db_begin(lam_db *db, lam_error *err)
     pthread_mutex_lock(&db->database->writer);
     int fault = lam_failpoint_hit(LAM_FAIL_DB_BEGIN);
     lam_status status =
-        fault ? fail_sqlite(NULL, fault, err, "cannot begin") : execute(db->handle, "BEGIN IMMEDIATE", err);
+        fault ? fail_sqlite(NULL, fault, err, "cannot begin") : lam_db_run(db, err, "BEGIN IMMEDIATE", "");
     if (status != LAM_OK)
         pthread_mutex_unlock(&db->database->writer);
     return status;
@@ -340,7 +340,7 @@ lam_status lam_db_commit(lam_db *db, lam_error *err)
     if (fault)
         status = fail_sqlite(NULL, fault, err, "cannot commit");
     else if (lam_db_in_transaction(db))
-        status = execute(db->handle, "COMMIT", err);
+        status = lam_db_run(db, err, "COMMIT", "");
     else
         status = lam_fail(err, LAM_E_IO, "database: the transaction was given up after an error");
     if (status != LAM_OK) {

@@ -1,12 +1,11 @@
 #include "daemon/laminad/header.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/base/json_scan.h"
 #include "core/base/text.h"
-#include "core/base/uid.h"
 #include "daemon/laminad/attribute.h"
 
 /* PS3.6: what a condition may reasonably ask of a series. */
@@ -80,9 +79,9 @@ static void append_value(char text[LAM_HEADER_VALUE], const json_t *value)
     }
 }
 
-const char *lam_header_text(const json_t *attributes, const char *tag, char text[LAM_HEADER_VALUE])
+const char *lam_header_value(const json_t *attribute, char text[LAM_HEADER_VALUE])
 {
-    const json_t *values = json_object_get(json_object_get(attributes, tag), "Value");
+    const json_t *values = json_object_get(attribute, "Value");
     text[0] = '\0';
     for (size_t i = 0; i < json_array_size(values); i++) {
         if (i)
@@ -92,77 +91,83 @@ const char *lam_header_text(const json_t *attributes, const char *tag, char text
     return text[0] ? text : NULL;
 }
 
-static lam_status need_uid(const json_t *value, const char *name, const char **out, lam_error *err)
+const char *lam_header_text(const json_t *attributes, const char *tag, char text[LAM_HEADER_VALUE])
 {
-    const char *uid = json_string_value(value);
-    if (!uid)
-        return lam_fail(err, LAM_E_CORRUPT, "%s is missing", name);
-    if (!lam_uid_is_valid(uid))
-        return lam_fail(err, LAM_E_CORRUPT, "%s is not a valid UID", name);
-    *out = uid;
-    return LAM_OK;
-}
-
-lam_status lam_header_from_json(json_t *indexed, lam_header *out, lam_error *err)
-{
-    lam_header header = {.root = indexed, .attributes = json_object_get(indexed, "attributes")};
-    header.dataset_offset = json_integer_value(json_object_get(indexed, "dataset_offset"));
-    const struct {
-        const char *tag, *name;
-        const char **out;
-    } uids[] = {
-        {"0020000D", "StudyInstanceUID", &header.study_uid},
-        {"0020000E", "SeriesInstanceUID", &header.series_uid},
-        {"00080018", "SOPInstanceUID", &header.sop_uid},
-        {"00080016", "SOPClassUID", &header.sop_class_uid},
-    };
-    lam_status status = LAM_OK;
-    for (size_t i = 0; status == LAM_OK && i < LAM_COUNT(uids); i++) {
-        const json_t *values = json_object_get(json_object_get(header.attributes, uids[i].tag), "Value");
-        status = need_uid(json_array_get(values, 0), uids[i].name, uids[i].out, err);
-    }
-    if (status == LAM_OK)
-        status = need_uid(json_object_get(indexed, "transfer_syntax_uid"), "TransferSyntaxUID",
-                          &header.transfer_syntax_uid, err);
-    if (status == LAM_OK) {
-        json_incref(indexed);
-        *out = header;
-    }
-    return status;
+    return lam_header_value(json_object_get(attributes, tag), text);
 }
 
 /* ---- an answer, of which most is only kept ---- */
 
-enum { TAG = 8, LONGEST_USED = 4096 };
+enum { TAG = 8, LONGEST_SEARCHED = 4096, MEMBERS = 64 };
 
-static bool is_keyword_tag(const char *tag)
+typedef struct parser {
+    lam_header header; /* its members point into the payload until the text is made */
+    size_t capacity;
+    lam_json_span character_set; /* the value; NULL: there is none */
+} parser;
+
+/* What equipment notes about how an image was made is most of a header, and only read again from the text. */
+static bool is_used(uint32_t tag, size_t length)
 {
-    for (size_t i = 0; i < LAM_COUNT(keywords); i++)
-        if (memcmp(keywords[i].tag, tag, TAG) == 0)
-            return true;
-    return false;
+    return (lam_attribute_of_tag(tag) || tag >> 16 == 0x0010) && length <= LONGEST_SEARCHED;
 }
 
-/* What equipment notes about how an image was made is most of a header, and only read again from the
- * metadata. */
-static bool is_used(lam_json_span tag, lam_json_span value)
+static lam_status add_member(parser *p, uint32_t tag, lam_json_span value, lam_error *err)
 {
+    lam_header *header = &p->header;
+    for (size_t i = 0; i < header->member_count; i++)
+        if (header->members[i].tag == tag)
+            return lam_fail(err, LAM_E_INVALID, "JSON: a member comes twice");
+    if (header->member_count == p->capacity) {
+        size_t capacity = p->capacity + MEMBERS;
+        lam_header_member *members = realloc(header->members, capacity * sizeof *members);
+        if (!members)
+            return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a header");
+        header->members = members;
+        p->capacity = capacity;
+    }
+    header->members[header->member_count++] = (lam_header_member){tag, value};
+    return LAM_OK;
+}
+
+static lam_status visit_attribute(void *user, lam_json_span key, lam_json_span value, lam_error *err)
+{
+    parser *p = user;
     char text[TAG + 1] = "", *end = text;
-    if (tag.length != TAG || value.length > LONGEST_USED)
-        return false;
-    memcpy(text, tag.bytes, TAG);
-    uint32_t number = (uint32_t)strtoul(text, &end, 16);
-    return *end == '\0' && (lam_attribute_of_tag(number) || is_keyword_tag(text));
+    if (key.length != TAG)
+        return LAM_OK;
+    memcpy(text, key.bytes, TAG);
+    uint32_t tag = (uint32_t)strtoul(text, &end, 16);
+    if (*end)
+        return LAM_OK;
+    if (tag == 0x00080005)
+        p->character_set = value;
+    return is_used(tag, value.length) ? add_member(p, tag, value, err) : LAM_OK;
 }
 
-/* Into the object `user`. */
-static lam_status add_member(json_t *object, lam_json_span key, lam_json_span value, lam_error *err)
+/* The attributes as text, in which the character set is that of the text and not that of the object. The
+ * members move along. */
+static lam_status keep_text(parser *p, lam_json_span all, lam_error *err)
 {
-    if (json_object_getn(object, key.bytes, key.length))
-        return lam_fail(err, LAM_E_INVALID, "JSON: a member comes twice");
-    json_t *parsed = json_loadb(value.bytes, value.length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
-    if (!parsed || json_object_setn_new(object, key.bytes, key.length, parsed) < 0)
-        return lam_fail(err, LAM_E_INVALID, "JSON: a member is not as it must be");
+    static const char utf8[] = "{\"vr\":\"CS\",\"Value\":[\"ISO_IR 192\"]}";
+    lam_json_span set = p->character_set;
+    size_t before = set.bytes ? (size_t)(set.bytes - all.bytes) : all.length, after = before + set.length;
+    size_t inserted = set.bytes ? strlen(utf8) : 0;
+    char *text = malloc(all.length - set.length + inserted + 1);
+    if (!text)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a header");
+    memcpy(text, all.bytes, before);
+    memcpy(text + before, utf8, inserted);
+    memcpy(text + before + inserted, all.bytes + after, all.length - after);
+    text[all.length - set.length + inserted] = '\0';
+    for (size_t i = 0; i < p->header.member_count; i++) {
+        lam_json_span *value = &p->header.members[i].value;
+        size_t at = (size_t)(value->bytes - all.bytes);
+        value->bytes = text + (at < after ? at : at - set.length + inserted);
+        if (at == before)
+            value->length = inserted;
+    }
+    p->header.text = text;
     return LAM_OK;
 }
 
@@ -171,71 +176,116 @@ static bool is_key(lam_json_span key, const char *name)
     return key.length == strlen(name) && memcmp(key.bytes, name, key.length) == 0;
 }
 
-typedef struct attributes {
-    json_t *used;
-    lam_json_span character_set; /* the value; NULL: there is none */
-} attributes;
-
-static lam_status visit_attribute(void *user, lam_json_span tag, lam_json_span value, lam_error *err)
-{
-    attributes *self = user;
-    if (is_key(tag, "00080005"))
-        self->character_set = value;
-    return is_used(tag, value) ? add_member(self->used, tag, value, err) : LAM_OK;
-}
-
-/* The attributes as text, in which the character set is that of the text and not that of the object. */
-static char *keep_text(lam_json_span all, lam_json_span character_set)
-{
-    if (!character_set.bytes)
-        return strndup(all.bytes, all.length);
-    const char *after = character_set.bytes + character_set.length;
-    char *text = NULL;
-    if (asprintf(&text, "%.*s{\"vr\":\"CS\",\"Value\":[\"ISO_IR 192\"]}%.*s",
-                 (int)(character_set.bytes - all.bytes), all.bytes, (int)(all.bytes + all.length - after),
-                 after) < 0)
-        return NULL;
-    return text;
-}
-
 static lam_status visit_member(void *user, lam_json_span key, lam_json_span value, lam_error *err)
 {
-    lam_header *header = user;
-    if (!is_key(key, "attributes") || *value.bytes != '{')
-        return add_member(header->root, key, value, err);
-    attributes self = {.used = json_object()};
-    if (header->text || json_object_set_new(header->root, "attributes", self.used) < 0)
-        return lam_fail(err, LAM_E_INVALID, "JSON: a member comes twice");
-    lam_status status = lam_json_scan(value, visit_attribute, &self, err);
-    if (status != LAM_OK)
-        return status;
-    header->text = keep_text(value, self.character_set);
-    return header->text ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a header");
+    parser *p = user;
+    if (is_key(key, "dataset_offset")) {
+        p->header.dataset_offset = strtoll(value.bytes, NULL, 10);
+    } else if (is_key(key, "transfer_syntax_uid") && value.length - 2 < LAM_UID_TEXT) {
+        memcpy(p->header.transfer_syntax_uid, value.bytes + 1, value.length - 2); /* without the quotes */
+    } else if (is_key(key, "pixels") && !p->header.pixels) {
+        p->header.pixels = strndup(value.bytes, value.length);
+    } else if (is_key(key, "attributes") && !p->header.text && *value.bytes == '{') {
+        lam_status status = lam_json_scan(value, visit_attribute, p, err);
+        return status == LAM_OK ? keep_text(p, value, err) : status;
+    }
+    return LAM_OK;
+}
+
+static lam_status check_uid(const char *uid, const char *name, lam_error *err)
+{
+    if (!*uid)
+        return lam_fail(err, LAM_E_CORRUPT, "%s is missing", name);
+    return lam_uid_is_valid(uid) ? LAM_OK : lam_fail(err, LAM_E_CORRUPT, "%s is not a valid UID", name);
+}
+
+/* Too long for a UID is not cut to one that may be valid. */
+static void take_uid(const lam_header *header, uint32_t tag, char uid[LAM_UID_TEXT])
+{
+    json_t *attribute = lam_header_attribute(header, tag);
+    const char *text = json_string_value(json_array_get(json_object_get(attribute, "Value"), 0));
+    if (text)
+        lam_text_copy(uid, LAM_UID_TEXT, strlen(text) < LAM_UID_TEXT ? text : "too long");
+    json_decref(attribute);
+}
+
+static lam_status take_uids(lam_header *header, lam_error *err)
+{
+    const struct {
+        uint32_t tag;
+        const char *name;
+        char *uid;
+    } uids[] = {
+        {0x0020000D, "StudyInstanceUID", header->study_uid},
+        {0x0020000E, "SeriesInstanceUID", header->series_uid},
+        {0x00080018, "SOPInstanceUID", header->sop_uid},
+        {0x00080016, "SOPClassUID", header->sop_class_uid},
+    };
+    lam_status status = LAM_OK;
+    for (size_t i = 0; status == LAM_OK && i < LAM_COUNT(uids); i++) {
+        take_uid(header, uids[i].tag, uids[i].uid);
+        status = check_uid(uids[i].uid, uids[i].name, err);
+    }
+    return status == LAM_OK ? check_uid(header->transfer_syntax_uid, "TransferSyntaxUID", err) : status;
 }
 
 lam_status lam_header_parse(const char *payload, lam_header *out, lam_error *err)
 {
-    LAM_AUTO(lam_header_done) lam_header parts = {.root = json_object()};
+    parser p = {.capacity = 0};
     lam_error why = {0};
-    lam_status status = lam_json_scan((lam_json_span){payload, strlen(payload)}, visit_member, &parts, &why);
+    lam_status status = lam_json_scan((lam_json_span){payload, strlen(payload)}, visit_member, &p, &why);
     if (status != LAM_OK) /* only where and what: the text names the patient (promise 9) */
-        return lam_fail(err, status == LAM_E_NO_MEMORY ? status : LAM_E_CORRUPT,
-                        "the worker's answer cannot be used: %s", why.message);
-    status = lam_header_from_json(parts.root, out, err);
+        status = lam_fail(err, status == LAM_E_NO_MEMORY ? status : LAM_E_CORRUPT,
+                          "the worker's answer cannot be used: %s", why.message);
+    else
+        status = take_uids(&p.header, err);
     if (status == LAM_OK)
-        out->text = LAM_TAKE_PTR(parts.text);
+        *out = p.header;
+    else
+        lam_header_done(&p.header);
     return status;
 }
 
-char *lam_header_metadata(const lam_header *header)
+lam_status lam_header_from_json(const json_t *indexed, lam_header *out, lam_error *err)
 {
-    if (header->text)
-        return strdup(header->text);
-    json_t *copy = json_copy(header->attributes);
-    if (json_object_get(copy, "00080005"))
-        json_object_set_new(copy, "00080005", json_pack("{s:s,s:[s]}", "vr", "CS", "Value", "ISO_IR 192"));
-    char *text = json_dumps(copy, JSON_COMPACT);
-    json_decref(copy);
+    lam_autofree char *text = json_dumps(indexed, JSON_COMPACT);
+    if (!text)
+        return lam_fail(err, LAM_E_CORRUPT, "the worker's answer lacks the header of an object");
+    return lam_header_parse(text, out, err);
+}
+
+json_t *lam_header_attribute(const lam_header *header, uint32_t tag)
+{
+    for (size_t i = 0; i < header->member_count; i++)
+        if (header->members[i].tag == tag)
+            return json_loadb(header->members[i].value.bytes, header->members[i].value.length,
+                              JSON_REJECT_DUPLICATES, NULL);
+    return NULL;
+}
+
+/* All of the patient belongs to the study. */
+static bool belongs(uint32_t tag, lam_level level)
+{
+    const lam_attribute *known = lam_attribute_of_tag(tag);
+    return known ? known->level == level : level == LAM_LEVEL_STUDY;
+}
+
+char *lam_header_pick(const lam_header *header, lam_level level)
+{
+    size_t size = sizeof "{}", used = 0;
+    for (size_t i = 0; i < header->member_count; i++)
+        size += header->members[i].value.length + sizeof ",\"00000000\":";
+    char *text = malloc(size);
+    if (!text)
+        return NULL;
+    text[used++] = '{';
+    for (size_t i = 0; i < header->member_count; i++) {
+        const lam_header_member *member = &header->members[i];
+        if (belongs(member->tag, level))
+            used += (size_t)snprintf(text + used, size - used, "%s\"%08X\":%.*s", used > 1 ? "," : "",
+                                     member->tag, (int)member->value.length, member->value.bytes);
+    }
+    memcpy(text + used, "}", 2);
     return text;
 }
 
@@ -244,6 +294,7 @@ void lam_header_done(lam_header *header)
     if (!header)
         return;
     free(header->text);
-    json_decref(header->root);
-    *header = (lam_header){0};
+    free(header->pixels);
+    free(header->members);
+    *header = (lam_header){.text = NULL};
 }

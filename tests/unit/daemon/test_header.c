@@ -49,7 +49,7 @@ static void refuses_what_it_cannot_use(void **state)
         lam_error err;
         assert_fails(lam_header_parse(cases[i].payload, &header, &err), LAM_E_CORRUPT, err);
         assert_non_null(strstr(err.message, cases[i].word));
-        assert_null(header.root);
+        assert_null(header.text);
     }
 }
 
@@ -68,9 +68,37 @@ static void keeps_all_and_parses_some(void **state)
     assert_ok(lam_header_parse(payload, &header, &err), err);
     assert_non_null(strstr(header.text, "\"00189999\":{\"vr\":\"DS\",\"Value\":[1.50e0]}"));
     assert_int_equal(header.text[strlen(header.text) - 1], '}');
-    assert_string_equal(lam_header_text(header.attributes, "0008103E", value), "T1 \\ \xc3\xa9");
-    assert_null(json_object_get(header.attributes, "00189999"));
-    assert_null(json_object_get(header.attributes, "00191001"));
+    json_t *description = lam_header_attribute(&header, 0x0008103E);
+    assert_string_equal(lam_header_value(description, value), "T1 \\ \xc3\xa9");
+    json_decref(description);
+    assert_null(lam_header_attribute(&header, 0x00189999));
+    assert_null(lam_header_attribute(&header, 0x00191001));
+    lam_autofree char *series = lam_header_pick(&header, LAM_LEVEL_SERIES);
+    assert_string_equal(series, "{\"0020000E\":{\"vr\":\"UI\",\"Value\":[\"1.2.3\"]},"
+                                "\"0008103E\":{\"vr\":\"LO\",\"Value\":[\"T1 \\\\ \\u00e9\"]}}");
+    lam_header_done(&header);
+}
+
+/* The text is UTF-8 whatever the object was, and attributes behind the character set are found all the same.
+ */
+static void says_that_the_text_is_utf8(void **state)
+{
+    (void)state;
+    lam_error err = {LAM_OK, ""};
+    char value[LAM_HEADER_VALUE];
+    lam_header header;
+    assert_ok(lam_header_parse("{\"pixels\":{\"frames\":1},\"transfer_syntax_uid\":\"1.2\",\"attributes\":{"
+                               "\"00080005\":{\"vr\":\"CS\",\"Value\":[\"ISO_IR 100\",\"x\"]}," ALL
+                               "," UID("00080018", "1.2.3.4") "}}",
+                               &header, &err),
+              err);
+    assert_non_null(strstr(header.text, "\"00080005\":{\"vr\":\"CS\",\"Value\":[\"ISO_IR 192\"]}," ALL));
+    json_t *set = lam_header_attribute(&header, 0x00080005);
+    assert_string_equal(lam_header_value(set, value), "ISO_IR 192");
+    json_decref(set);
+    assert_string_equal(header.study_uid, "1.2");
+    assert_string_equal(header.sop_uid, "1.2.3.4");
+    assert_string_equal(header.pixels, "{\"frames\":1}");
     lam_header_done(&header);
 }
 
@@ -144,6 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_it_needs),
         cmocka_unit_test(keeps_all_and_parses_some),
+        cmocka_unit_test(says_that_the_text_is_utf8),
         cmocka_unit_test(refuses_what_it_cannot_use),
         cmocka_unit_test(promise_9_does_not_quote_the_header),
         cmocka_unit_test(gives_values_as_text),
