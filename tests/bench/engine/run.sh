@@ -21,7 +21,10 @@ else
 fi
 [ -n "${ONNX:-}" ] || echo "skipped: ONNX Runtime, ONNX is not set"
 python=/usr/bin/python3
-[ -d $source ] && $python -c 'import torch' 2>"$peers/torch.log" || { echo "skipped: PyTorch"; python=; }
+if ! [ -d $source ] || ! $python -c "import torch" 2>"$peers/torch.log"; then
+    echo "skipped: PyTorch"
+    python=
+fi
 
 on() { # on CPUS COMMAND…, where there is such a program
     [ -z "$2" ] || ! command -v "$2" >/dev/null || taskset -c "$@"
@@ -69,7 +72,7 @@ run_networks() {
     ours 1 hippocampus
 }
 
-for round in $(seq "${ROUNDS:-2}"); do
+for _ in $(seq "${ROUNDS:-2}"); do
     for set in ${SETS:-forward sweep train networks}; do
         "run_$set"
     done
