@@ -6,7 +6,7 @@ lam_status lam_manifest_read_drawing(const lam_jv *root, lam_manifest *out, lam_
 {
     static const char *const members[] = {"size",      "temperature", "series_description",
                                           "body_part", "slope",       NULL};
-    enum { MAX_SIDE = 4096 };
+    enum { MAX_SIDE = 4096, MAX_SLOPE = 16 /* 255 levels in 12 bits */ };
     lam_model_drawing *drawing = &out->drawing;
     const lam_jv *object;
     lam_status status;
@@ -15,7 +15,7 @@ lam_status lam_manifest_read_drawing(const lam_jv *root, lam_manifest *out, lam_
         (status = lam_options_number(object, "temperature", 1, 0.01, 10, &drawing->temperature, err)) ||
         (status = lam_options_text(object, "series_description", "", &drawing->series_description, err)) ||
         (status = lam_options_text(object, "body_part", "", &drawing->body_part, err)) ||
-        (status = lam_options_number(object, "slope", 1, 1, 256, &drawing->slope, err)))
+        (status = lam_options_number(object, "slope", 1, 1, MAX_SLOPE, &drawing->slope, err)))
         return status;
     if (object && out->task != LAM_TASK_GENERATION)
         return lam_fail(err, LAM_E_INVALID, "`drawing` is for generation");

@@ -173,6 +173,13 @@ static lam_status find_class(const lam_manifest *manifest, const char *name, int
     return LAM_OK;
 }
 
+/* "2026-11-23" as DICOM has it. */
+static void set_date(const char *iso, char out[9])
+{
+    bool known = strlen(iso) == 10;
+    snprintf(out, 9, "%.4s%.2s%.2s", known ? iso : "2000", known ? iso + 5 : "01", known ? iso + 8 : "01");
+}
+
 static lam_status prepare(const struct generate_options *options, struct work *out, lam_error *err)
 {
     lam_status status = lam_bundle_load_path(options->bundle, &out->bundle, err);
@@ -193,8 +200,7 @@ static lam_status prepare(const struct generate_options *options, struct work *o
     if ((status = find_class(out->manifest, options->class_name, &out->drawing.label, err)) ||
         (status = lam_pool_create((size_t)options->threads, &out->pool, err)))
         return status;
-    snprintf(out->date, sizeof out->date, "%.4s%.2s%.2s", out->manifest->provenance.date,
-             out->manifest->provenance.date + 5, out->manifest->provenance.date + 8);
+    set_date(out->manifest->provenance.date, out->date);
     out->pixels = out->drawing.size[0] * out->drawing.size[1] * out->drawing.size[2];
     out->chunk = (int64_t)lam_pool_threads(out->pool) * LAM_GENERATE_LANES;
     int64_t kept = options->dicom ? out->chunk : options->count + out->chunk;
