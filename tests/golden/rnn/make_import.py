@@ -109,6 +109,28 @@ class Outline(nn.Module):
         return self.last(torch.cat([x, self.norm(self.up(d)), near], 1))
 
 
+class Volume(nn.Module):
+    """Convolutions and pooling in three dimensions, then a GRU along the slices."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = nn.Conv3d(1, 3, 3, padding=1)
+        self.norm = nn.BatchNorm3d(3)
+        self.pool = nn.MaxPool3d((1, 2, 2))
+        self.b = nn.Conv3d(3, 4, (1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1))
+        self.average = nn.AvgPool3d((2, 1, 1))
+        self.rnn = nn.GRU(4, 5, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(10, 2)
+        self.norm.running_mean.normal_()
+        self.norm.running_var.uniform_(0.5, 2)
+
+    def forward(self, x):
+        a = self.pool(torch.relu(self.norm(self.a(x))))
+        b = self.average(nn.functional.leaky_relu(self.b(a)))
+        y, _ = self.rnn(b.amax((3, 4)).permute(0, 2, 1))
+        return torch.softmax(self.head(y[:, 0]), -1)
+
+
 def channels_last(layout, array):
     """From `layout` ("NTCHW") to N, the axes, C."""
     if "C" not in layout:
@@ -150,6 +172,7 @@ add("steps", Steps(), (6, 2, 3), "TNC", "TNC", opset=17)
 add("flat", Flat(), (2, 2, 8, 6), "NCHW", "NC")
 add("signal", Signal(), (2, 3, 9), "NCT", "NC", dynamic=True)
 add("outline", Outline(), (1, 1, 6, 8), "NCHW", "NCHW")
+add("volume", Volume(), (2, 1, 6, 8, 8), "NCDHW", "NC")
 for key, value in slices.state_dict().items():
     if value.dim():
         tensors["slices/state/" + key] = value.numpy()
