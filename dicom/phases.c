@@ -128,15 +128,15 @@ static lam_status check_series(const entry *entries, size_t count, size_t series
 /* ---- the whole ---- */
 
 /* From sorted by place to one stack after the other. */
-static lam_status deal(lam_slice *slices, const entry *entries, size_t count, size_t phases, lam_error *err)
+static lam_status deal(lam_slice *slices, const entry *entries, size_t places, size_t phases, lam_error *err)
 {
-    size_t places = count / phases;
-    lam_autofree lam_slice *sorted = calloc(count, sizeof *sorted);
+    lam_autofree lam_slice *sorted = calloc(places * phases, sizeof *sorted);
     if (!sorted)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    for (size_t i = 0; i < count; i++)
-        sorted[i % phases * places + i / phases] = slices[entries[i].slice];
-    memcpy(slices, sorted, count * sizeof *slices);
+    for (size_t place = 0; place < places; place++)
+        for (size_t phase = 0; phase < phases; phase++)
+            sorted[phase * places + place] = slices[entries[place * phases + phase].slice];
+    memcpy(slices, sorted, places * phases * sizeof *slices);
     return LAM_OK;
 }
 
@@ -167,5 +167,5 @@ lam_status lam_phases_sort(lam_slice *slices, size_t count, size_t *phases, lam_
                 count / places);
     }
     *phases = count / places;
-    return deal(slices, entries, count, *phases, err);
+    return deal(slices, entries, places, *phases, err);
 }

@@ -218,11 +218,11 @@ static bool is_synthetic(const lam_result *result)
            strncmp(lam_dataset_text(source, LAM_TAG_PATIENT_NAME, ""), "Synthetic^", 10) == 0;
 }
 
-/* Lines of the legend: segments, then detections, then the answer of a classification. */
+/* Lines of the legend: segments, detections, the answer of a classification, numbers derived from them. */
 static size_t legend_lines(const lam_result *result)
 {
     const lam_findings *f = &result->findings;
-    return f->segment_count + f->detection_count + (f->classification.class_count > 0);
+    return f->segment_count + f->detection_count + (f->classification.class_count > 0) + f->measurement_count;
 }
 
 static const uint8_t *legend_line(const lam_result *result, size_t line, char text[128])
@@ -240,8 +240,14 @@ static const uint8_t *legend_line(const lam_result *result, size_t line, char te
         snprintf(text, 128, "%s %.2f", lam_result_ascii(detection->label, 64, label), detection->score);
         return detection->rgb;
     }
-    const lam_class_score *chosen = &f->classification.classes[f->classification.chosen];
-    snprintf(text, 128, "%s %.3f", lam_result_ascii(chosen->label, 64, label), chosen->probability);
+    line -= f->detection_count;
+    if (f->classification.class_count > 0 && line == 0) {
+        const lam_class_score *chosen = &f->classification.classes[f->classification.chosen];
+        snprintf(text, 128, "%s %.3f", lam_result_ascii(chosen->label, 64, label), chosen->probability);
+        return white;
+    }
+    const lam_measurement *m = &f->measurements[line - (f->classification.class_count > 0)];
+    snprintf(text, 128, "%s %.1f %.8s", lam_result_ascii(m->label, 64, label), m->value, m->unit.value);
     return white;
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "core/base/buffer.h"
@@ -201,9 +202,18 @@ static void print_json(const lam_fit_settings *settings, const lam_scores *score
     puts(lam_buffer_text(&text));
 }
 
+/* Of this process: a run that was stopped and went on has spent more. */
+static double cpu_seconds(void)
+{
+    struct rusage used = {0};
+    getrusage(RUSAGE_SELF, &used);
+    return (double)(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+           (double)(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
 static void print_table(const lam_fit_settings *settings, const lam_scores *scores)
 {
-    printf("%s: trained\n", settings->bundle);
+    printf("%s: trained, %.0f CPU s\n", settings->bundle, cpu_seconds());
     for (size_t i = 0; i < scores->count; i++)
         printf("  %-28s %.4f\n", scores->items[i].name, scores->items[i].value);
 }

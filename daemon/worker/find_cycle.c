@@ -102,7 +102,9 @@ static lam_status watch(lam_search *s, struct beat *beat, lam_error *err)
         }
         lam_progress_step(s->progress, phase + 1, phases);
     }
-    return LAM_OK;
+    return beat->largest.labels && beat->smallest.labels
+               ? LAM_OK
+               : lam_fail(err, LAM_E_STATE, "the series was not arranged in phases");
 }
 
 /* ---- what is told ---- */
