@@ -190,7 +190,9 @@ static lam_status evaluate(const struct eval_options *options, const lam_bundle 
     if (status || (status = lam_evaluation_scores(work.evaluation, (int)options->rounds, scores, err)))
         return status;
     if ((status = lam_eval_add_gate(bundle, work.dataset, scores, err)) ||
-        (options->training_count > 0 && (status = compare_drawings(options, bundle, &work, scores, err))))
+        (options->training_count > 0 && (status = compare_drawings(options, bundle, &work, scores, err))) ||
+        (options->explained && (status = lam_eval_add_explain(bundle, work.dataset, work.pool,
+                                                              (size_t)options->explained, scores, err))))
         return status;
     *cases = lam_evaluation_count(work.evaluation);
     const lam_eval_card card = {

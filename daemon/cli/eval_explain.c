@@ -56,7 +56,7 @@ static void add_gain(const measured *list, size_t count, int which, const char *
     }
     qsort(means, ROUNDS, sizeof *means, by_value);
     size_t at = scores->count;
-    lam_scores_add(scores, sum / (double)count, name, NULL);
+    lam_scores_add(scores, sum / (double)count, name, "");
     if (scores->count > at) {
         scores->items[at].low = means[ROUNDS / 40];
         scores->items[at].high = means[ROUNDS - 1 - ROUNDS / 40];
@@ -74,8 +74,8 @@ static void add_scores(const measured *list, size_t count, lam_scores *scores)
             map += list[i].map[which] / (double)count;
             chance += list[i].chance[which] / (double)count;
         }
-        lam_scores_add(scores, map, names[which][0], NULL);
-        lam_scores_add(scores, chance, names[which][1], NULL);
+        lam_scores_add(scores, map, names[which][0], "");
+        lam_scores_add(scores, chance, names[which][1], "");
         add_gain(list, count, which, names[which][2], scores);
     }
 }
@@ -100,6 +100,6 @@ lam_status lam_eval_add_explain(const lam_bundle *bundle, const lam_samples *sam
     if (used == 0)
         return lam_fail(err, LAM_E_NOT_FOUND, "none of the cases has an answer that could be explained");
     add_scores(list, used, scores);
-    lam_scores_add(scores, (double)used, "explain_cases", NULL);
+    lam_scores_add(scores, (double)used, "explain_cases", "");
     return LAM_OK;
 }
