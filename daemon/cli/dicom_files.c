@@ -155,9 +155,8 @@ static lam_status check_match(const lam_model_match *match, lam_dataset *header,
                    : lam_fail(err, LAM_E_NOT_FOUND, "%s does not match /%s/", match->keyword, match->pattern);
 }
 
-lam_status lam_dicom_files_select(const lam_manifest *manifest, lam_dataset *header, lam_error *err)
+lam_status lam_dicom_files_select(const lam_model_selector *selector, lam_dataset *header, lam_error *err)
 {
-    const lam_model_selector *selector = &manifest->selector;
     const char *modality = lam_dataset_text(header, LAM_TAG_MODALITY, "");
     if (*selector->modality && strcmp(modality, selector->modality) != 0)
         return lam_fail(err, LAM_E_NOT_FOUND, "Modality is %.16s, not %s", modality, selector->modality);

@@ -38,8 +38,8 @@ size_t lam_dicom_files_end(const lam_dicom_files *files, size_t first);
 /* Reads the files of one series. */
 lam_status lam_dicom_files_read(const lam_dicom_file *files, size_t count, lam_series **out, lam_error *err);
 
-/* LAM_OK when the manifest's selector wants series of such images; LAM_E_NOT_FOUND with the reason when not.
- * LAM_E_INVALID: the selector itself is wrong. */
-lam_status lam_dicom_files_select(const lam_manifest *manifest, lam_dataset *header, lam_error *err);
+/* LAM_OK when a selector (a model's, or that of one of its roles) wants series of such images;
+ * LAM_E_NOT_FOUND with the reason when not. LAM_E_INVALID: the selector itself is wrong. */
+lam_status lam_dicom_files_select(const lam_model_selector *selector, lam_dataset *header, lam_error *err);
 
 #endif

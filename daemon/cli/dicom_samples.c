@@ -250,7 +250,8 @@ static lam_status is_wanted(const struct gathering *g, const lam_dicom_file *fil
     if (fd < 0)
         return lam_fail_errno(err, errno, "%s", file->path);
     lam_status status = lam_dataset_read(fd, LAM_DATASET_HEADER, &header, err);
-    if (status == LAM_OK && (status = lam_dicom_files_select(g->manifest, header, &why)) != LAM_OK &&
+    if (status == LAM_OK &&
+        (status = lam_dicom_files_select(&g->manifest->selector, header, &why)) != LAM_OK &&
         status != LAM_E_NOT_FOUND)
         return lam_fail(err, status, "%s", why.message);
     *wanted = status == LAM_OK;

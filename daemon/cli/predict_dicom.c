@@ -13,6 +13,7 @@
 #include "daemon/cli/cli.h"
 #include "daemon/cli/dicom_files.h"
 #include "daemon/cli/predict.h"
+#include "daemon/cli/predict_roles.h"
 #include "daemon/worker/find.h"
 #include "daemon/worker/outputs.h"
 #include "dicom/tag.h"
@@ -24,7 +25,7 @@ static const struct {
     const char *output, *end;
 } files[] = {{"SEG", ".SEG.dcm"}, {"SR", ".SR.dcm"}, {"PM", ".PM.dcm"}, {"montage", ".png"}};
 
-/* ---- one series ---- */
+/* ---- one series, or several that are read together ---- */
 
 static void hash_inputs(const lam_dicom_file *sources, size_t count, char text[LAM_SHA256_TEXT])
 {
@@ -118,7 +119,7 @@ static lam_status analyse(const lam_prediction_job *job, const lam_dicom_file *s
     lam_buffer_init(&text, MAX_JSON);
     lam_status status = lam_dicom_files_read(sources, count, &series, err);
     if (status == LAM_OK && !job->any)
-        status = lam_dicom_files_select(manifest, lam_series_object(series, 0), err);
+        status = lam_dicom_files_select(&manifest->selector, lam_series_object(series, 0), err);
     if (status == LAM_OK)
         status = lam_find_arrange(series, manifest, err);
     if (status == LAM_OK)
@@ -152,10 +153,11 @@ static lam_status analyse(const lam_prediction_job *job, const lam_dicom_file *s
     return finish_json(job, &text, sources, out, err);
 }
 
-static lam_status predict_series(const lam_prediction_job *job, const lam_dicom_file *sources, size_t count,
-                                 json_t *results, lam_error *err)
+static lam_status predict_series(const lam_prediction_job *job, const lam_reading *reading, json_t *results,
+                                 lam_error *err)
 {
     const lam_manifest *manifest = lam_bundle_manifest(job->bundle);
+    const lam_dicom_file *sources = reading->files;
     lam_error why = {0};
     char created[LAM_CLOCK_TEXT];
     json_t *result =
@@ -165,7 +167,10 @@ static lam_status predict_series(const lam_prediction_job *job, const lam_dicom_
                   lam_task_name(manifest->task), "created", lam_clock_iso8601(lam_clock_wall_ms(), created));
     if (!result)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    lam_status status = analyse(job, sources, count, result, &why);
+    lam_status status =
+        reading->alone && !manifest->alone && !job->any
+            ? lam_fail(&why, LAM_E_NOT_FOUND, "the series beside it that the model reads are not here")
+            : analyse(job, sources, reading->count, result, &why);
     const char *state = status == LAM_OK ? "done" : status == LAM_E_NOT_FOUND ? "no_model" : "failed";
     json_object_set_new(result, "state", json_string(state));
     if (status)
@@ -179,16 +184,13 @@ static lam_status predict_series(const lam_prediction_job *job, const lam_dicom_
 lam_status lam_predict_dicom(const lam_prediction_job *job, char **paths, json_t *results, lam_error *err)
 {
     LAM_AUTO(lam_dicom_files_done) lam_dicom_files sources = {.items = NULL};
-    size_t images = 0;
+    LAM_AUTO(lam_readings_done) lam_readings readings = {.items = NULL};
     lam_status status = lam_dicom_files_find(paths, &sources, err);
-    for (size_t first = 0, next; first < sources.count && status == LAM_OK; first = next) {
-        next = lam_dicom_files_end(&sources, first);
-        if (sources.items[first].kind == LAM_DICOM_REPORT)
-            continue;
-        images++;
-        status = predict_series(job, &sources.items[first], next - first, results, err);
-    }
-    if (status == LAM_OK && images == 0)
+    if (status == LAM_OK)
+        status = lam_readings_find(lam_bundle_manifest(job->bundle), &sources, &readings, err);
+    for (size_t i = 0; i < readings.count && status == LAM_OK; i++)
+        status = predict_series(job, &readings.items[i], results, err);
+    if (status == LAM_OK && readings.count == 0)
         return lam_fail(err, LAM_E_NOT_FOUND, "there is no DICOM image in %s", paths[0]);
     return status;
 }

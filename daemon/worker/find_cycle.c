@@ -116,6 +116,9 @@ static void describe(const lam_search *s, const lam_model_segment *from, const s
     *out = lam_search_describe(s, from, moment->counts[from->number]);
     out->number = number;
     out->phase = moment->phase;
+    for (int i = 0; i < 3 && number != from->number; i++)
+        out->rgb[i] = (uint8_t)(out->rgb[i] * 3 / 5); /* darker, to be told from the other phase's */
+    lam_manifest_cielab(out->rgb, out->lab);
     snprintf(label->text, sizeof label->text, "%s, %s", from->label, phase);
     out->label = label->text;
 }

@@ -214,7 +214,8 @@ def test_the_daemon_measures_a_cine_series():
     check_with_daemon(cine("TriggerTime"))
 
 
-def test_the_daemon_measures_two_series():
+def two_series():
+    """End diastole and end systole apart, the second phase first."""
     study, frame = generate_uid(), generate_uid()
     images = []
     for name, radius in (("ES", min(RADII)), ("ED", max(RADII))):
@@ -222,7 +223,21 @@ def test_the_daemon_measures_two_series():
         for place in range(PLACES):
             images.append(image(radius, place, place + 1, study, series, frame))
             images[-1].SeriesDescription = f"short axis {name}"
-    check_with_daemon(images)
+    return images
+
+
+def test_the_daemon_measures_two_series():
+    check_with_daemon(two_series())
+
+
+def test_two_series_are_read_together():
+    images = two_series()
+    model = bundle(selector={"modality": "MR", "series": ROLES})
+    (result,), out = predict(model, images)
+    check_measured(result)
+    check_objects({o["type"]: pydicom.dcmread(os.path.join(out, o["file"])) for o in result["objects"]}, images)
+    (result,), _ = predict(model, [i for i in images if i.SeriesDescription.endswith("ED")], status=1)
+    assert result["state"] == "no_model" and "beside it" in result["reason"], result
 
 
 def read_set(path):
