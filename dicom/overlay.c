@@ -30,8 +30,8 @@ const char *lam_overlay_source(lam_frames *s, int64_t index, int64_t *frame)
 
 /* ---- colours ---- */
 
-/* PS3.3 C.10.7.1.1: CIELab scaled to 16 bits, under D50; to sRGB by way of D65. */
-static void rgb_of_lab(const double lab[3], uint8_t rgb[3])
+/* Under D50; to sRGB by way of D65. */
+void lam_overlay_rgb_of_lab(const double lab[3], uint8_t rgb[3])
 {
     double l = lab[0] / 65535 * 100, a = lab[1] / 65535 * 255 - 128, b = lab[2] / 65535 * 255 - 128;
     double f[3] = {(l + 16) / 116 + a / 500, (l + 16) / 116, (l + 16) / 116 - b / 200};
@@ -58,7 +58,7 @@ static void colour_of(lam_frames *s, int64_t number, uint8_t rgb[3])
         double lab[3];
         lam_dataset_integer(segment, LAM_TAG_SEGMENT_NUMBER, 0, &own);
         if (own == number && lam_dataset_numbers(segment, LAM_TAG_DISPLAY_LAB, lab, 3))
-            rgb_of_lab(lab, rgb);
+            lam_overlay_rgb_of_lab(lab, rgb);
     }
 }
 

@@ -227,15 +227,21 @@ static uint8_t shade(const grey *g, double stored)
     return (uint8_t)(255 * (g->inverted ? 1 - y : y) + 0.5);
 }
 
+bool lam_render_inverts(const lam_frames *frames)
+{
+    lam_dataset *header = frames->header;
+    if (lam_dataset_has(header, LAM_TAG_PRESENTATION_SHAPE))
+        return strcmp(lam_dataset_text(header, LAM_TAG_PRESENTATION_SHAPE, ""), "INVERSE") == 0;
+    return strcmp(lam_dataset_text(header, LAM_TAG_PHOTOMETRIC, ""), "MONOCHROME1") == 0;
+}
+
 static lam_status draw_grey(lam_frames *frames, int64_t index, const pixels *p, const lam_window *window,
                             lam_canvas *canvas)
 {
     LAM_AUTO(grey_done) grey g = {.has_window = window != NULL};
     if (window)
         g.window = *window;
-    g.inverted = strcmp(p->photometric, "MONOCHROME1") == 0;
-    if (lam_dataset_has(frames->header, LAM_TAG_PRESENTATION_SHAPE))
-        g.inverted = strcmp(lam_dataset_text(frames->header, LAM_TAG_PRESENTATION_SHAPE, ""), "INVERSE") == 0;
+    g.inverted = lam_render_inverts(frames);
     read_transforms(frames, index, p->is_signed, &g);
     if (!g.has_window && !g.voi)
         window_of_range(frames, p, &g);

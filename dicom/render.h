@@ -27,6 +27,10 @@ typedef struct lam_window {
 lam_status lam_render_frame(lam_frames *frames, int64_t index, const lam_window *window, lam_canvas *out,
                             lam_error *err);
 
+/* Whether a grey image is drawn with its least value white: MONOCHROME1, or as its Presentation LUT Shape
+ * says. */
+bool lam_render_inverts(const lam_frames *frames);
+
 typedef struct lam_viewport {
     int width, height; /* the picture fits in, keeping its proportions; 0: as large as the region */
     bool has_region;

@@ -151,8 +151,9 @@ typedef enum lam_message_type {
      * {"frame" (from 1; 0: one that represents the object),"media_type":"image/png|image/jpeg",
      *  "window":[centre,width]?,"function":"LINEAR|LINEAR_EXACT|SIGMOID"?,"viewport":[width,height]?,
      *  "region":[x,y,width,height]? (negative: flipped),"quality"?,"patient"?,"technique"? (written in),
-     *  "alone"? (a segmentation whose image is not to be had)}
-     * Answer: {"pieces":[[0, length]]} or, for a segmentation without its image, {"needs" (SOP instance UID)}
+     *  "alone"? (the image that it needs is not to be had)}
+     * Answer: {"pieces":[[0, length]]} or, for a segmentation or presentation state without its image, {"needs"
+     * (SOP instance UID)}
      */
     LAM_MESSAGE_RENDER,
 

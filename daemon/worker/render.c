@@ -9,15 +9,17 @@
 #include "daemon/worker/hook.h"
 #include "dicom/overlay.h"
 #include "dicom/overlay_plane.h"
+#include "dicom/presentation_draw.h"
 #include "dicom/render.h"
 #include "dicom/result.h"
 
 enum { MAX_PICTURE = 512 * 1024 * 1024, TEXT_LINE = 130 };
 
-/* What is drawn: an image, a segmentation, or both. */
+/* What is drawn: an image, a segmentation, or both; or a presentation state with its image. */
 typedef struct scene {
     const lam_jv *wish;
     lam_frames object, related;
+    lam_dataset *state; /* then there is no object */
     bool has_related;
     int64_t frame; /* of the object, from 0 */
     lam_canvas canvas;
@@ -27,6 +29,7 @@ static void scene_done(scene *s)
 {
     lam_frames_close(&s->object);
     lam_frames_close(&s->related);
+    lam_dataset_free(s->state);
     lam_canvas_done(&s->canvas);
 }
 
@@ -85,13 +88,27 @@ static lam_status draw_with_overlay(scene *s, lam_error *err)
                             s->frame, -1, &s->canvas, err);
 }
 
+/* In the state's own window, unless the request names one. */
+static lam_status draw_state(scene *s, const char *uid, int64_t frame, lam_error *err)
+{
+    lam_window window;
+    bool own = !lam_jv_get(s->wish, "window") && lam_presentation_window(s->state, uid, frame, &window);
+    if (!s->has_related)
+        return lam_fail(err, LAM_E_NOT_FOUND, "the image that the presentation state is for is not stored");
+    lam_status status = own ? blame_image(lam_render_frame(&s->related, frame, &window, &s->canvas, err), err)
+                            : draw_image(s, &s->related, frame, err);
+    if (status != LAM_OK)
+        return status;
+    return lam_presentation_draw(s->state, uid, frame, lam_render_inverts(&s->related), &s->canvas, err);
+}
+
 /* ---- what is written into the picture (PS3.18 section 8.3.5.1.1) ---- */
 
 static void write_line(scene *s, int *y, lam_tag first, lam_tag second)
 {
     static const uint8_t yellow[3] = {255, 230, 120}, black[3] = {0, 0, 0};
     char a[61], b[61], line[TEXT_LINE];
-    lam_dataset *header = s->object.header;
+    lam_dataset *header = s->state ? s->state : s->object.header;
     lam_result_ascii(lam_dataset_text(header, first, ""), 60, a);
     lam_result_ascii(lam_dataset_text(header, second, ""), 60, b);
     snprintf(line, sizeof line, "%s %s", a, b);
@@ -117,17 +134,30 @@ static void annotate(scene *s)
 
 /* ---- the request ---- */
 
+/* What has no pixels may be a presentation state. `status` is what came of opening it as an image. */
+static lam_status open_state(int fd, scene *s, lam_status status, lam_error *err)
+{
+    if (status != LAM_E_UNSUPPORTED || lam_dataset_read(fd, LAM_DATASET_WHOLE, &s->state, NULL) != LAM_OK)
+        return status;
+    if (lam_presentation_is_state(s->state))
+        return LAM_OK;
+    lam_dataset_free(s->state);
+    s->state = NULL;
+    return err ? err->status : status;
+}
+
 static lam_status open_scene(const lam_ipc_message *message, const lam_jv *wish, scene *s, lam_error *err)
 {
     s->wish = wish;
     if (message->fd_count != 2 && message->fd_count != 3)
         return lam_fail(err, LAM_E_PEER, "RENDER with %zu descriptors", message->fd_count);
     lam_status status = blame_image(lam_frames_open(message->fds[0], &s->object, err), err);
+    status = open_state(message->fds[0], s, status, err);
     if (status == LAM_OK && message->fd_count == 3) {
         status = blame_image(lam_frames_open(message->fds[2], &s->related, err), err);
         s->has_related = status == LAM_OK;
     }
-    if (status != LAM_OK)
+    if (status != LAM_OK || s->state)
         return status;
     if (lam_overlay_is_segmentation(&s->object) && s->has_related) /* one of another grid is shown alone */
         s->has_related = s->related.layout.rows == s->object.layout.rows &&
@@ -174,6 +204,25 @@ static lam_status write_picture(const scene *s, int fd, lam_buffer *answer, lam_
     return status;
 }
 
+/* The image that is needed besides: what the object is drawn over. NULL: none. */
+static const char *needed(scene *s, int64_t *frame)
+{
+    if (s->state)
+        return lam_presentation_source(s->state, lam_jv_integer(lam_jv_get(s->wish, "frame"), 0) - 1, frame);
+    return lam_overlay_is_segmentation(&s->object) ? lam_overlay_source(&s->object, s->frame, frame) : NULL;
+}
+
+static lam_status draw(scene *s, const char *source, int64_t frame, lam_error *err)
+{
+    if (s->state && !source)
+        return lam_fail(err, LAM_E_NOT_FOUND, "the presentation state refers to no such image");
+    if (s->state)
+        return draw_state(s, source, frame, err);
+    if (lam_overlay_is_segmentation(&s->object))
+        return draw_segmentation(s, lam_jv_integer(lam_jv_get(s->wish, "frame"), 0) == 0, err);
+    return draw_with_overlay(s, err);
+}
+
 lam_status lam_work_render(const lam_ipc_message *message, lam_buffer *answer, lam_error *err)
 {
     LAM_AUTO_PTR(lam_json) *json = NULL;
@@ -183,10 +232,9 @@ lam_status lam_work_render(const lam_ipc_message *message, lam_buffer *answer, l
         status = open_scene(message, lam_json_root(json), &s, err);
     if (status != LAM_OK)
         return status;
-    int64_t ignored;
-    bool segmentation = lam_overlay_is_segmentation(&s.object);
+    int64_t frame = 0;
     bool alone = lam_jv_bool(lam_jv_get(s.wish, "alone"), false);
-    const char *source = segmentation ? lam_overlay_source(&s.object, s.frame, &ignored) : NULL;
+    const char *source = needed(&s, &frame);
     if (source && message->fd_count == 2 && !alone) {
         lam_json_writer w = lam_json_write_to(answer);
         lam_jw_object(&w, NULL);
@@ -194,10 +242,7 @@ lam_status lam_work_render(const lam_ipc_message *message, lam_buffer *answer, l
         lam_jw_end(&w);
         return answer->status;
     }
-    if (segmentation)
-        status = draw_segmentation(&s, lam_jv_integer(lam_jv_get(s.wish, "frame"), 0) == 0, err);
-    else
-        status = draw_with_overlay(&s, err);
+    status = draw(&s, source, frame, err);
     if (status == LAM_OK)
         status = fit(&s, err);
     if (status != LAM_OK)

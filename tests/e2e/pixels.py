@@ -177,6 +177,53 @@ def test_overlay_planes_of_some_frames(d):
         assert found == ([place] if place else []), (frame, found)
 
 
+def state_of(ds, **attributes):
+    """A presentation state (PS3.3 A.33.1) of one image: a polyline along its first row, and a circle."""
+    state = images.series(slices=1, study=ds.StudyInstanceUID, SeriesDescription="state")[0]
+    del state.PixelData
+    state.SOPClassUID = state.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.11.1"
+    state.Modality, state.PresentationLUTShape = "PR", "IDENTITY"
+    reference = pydicom.Dataset()
+    reference.ReferencedSOPClassUID, reference.ReferencedSOPInstanceUID = ds.SOPClassUID, ds.SOPInstanceUID
+    series = pydicom.Dataset()
+    series.SeriesInstanceUID, series.ReferencedImageSequence = ds.SeriesInstanceUID, [reference]
+    window = pydicom.Dataset()
+    window.WindowCenter, window.WindowWidth = "8192", "16384"
+    graphics = []
+    for kind, points in (("POLYLINE", [0.5, 0.5, 11.5, 0.5]), ("CIRCLE", [6.5, 6.5, 8.5, 6.5])):
+        graphic = pydicom.Dataset()
+        graphic.GraphicAnnotationUnits, graphic.GraphicDimensions, graphic.NumberOfGraphicPoints = "PIXEL", 2, len(points) // 2
+        graphic.GraphicData, graphic.GraphicType, graphic.GraphicFilled = points, kind, "N"
+        graphics.append(graphic)
+    annotation = pydicom.Dataset()
+    annotation.ReferencedImageSequence, annotation.GraphicLayer, annotation.GraphicObjectSequence = [reference], "ONE", graphics
+    state.ReferencedSeriesSequence, state.SoftcopyVOILUTSequence = [series], [window]
+    state.GraphicAnnotationSequence = [annotation]
+    for name, value in attributes.items():
+        setattr(state, name, value)
+    return state
+
+
+def test_presentation_states_are_drawn_with_their_image(d):
+    ds, pixels = grey(WindowCenter="100", WindowWidth="1")
+    store(d, ds)
+    state = store(d, state_of(ds))
+    drawn = png_of(get(d, state, "/rendered", "image/png").body).reshape(10, 12, -1)[..., 0].astype(int)
+    assert (drawn[0] == 255).all() and drawn[6, 8] == drawn[6, 4] == 255, "polyline and circle"
+    assert abs(drawn[3, 1] - pixels[0][3, 1] / 16384 * 255) < 1.5, "in the window of the state"
+    inverse = store(d, state_of(ds, PresentationLUTShape="INVERSE"))
+    other = png_of(get(d, inverse, "/frames/1/rendered", "image/png").body).reshape(10, 12, -1)[..., 0].astype(int)
+    assert abs(other[3, 1] + drawn[3, 1] - 255) <= 1, "polarity"
+    named = png_of(get(d, state, "/rendered?window=100,1", "image/png").body).reshape(10, 12, -1)[..., 0]
+    assert set(numpy.unique(named)) <= {0, 255}, "the window of the request goes first"
+    assert get(d, state, "/frames/2/rendered", "image/png").status == 404
+    turned = get(d, store(d, state_of(ds, ImageRotation=90)), "/rendered", "image/png")
+    assert turned.status == 406 and "turned" in turned.json["detail"], turned
+    lost, _ = grey()
+    answer = get(d, store(d, state_of(lost)), "/rendered", "image/png")
+    assert answer.status == 404 and "not stored" in answer.json["detail"], answer
+
+
 def test_wrong_parameters_keep_the_connection(d):
     ds, _ = grey()
     store(d, ds)

@@ -120,7 +120,7 @@ def test_an_accept_that_cannot_be_met(d):
     assert stow(d, [images.to_bytes(ds)]).status == 200
     uids = (ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID)
     assert wado(d, *uids, accept="text/plain").status == 406
-    # Nothing is transcoded: another transfer syntax than the stored one cannot be had.
+    # Into nothing but Explicit VR Little Endian is anything transcoded.
     assert wado(d, *uids, accept="application/dicom; transfer-syntax=1.2.840.10008.1.2.4.90").status == 406
 
 

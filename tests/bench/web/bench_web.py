@@ -92,11 +92,11 @@ def measure(root, paths, accept, connections, seconds):
 
 
 def resident(pid):
-    """Memory of a process and all below it, in MB."""
+    """Memory of its own of a process and all below it, in MB; mapped files do not count."""
     total = 0
     for one in [pid] + [child for child, _ in descendants(pid)]:
         with open(f"/proc/{one}/status", encoding="ascii") as file:
-            total += sum(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
+            total += sum(int(line.split()[1]) for line in file if line.startswith("RssAnon"))
     return total / 1024
 
 
