@@ -2,6 +2,7 @@
  * fit. */
 #include "tests/unit/unit.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,74 @@ static void test_long_training_keeps_states_only(void **state)
     }
 }
 
+/* ---- checkpoints through a whole layer ---- */
+
+enum { LINES_A = 5, LINES_B = 7, LINES_C = 6, WIDE = 3, PASSES = 2 * LINES_A * LINES_B * LINES_C };
+
+/* Output, gradient of the input, gradients of the parameters of one pass over a volume. */
+struct pass {
+    float *output, *d_input, *gradient;
+    size_t outputs, floats;
+};
+
+static struct pass run_volume(int checkpoint)
+{
+    static const lam_shape shape = {5, {2, LINES_A, LINES_B, LINES_C, WIDE}};
+    char text[512];
+    lam_error err = {0};
+    struct subject s;
+    struct pass pass;
+    snprintf(
+        text, sizeof text,
+        "{\"input\": {\"axes\": [\"z\", \"y\", \"x\"], \"channels\": %d}, \"layers\": [{\"name\": \"s\", "
+        "\"kind\": \"sweep\", \"cell\": \"lstm\", \"units\": 9, \"recurrent_dropout\": 0.3, "
+        "\"checkpoint\": %d, \"directions\": [\"z+\", \"y-\", \"x+\", \"x-\"]}]}",
+        WIDE, checkpoint);
+    assert_ok(lam_json_parse(text, strlen(text), &s.json, &err), err);
+    assert_ok(lam_network_create(lam_json_root(s.json), &s.network, &err), err);
+    assert_ok(lam_weights_create(s.network, 1, &s.weights, &err), err);
+    assert_ok(lam_session_create(s.weights, LAM_MODE_TRAIN, NULL, &s.session, &err), err);
+    assert_ok(lam_session_plan(s.session, &shape, &err), err);
+    pass.outputs = (size_t)lam_shape_count(lam_session_output_shape(s.session));
+    pass.floats = (size_t)lam_network_parameter_floats(s.network);
+    pass.output = malloc(pass.outputs * sizeof(float));
+    pass.d_input = malloc(PASSES * WIDE * sizeof(float));
+    pass.gradient = calloc(pass.floats, sizeof(float));
+    for (size_t i = 0; i < PASSES * WIDE; i++)
+        lam_session_input(s.session)[i] = (float)(i * 37 % 101) / 50 - 1;
+    lam_session_forward(s.session, 5);
+    memcpy(pass.output, lam_session_output(s.session), pass.outputs * sizeof(float));
+    for (size_t i = 0; i < pass.outputs; i++)
+        lam_session_output_gradient(s.session)[i] = (float)(i * 53 % 89) / 44 - 1;
+    lam_session_backward(s.session, pass.gradient, true);
+    memcpy(pass.d_input, lam_session_input_gradient(s.session), PASSES * WIDE * sizeof(float));
+    tear_down(&s);
+    return pass;
+}
+
+static void pass_done(struct pass *pass)
+{
+    free(pass->output);
+    free(pass->d_input);
+    free(pass->gradient);
+}
+
+/* Axes of several lengths, dropout of states: the same bits, sums over steps the same but for rounding. */
+static void test_checkpoints_change_nothing(void **state)
+{
+    (void)state;
+    struct pass plain = run_volume(0);
+    for (int checkpoint = 1; checkpoint < 9; checkpoint += 3) {
+        struct pass kept = run_volume(checkpoint);
+        assert_memory_equal(plain.output, kept.output, plain.outputs * sizeof(float));
+        assert_memory_equal(plain.d_input, kept.d_input, PASSES * WIDE * sizeof(float));
+        for (size_t i = 0; i < plain.floats; i++)
+            assert_float_equal(plain.gradient[i], kept.gradient[i], 1e-5f * (1 + fabsf(plain.gradient[i])));
+        pass_done(&kept);
+    }
+    pass_done(&plain);
+}
+
 static void test_too_large_is_refused(void **state)
 {
     struct subject s;
@@ -159,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_inference_keeps_one_state),
         cmocka_unit_test(test_training_keeps_nothing_twice),
         cmocka_unit_test(test_long_training_keeps_states_only),
+        cmocka_unit_test(test_checkpoints_change_nothing),
         cmocka_unit_test(test_too_large_is_refused),
         cmocka_unit_test(test_limits_of_the_process_are_respected),
     };
