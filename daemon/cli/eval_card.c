@@ -8,6 +8,7 @@
 
 #include "core/base/io.h"
 #include "core/rnn/train/card.h"
+#include "core/rnn/train/froc.h"
 #include "daemon/cli/card_picture.h"
 
 static lam_status write_buffer(void *context, int fd, lam_error *err)
@@ -56,6 +57,17 @@ static lam_status write_pictures(const lam_eval_card *card, int folder, size_t *
     return LAM_OK;
 }
 
+static lam_status write_froc(const lam_eval_card *card, int folder, lam_error *err)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer svg;
+    lam_buffer_init(&svg, 1 << 16);
+    if (!lam_froc_measured(card->scores))
+        return LAM_OK;
+    lam_froc_svg(card->scores, &svg);
+    return svg.status ? lam_fail(err, svg.status, "the curve is too long")
+                      : lam_io_replace(folder, LAM_CARD_FROC, write_buffer, &svg, err);
+}
+
 lam_status lam_eval_write_card(const lam_eval_card *card, const char *folder, lam_error *err)
 {
     LAM_AUTO(lam_buffer_done) lam_buffer text;
@@ -65,6 +77,8 @@ lam_status lam_eval_write_card(const lam_eval_card *card, const char *folder, la
     if (fd < 0)
         return lam_fail_errno(err, errno, "%s", folder);
     lam_status status = write_pictures(card, fd, &pictures, err);
+    if (status == LAM_OK)
+        status = write_froc(card, fd, err);
     if (status == LAM_OK)
         status =
             lam_card_write(card->bundle, card->evaluation, card->scores, card->data, pictures, &text, err);

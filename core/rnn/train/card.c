@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "core/rnn/train/froc.h"
+
 static void write_sentences(const char *title, const lam_jv *list, lam_buffer *out)
 {
     if (lam_jv_count(list) == 0)
@@ -54,6 +56,8 @@ static void write_scores(const lam_scores *scores, size_t cases, const char *dat
             out, "\nnearest_drawn and nearest_held: distance of drawn and of these held-out "
                  "images to the nearest image of the training set, the root of the mean squared "
                  "difference of levels 0 to 255. A drawing that repeats an image has one near 0.\n");
+    if (lam_froc_measured(scores))
+        lam_buffer_append_text(out, "\n![sensitivity over false boxes an image](" LAM_CARD_FROC ")\n");
 }
 
 /* What the manifest carries since training. */
