@@ -21,6 +21,7 @@ enum {
     NOTICE_ROOM = 60, /* height of a tile from which a line of it may be written on */
 };
 
+static const uint8_t warm[3] = {255, 120, 20}, cold[3] = {60, 130, 255};
 static const uint8_t white[3] = {235, 235, 235}, grey[3] = {150, 150, 150};
 
 typedef struct window {
@@ -31,6 +32,8 @@ typedef struct montage {
     const lam_result *result;
     const lam_grid *grid;
     const float *voxels;
+    const float *heat; /* drawn over the slices instead of segments; NULL: none */
+    double heat_most;  /* size of a value that has its full colour */
     window window;
     size_t slices[LAM_PICTURE_MAX_TILES];
     int count;
@@ -62,6 +65,23 @@ static lam_status choose_window(montage *m, lam_error *err)
         m->window = (window){sample[count / 100], sample[count - 1 - count / 200]};
     if (!(m->window.high > m->window.low))
         m->window.high = m->window.low + 1;
+    return LAM_OK;
+}
+
+/* The 99.5th percentile of sizes: a few voxels stand out from every map. */
+static lam_status choose_heat(montage *m, lam_error *err)
+{
+    const int64_t *size = m->grid->size;
+    size_t voxels = (size_t)(size[0] * size[1] * size[2]), step = voxels / SAMPLES + 1, count = 0;
+    lam_autofree float *sample = calloc(voxels / step + 1, sizeof *sample);
+    if (!sample)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    m->heat = m->result->findings.heat.values;
+    for (size_t i = 0; i < voxels; i += step)
+        if (isfinite(m->heat[i]) && m->heat[i] != 0)
+            sample[count++] = fabsf(m->heat[i]);
+    qsort(sample, count, sizeof *sample, by_value);
+    m->heat_most = count ? (double)sample[count - 1 - count / 200] : 1;
     return LAM_OK;
 }
 
@@ -143,6 +163,17 @@ static const uint8_t *colour_of(const lam_result *result, int label)
     return white;
 }
 
+/* What speaks for the answer is warm, what speaks against it cold. */
+static void draw_warmth(const montage *m, size_t z, int row, int column, uint8_t rgb[3])
+{
+    const int64_t *size = m->grid->size;
+    int64_t y = (int64_t)row * size[1] / m->tile_height, x = (int64_t)column * size[2] / m->tile_width;
+    double value = (double)m->heat[((int64_t)z * size[1] + y) * size[2] + x];
+    double cover = isfinite(value) ? fmin(fabs(value) / m->heat_most, 1) : 0;
+    for (int i = 0; i < 3; i++)
+        rgb[i] = (uint8_t)((1 - cover) * rgb[i] + cover * (value > 0 ? warm : cold)[i] + 0.5);
+}
+
 static void draw_pixel(const montage *m, const float *slice, const uint8_t *labels, int row, int column,
                        uint8_t rgb[3])
 {
@@ -154,7 +185,7 @@ static void draw_pixel(const montage *m, const float *slice, const uint8_t *labe
         bool inside =
             label_at(m, labels, row - 1, column) == label && label_at(m, labels, row + 1, column) == label &&
             label_at(m, labels, row, column - 1) == label && label_at(m, labels, row, column + 1) == label;
-        cover = inside ? 0.3 : 1;
+        cover = !inside ? 1 : m->heat ? 0 : 0.3;
     }
     const uint8_t *colour = colour_of(m->result, label);
     for (int i = 0; i < 3; i++)
@@ -203,6 +234,8 @@ static void draw_tile(const montage *m, int index, lam_canvas *canvas)
         for (int column = 0; column < m->tile_width; column++) {
             uint8_t rgb[3];
             draw_pixel(m, slice, labels, row, column, rgb);
+            if (m->heat)
+                draw_warmth(m, z, row, column, rgb);
             lam_canvas_set(canvas, left + column, top + row, rgb);
         }
     draw_boxes(m, z, left, top, canvas);
@@ -283,24 +316,43 @@ static void draw_legend(const montage *m, int top, lam_canvas *canvas)
     lam_canvas_text(canvas, MARGIN, top + 1, TEXT_SCALE, grey, text);
 }
 
+/* Window and heat are chosen. */
+static lam_status draw(montage *m, lam_canvas *canvas, lam_error *err)
+{
+    lam_status status = choose_slices(m, err);
+    if (status != LAM_OK)
+        return status;
+    lay_out(m);
+    int tiles_end = MARGIN + m->down * (m->tile_height + GAP) + MARGIN;
+    status =
+        lam_canvas_init(canvas, needed_width(m), tiles_end + ((int)legend_lines(m->result) + 1) * LINE, err);
+    if (status != LAM_OK)
+        return status;
+    for (int i = 0; i < m->count; i++)
+        draw_tile(m, i, canvas);
+    draw_legend(m, tiles_end, canvas);
+    return LAM_OK;
+}
+
 lam_status lam_picture_draw(const lam_result *result, const float *voxels, lam_canvas *canvas, lam_error *err)
 {
     montage m = {.result = result, .grid = lam_series_grid(result->series), .voxels = voxels};
     lam_status status = choose_window(&m, err);
+    return status == LAM_OK ? draw(&m, canvas, err) : status;
+}
+
+lam_status lam_picture_heat(const lam_result *result, const float *voxels, lam_buffer *png, lam_error *err)
+{
+    LAM_AUTO(lam_canvas_done) lam_canvas canvas = {0, 0, NULL};
+    montage m = {.result = result, .grid = lam_series_grid(result->series), .voxels = voxels};
+    if (!result->findings.heat.values)
+        return lam_fail(err, LAM_E_STATE, "there is no heat map to draw");
+    lam_status status = choose_window(&m, err);
     if (status == LAM_OK)
-        status = choose_slices(&m, err);
-    if (status != LAM_OK)
-        return status;
-    lay_out(&m);
-    int tiles_end = MARGIN + m.down * (m.tile_height + GAP) + MARGIN;
-    status =
-        lam_canvas_init(canvas, needed_width(&m), tiles_end + ((int)legend_lines(result) + 1) * LINE, err);
-    if (status != LAM_OK)
-        return status;
-    for (int i = 0; i < m.count; i++)
-        draw_tile(&m, i, canvas);
-    draw_legend(&m, tiles_end, canvas);
-    return LAM_OK;
+        status = choose_heat(&m, err);
+    if (status == LAM_OK)
+        status = draw(&m, &canvas, err);
+    return status == LAM_OK ? lam_canvas_png(&canvas, png, err) : status;
 }
 
 lam_status lam_picture_montage(const lam_result *result, const float *voxels, lam_buffer *png, lam_error *err)

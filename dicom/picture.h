@@ -27,6 +27,10 @@ lam_status lam_picture_draw(const lam_result *result, const float *voxels, lam_c
 lam_status lam_picture_montage(const lam_result *result, const float *voxels, lam_buffer *png,
                                lam_error *err);
 
+/* The same slices with findings.heat drawn on them: warm where a voxel speaks for the answer, cold where it
+ * speaks against it. LAM_E_STATE: there is no heat map. */
+lam_status lam_picture_heat(const lam_result *result, const float *voxels, lam_buffer *png, lam_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -25,7 +25,7 @@ function classes(result) {
   const sorted = [...result.classification.classes].sort((a, b) => b.probability - a.probability);
   return table("Classes", [
     { title: "Class", cell: (c) => c.label },
-    { title: "Probability", number: true, cell: (c) => percent.format(c.probability) },
+    { title: "Probability", number: true, cell: (c) => percent.format(c.probability) + (c.deviation ? ` ± ${percent.format(c.deviation)}` : "") },
     { spoken: "Probability as a bar", cell: (c) => h("meter", { min: 0, max: 1, value: c.probability, "aria-label": `probability of ${c.label}` }) },
     { title: "Code", cell: (c) => codeText(c.code) },
   ], sorted);
@@ -51,7 +51,7 @@ function enlarge(url, text) {
 
 function pictures(result) {
   return (result.pictures ?? []).map(({ name }) => {
-    const text = result.segments?.length
+    const text = name === "heat" ? "heat: where the network looked; warm speaks for the answer, cold against it" : result.segments?.length
       ? `${name}: slices with ${result.segments.map((s) => s.label).join(", ")} drawn on them` : name;
     const image = h("img", { alt: text });
     const figure = h("figure", null,
@@ -84,6 +84,12 @@ function facts(result) {
   return h("dl", null, pairs.map(([name, value]) => value ? [h("dt", null, name), h("dd", null, value)] : []));
 }
 
+/** What the model's gate says of images that are unlike its training data. */
+function caution(result) {
+  return result.gate?.accepted === false && h("p", { class: "reason", role: "note" },
+    `These images are unlike those the model was trained on (distance ${volume.format(result.gate.score)}, at most ${volume.format(result.gate.threshold)} is usual): what follows means nothing.`);
+}
+
 export function resultCard(study, result) {
   const findings = [result.segments && segments(result), result.classification && classes(result),
     result.detections && detections(result)].filter(Boolean);
@@ -94,6 +100,7 @@ export function resultCard(study, result) {
       h("span", { class: "quiet" }, result.task),
       h("div", { class: "buttons" }, objects(study, result))),
     h("div", { class: "finding-body" },
-      h("div", null, findings, facts(result)),
+      h("div", null, caution(result), findings, facts(result),
+        result.unexplained && h("p", { class: "quiet" }, `No map of where the network looked: ${result.unexplained}`)),
       shown.length ? h("div", null, shown) : null));
 }

@@ -23,7 +23,8 @@ enum { MAX_JSON = 64 << 20, MAX_PATH_TEXT = 4096 };
 /* What is written for a series, by outputs.h, and the ends of the names of the files. */
 static const struct {
     const char *output, *end;
-} files[] = {{"SEG", ".SEG.dcm"}, {"SR", ".SR.dcm"}, {"PM", ".PM.dcm"}, {"montage", ".png"}};
+} files[] = {
+    {"SEG", ".SEG.dcm"}, {"SR", ".SR.dcm"}, {"PM", ".PM.dcm"}, {"heat", ".heat.png"}, {"montage", ".png"}};
 
 /* ---- one series, or several that are read together ---- */
 
@@ -52,7 +53,8 @@ static lam_status write_files(const lam_prediction_job *job, const lam_result *r
     int fds[LAM_COUNT(files)];
     LAM_AUTO_PTR(lam_json) *list = NULL;
     const char *profile = lam_profile_name(job->profile);
-    snprintf(names, sizeof names, "[\"SEG@%s\",\"SR@%s\",\"PM@%s\",\"montage\"]", profile, profile, profile);
+    snprintf(names, sizeof names, "[\"SEG@%s\",\"SR@%s\",\"PM@%s\",\"heat\",\"montage\"]", profile, profile,
+             profile);
     lam_status status = lam_json_parse(names, strlen(names), &list, err);
     size_t opened = 0;
     for (; opened < LAM_COUNT(files) && status == LAM_OK; opened++) {
@@ -96,6 +98,13 @@ static lam_status finish_json(const lam_prediction_job *job, const lam_buffer *t
     if (job->out) {
         snprintf(name, sizeof name, "%s%s", source->series_uid, files[LAM_COUNT(files) - 1].end);
         json_object_set_new(out, "picture", json_string(name));
+    }
+    json_array_foreach(json_object_get(written, "pictures"), i, object)
+    {
+        int number = (int)json_integer_value(json_object_get(object, "output"));
+        snprintf(name, sizeof name, "%s%s", source->series_uid, files[number].end);
+        if (strcmp(files[number].output, "heat") == 0)
+            json_object_set_new(out, "heat_picture", json_string(name));
     }
     json_object_del(written, "pictures");
     json_object_update(out, written);

@@ -74,12 +74,17 @@ static void add_output(lam_worker_slot *slot, const lam_config *config, const ch
 /* The names of the outputs that this job is asked for. */
 static void choose_outputs(lam_worker_slot *slot, const lam_config *config)
 {
+    bool maps = false;
     slot->output_count = 0;
     for (int profile = 0; profile < LAM_PROFILE_COUNT; profile++)
         for (size_t i = 0; i < LAM_COUNT(kinds); i++)
-            if (is_wanted(config, i, profile))
+            if (is_wanted(config, i, profile)) {
                 add_output(slot, config, kinds[i].name, profile);
+                maps |= kinds[i].switched_by == offsetof(lam_config_objects, parametric_maps);
+            }
     slot->outputs[slot->output_count++].kind = "montage";
+    if (maps)
+        slot->outputs[slot->output_count++].kind = "heat";
 }
 
 void lam_slot_init(lam_worker_slot *slot)

@@ -14,7 +14,7 @@
 #include "daemon/laminad/publish.h"
 #include "daemon/laminad/store.h"
 
-enum { LAM_SLOT_OUTPUTS = 19, LAM_SLOT_OUTPUT_NAME = 48, LAM_SLOT_STAGE = 32, LAM_SLOT_KINDS = 32 };
+enum { LAM_SLOT_OUTPUTS = 20, LAM_SLOT_OUTPUT_NAME = 48, LAM_SLOT_STAGE = 32, LAM_SLOT_KINDS = 32 };
 
 typedef enum lam_slot_state {
     LAM_SLOT_IDLE,

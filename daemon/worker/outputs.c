@@ -17,19 +17,23 @@
 #include "dicom/validate.h"
 
 typedef lam_status create_function(const lam_result *result, lam_dataset **out, lam_error *err);
+typedef lam_status draw_function(const lam_result *result, const float *voxels, lam_buffer *png,
+                                 lam_error *err);
 
-/* An output is a DICOM object, or a picture where it has no create function. */
+/* An output is a DICOM object or a picture. */
 static const struct output {
     const char *name;
     create_function *create;
+    draw_function *draw;
 } outputs[] = {
-    {"SEG", lam_seg_create},
-    {"SR", lam_sr_create},
-    {"SC", lam_secondary_capture_create},
-    {"PR", lam_presentation_state_create},
-    {"KO", lam_key_objects_create},
-    {"PM", lam_parametric_map_create},
-    {"montage", NULL},
+    {"SEG", lam_seg_create, NULL},
+    {"SR", lam_sr_create, NULL},
+    {"SC", lam_secondary_capture_create, NULL},
+    {"PR", lam_presentation_state_create, NULL},
+    {"KO", lam_key_objects_create, NULL},
+    {"PM", lam_parametric_map_create, NULL},
+    {"montage", NULL, lam_picture_montage},
+    {"heat", NULL, lam_picture_heat},
 };
 
 /* What a name asks for: KIND[@PROFILE[+FORM][+rle]]. */
@@ -170,7 +174,9 @@ static lam_status write_picture(const lam_result *result, const struct output *o
 {
     LAM_AUTO(lam_buffer_done) lam_buffer png;
     lam_buffer_init(&png, LAM_PICTURE_MAX_BYTES);
-    lam_status status = lam_picture_montage(result, result->voxels, &png, err);
+    lam_status status = output->draw(result, result->voxels, &png, err);
+    if (status == LAM_E_STATE)
+        return LAM_OK; /* nothing to be seen */
     if (status == LAM_OK)
         status = lam_io_write_all(fd, png.data, png.length, err);
     if (status != LAM_OK)
