@@ -101,6 +101,8 @@ lam_status lam_parametric_map_create(const lam_result *result, lam_dataset **out
     LAM_AUTO_PTR(lam_dataset) *object = NULL;
     if (!result->findings.heat.values)
         return lam_fail(err, LAM_E_STATE, "there is no heat map to write");
+    if (!lam_series_is_placed(result->series))
+        return lam_fail(err, LAM_E_STATE, "the images have no place that a heat map could share");
     if (voxel_count(result) > (UINT32_MAX - 1) / sizeof(float))
         return lam_fail(err, LAM_E_LIMIT, "a heat map of %zu voxels does not fit into one object",
                         voxel_count(result));

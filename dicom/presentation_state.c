@@ -67,7 +67,10 @@ static void add_displayed_area(const lam_result *result, lam_dataset *out)
     lam_dataset_set_numbers(area, AREA_TOP_LEFT, first, 2);
     lam_dataset_set_numbers(area, AREA_BOTTOM_RIGHT, last, 2);
     lam_dataset_set_text(area, SIZE_MODE, "SCALE TO FIT");
-    lam_dataset_set_numbers(area, PIXEL_SPACING, grid->spacing_mm + 1, 2);
+    if (lam_series_is_placed(result->series))
+        lam_dataset_set_numbers(area, PIXEL_SPACING, grid->spacing_mm + 1, 2);
+    else
+        lam_dataset_set_text(area, ASPECT_RATIO, "1\\1");
 }
 
 /* A layer for each segment, in its colour, and one for detections. */

@@ -146,6 +146,8 @@ lam_status lam_seg_create(const lam_result *result, lam_dataset **out, lam_error
     LAM_AUTO(lam_seg_frames_done) lam_seg_frames f = {.list = NULL};
     if (result->findings.segment_count == 0)
         return lam_fail(err, LAM_E_STATE, "there are no segments to write");
+    if (!lam_series_is_placed(result->series))
+        return lam_fail(err, LAM_E_STATE, "the images have no place that segments could share");
     lam_status status = lam_dataset_create(&object, err);
     if (status == LAM_OK)
         status = lam_seg_frames_choose(result, &f, err);

@@ -20,8 +20,8 @@ const char *lam_seg_sop_class(lam_seg_form form);
 lam_seg_form lam_seg_form_of(const lam_result *result);
 
 /* Builds the object. A form that cannot hold the findings (a label map of overlapping segments, probabilities
- * that are not known) gives way to BINARY. Errors: LAM_E_STATE (no segments), LAM_E_LIMIT (more than 4 GiB of
- * pixels), LAM_E_NO_MEMORY, LAM_E_INVALID. */
+ * that are not known) gives way to BINARY. Errors: LAM_E_STATE (no segments, or images without a place),
+ * LAM_E_LIMIT (more than 4 GiB of pixels), LAM_E_NO_MEMORY, LAM_E_INVALID. */
 lam_status lam_seg_create(const lam_result *result, lam_dataset **out, lam_error *err);
 
 /* Packs `count` pixels of one frame into the continuous bit stream of PS3.5 8.2, at bit `offset`, lowest bit

@@ -5,6 +5,7 @@
 
 #include "dicom/phases.h"
 #include "dicom/tag.h"
+#include "dicom/unplaced.h"
 
 struct lam_series {
     lam_dataset **objects;
@@ -13,6 +14,7 @@ struct lam_series {
     size_t slice_count, phases, phase;
     size_t *unread; /* slices of each object that have not been decoded */
     lam_grid grid;
+    bool unplaced;
 };
 
 lam_status lam_series_create(lam_series **out, lam_error *err)
@@ -82,6 +84,11 @@ const lam_slice *lam_series_slices(const lam_series *series)
 const lam_slice *lam_series_slices_of(const lam_series *series, size_t phase)
 {
     return series->slices + (phase < series->phases ? phase : 0) * (size_t)series->grid.size[0];
+}
+
+bool lam_series_is_placed(const lam_series *series)
+{
+    return !series->unplaced;
 }
 
 const lam_grid *lam_series_grid(const lam_series *series)
@@ -167,6 +174,15 @@ static lam_status locate(lam_slice *slice, const lam_image *image, lam_error *er
     return LAM_OK;
 }
 
+/* A slice that is nowhere: what is known of it is the image's. */
+static void describe_unplaced(lam_slice *slice, const lam_image *image)
+{
+    slice->position_in = slice->orientation_in = slice->measures_in = slice->object;
+    slice->rescale = rescale_of(slice->object);
+    slice->plane = (lam_plane){.rows = image->rows, .columns = image->columns};
+    lam_unplaced_spacing(slice->object, slice->plane.spacing_mm);
+}
+
 static lam_status add_slices(lam_series *series, size_t object_index, lam_error *err)
 {
     lam_dataset *object = series->objects[object_index];
@@ -189,7 +205,10 @@ static lam_status add_slices(lam_series *series, size_t object_index, lam_error 
     for (int64_t frame = 0; frame < image.frames; frame++) {
         lam_slice slice = {
             .object = object, .object_index = object_index, .frame = frame, .multi_frame = enhanced};
-        status = locate(&slice, &image, err);
+        if (series->unplaced)
+            describe_unplaced(&slice, &image);
+        else
+            status = locate(&slice, &image, err);
         if (status != LAM_OK)
             return status;
         series->slices[series->slice_count++] = slice;
@@ -200,6 +219,8 @@ static lam_status add_slices(lam_series *series, size_t object_index, lam_error 
 /* The grid of the first `count` slices, which are then in its order. */
 static lam_status sort_stack(lam_series *series, size_t count, lam_error *err)
 {
+    if (series->unplaced)
+        return lam_unplaced_sort(series->slices, count, &series->grid, err);
     lam_autofree lam_plane *planes = calloc(count, sizeof *planes);
     lam_autofree size_t *order = calloc(count, sizeof *order);
     lam_autofree lam_slice *sorted = calloc(count, sizeof *sorted);
@@ -230,6 +251,7 @@ static lam_status arrange(lam_series *series, bool several, lam_error *err)
     series->phases = 1;
     if (series->object_count == 0)
         return lam_fail(err, LAM_E_INVALID, "the series has no images");
+    series->unplaced = !several && lam_unplaced_are(series->objects, series->object_count);
     lam_status status = check_shared(series, several, err);
     for (size_t i = 0; i < series->object_count && status == LAM_OK; i++)
         status = add_slices(series, i, err);

@@ -6,6 +6,7 @@
 #ifndef LAMINA_DICOM_SERIES_H
 #define LAMINA_DICOM_SERIES_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -43,8 +44,8 @@ LAM_DEFINE_AUTO(lam_series, lam_series_free)
 lam_status lam_series_add(lam_series *series, int fd, lam_error *err);
 
 /* Sorts what was added, one image at each place. After it the functions below may be called. LAM_E_INVALID,
- * LAM_E_UNSUPPORTED, LAM_E_LIMIT with a reason for people: not one series, not grey images, no position, or
- * what lam_grid_from_planes refuses. */
+ * LAM_E_UNSUPPORTED, LAM_E_LIMIT with a reason for people: not one series, not grey images, a position that
+ * only some have, or what lam_grid_from_planes refuses. */
 lam_status lam_series_arrange(lam_series *series, lam_error *err);
 
 /* The same for what may have several phases: images at the same places told apart by time, or series of one
@@ -63,6 +64,10 @@ lam_dataset *lam_series_object(const lam_series *series, size_t index); /* in th
 const lam_slice *lam_series_slices(const lam_series *series);
 const lam_slice *lam_series_slices_of(const lam_series *series, size_t phase);
 const lam_grid *lam_series_grid(const lam_series *series);
+
+/* False where the images do not say where they are in the patient (unplaced.h): then the grid's axes, places
+ * and distances between slices mean nothing, and its pixel spacing is 1 where none is known. */
+bool lam_series_is_placed(const lam_series *series);
 
 /* Decodes the slices that are looked at into out [z, y, x] of the grid's size, modality values. Each object's
  * pixel data are let go when its last frame is read, so this can be done once for each phase. `tick` (may be

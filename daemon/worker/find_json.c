@@ -83,7 +83,8 @@ static void write_detections(const lam_findings *findings, const lam_series *ser
         lam_jw_number(w, "width", box->right - box->left);
         lam_jw_number(w, "height", box->bottom - box->top);
         lam_jw_end(w);
-        write_centre(series, box, w);
+        if (lam_series_is_placed(series))
+            write_centre(series, box, w);
         lam_jw_integer(w, "slices", (int64_t)detection->box_count);
         lam_jw_end(w);
     }

@@ -33,6 +33,20 @@ static lam_status check_slices(const lam_manifest *manifest, const lam_grid *gri
     return LAM_OK;
 }
 
+/* A model that asks for directions, or whose answer has to be put at a place, needs images that are at one.
+ */
+static lam_status check_place(const lam_series *series, const lam_manifest *manifest, lam_error *err)
+{
+    bool needs = manifest->preprocessing.orientation[0] || manifest->task == LAM_TASK_SEGMENTATION;
+    if (!needs || lam_series_is_placed(series))
+        return LAM_OK;
+    return lam_fail(
+        err, LAM_E_UNSUPPORTED,
+        "the images have no ImagePositionPatient (0020,0032), so their place is unknown; model %s "
+        "needs it",
+        manifest->name);
+}
+
 static lam_status choose_spacing(lam_passage *p, const char *model, lam_error *err)
 {
     for (int i = 0; i < 3; i++) {
@@ -72,6 +86,8 @@ lam_status lam_passage_plan(const lam_series *series, const lam_manifest *manife
     p->grid = lam_series_grid(series);
     p->wanted = &manifest->preprocessing;
     lam_status status = check_slices(manifest, p->grid, err);
+    if (status == LAM_OK)
+        status = check_place(series, manifest, err);
     if (status == LAM_OK)
         status = lam_turn_to(p->grid, p->wanted->orientation, &p->turn, err);
     if (status != LAM_OK)

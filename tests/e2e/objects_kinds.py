@@ -85,6 +85,25 @@ SOURCES = {
 }
 
 
+def test_images_without_a_place_have_answers_and_boxes_but_no_space():
+    for modality in images.RADIOGRAPHS:
+        for count in (1, 3):
+            source = images.save(images.radiographs(modality, count), tempfile.mkdtemp())
+            ours = {kind: path for kind, path in objects(source).items() if os.path.exists(path)}
+            assert set(ours) == {"sr", "sc", "pr", "ko"}, (modality, set(ours))
+            for kind, path in ours.items():
+                assert not dciodvfy(path), (modality, kind, dciodvfy(path))
+            assert not dcentvfy([*source, *ours.values()]), (modality, dcentvfy([*source, *ours.values()]))
+            sr = pydicom.dcmread(ours["sr"])
+            items = list(items_of(sr))
+            assert {i.ValueType for i in items} >= {"SCOORD", "IMAGE", "NUM"} and "FrameOfReferenceUID" not in sr
+            assert not any(i.ValueType == "SCOORD3D" or meaning(i) == "Frame of Reference UID" for i in items)
+            library = next(i for i in items if meaning(i) == "Image Library")
+            listed = [i.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for i in items_of(library) if i.ValueType == "IMAGE"]
+            in_order = sorted((pydicom.dcmread(p, stop_before_pixels=True) for p in source), key=lambda ds: ds.InstanceNumber)
+            assert listed == [ds.SOPInstanceUID for ds in in_order], "in the order of their numbers"
+
+
 def frames_of(seg):
     shape = (seg.NumberOfFrames, seg.Rows, seg.Columns)
     data = numpy.frombuffer(seg.PixelData, numpy.uint8)

@@ -55,6 +55,7 @@ def test_headers_that_say_too_little():
 
     with Worker() as worker:
         refused(worker, without("ImagePositionPatient"), "ImagePositionPatient")
+        refused(worker, changed(lambda i, ds: delattr(ds, "ImagePositionPatient")), "ImagePositionPatient", "needs it")
         refused(worker, without("ImageOrientationPatient"), "ImageOrientationPatient")
         refused(worker, without("PixelSpacing"), "PixelSpacing")
         refused(worker, without("PixelData"), "no pixel data")

@@ -10,6 +10,7 @@ import tempfile
 import pydicom
 
 import harness
+from harness import images
 from harness.clients import dcentvfy, dciodvfy, pretty, storescu, wado
 from harness.daemon import ROOT, Daemon, free_port
 from harness.worker import phantom
@@ -77,17 +78,23 @@ def test_label_maps_and_run_lengths():
         assert seg.SOPClassUID in named, named
 
 
-def models_that_prefer(form):
-    """A folder of models with the hippocampus model, whose manifest names a form of segmentation."""
-    folder = tempfile.mkdtemp(prefix="lamina-models-")
-    bundle = shutil.copytree(os.path.join(ROOT, "models/hippocampus/1.1.0"), os.path.join(folder, "hippocampus/1.1.0"))
+def changed_bundle(name, folder, change):
+    """A copy of a bundle in a folder of models, its manifest changed."""
+    bundle = shutil.copytree(os.path.join(ROOT, "models", name), os.path.join(folder, name))
     path = os.path.join(bundle, "model.json")
     os.chmod(path, 0o644)
     with open(path, encoding="utf-8") as file:
         manifest = json.load(file)
-    manifest["outputs"]["segmentation"] = form
+    change(manifest)
     with open(path, "w", encoding="utf-8") as file:
         json.dump(manifest, file)
+    return bundle
+
+
+def models_that_prefer(form):
+    """A folder of models with the hippocampus model, whose manifest names a form of segmentation."""
+    folder = tempfile.mkdtemp(prefix="lamina-models-")
+    changed_bundle("hippocampus/1.1.0", folder, lambda manifest: manifest["outputs"].update(segmentation=form))
     return folder
 
 
@@ -122,6 +129,26 @@ def test_a_site_asks_for_probabilities():
         seg = objects_of(d, study_of(paths), result)["SEG", "strict"][1]
         assert (seg.Rows, seg.Columns) == (66, 45)
         check_probabilities(seg, result)
+
+
+def test_a_radiograph_is_answered_where_it_is():
+    """A detector that asks for no directions reads images without a place; its report has no space either."""
+    folder = tempfile.mkdtemp(prefix="lamina-models-")
+    bundle = changed_bundle("brain-tumour/1.0.0", folder, lambda manifest: (
+        manifest["preprocessing"].pop("orientation"), manifest.pop("gate", None),
+        manifest.update(selector={"modality": "DX", "minimum_slices": 1}),
+        manifest["postprocessing"]["detection"].update(report_score=0.02)))
+    settings = {"lamina.models_dir": folder, "analysis.presentation_states": "yes", "analysis.parametric_maps": "yes"}
+    with Daemon(settings) as d:
+        paths = images.save(images.radiographs("DX", 1, ImagerPixelSpacing=[1.5, 1.5]), tempfile.mkdtemp())
+        result = analysed(d, paths)
+        assert "centre_mm" not in json.dumps(result), (bundle, result)
+        objects = objects_of(d, study_of(paths), result)
+        assert set(objects) == {("SR", "strict"), ("PR", "strict")}, pretty(result)
+        for path, ds in objects.values():
+            assert not dciodvfy(path) and "FrameOfReferenceUID" not in ds, dciodvfy(path)
+        ours = [path for path, _ in objects.values()]
+        assert not dcentvfy(paths + ours), dcentvfy(paths + ours)
 
 
 def test_the_notice_is_what_the_site_says():

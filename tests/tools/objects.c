@@ -4,7 +4,8 @@
  *     lamina-objects OUT PROFILE[+FORM] FILE…
  *
  * FORM overrides the profile's form of segmentation: binary, occupancy, probability or labelmap. Segments: 1
- * is a corner block, 2 the diagonal of each slice, 3 empty; with the form "overlap" the two share voxels. */
+ * is a corner block, 2 the diagonal of each slice, 3 empty; with the form "overlap" the two share voxels.
+ * Images without a place get none, and neither SEG nor parametric map. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +86,8 @@ static lam_status write_one(const lam_result *result, const char *folder, const 
     char path[4096];
     LAM_AUTO_PTR(lam_dataset) *object = NULL;
     lam_status status = create(result, &object, err);
+    if (status == LAM_E_STATE)
+        return LAM_OK; /* there is none for such a source */
     if (status != LAM_OK)
         return status;
     snprintf(path, sizeof path, "%s/%s.dcm", folder, name);
@@ -153,7 +156,7 @@ static lam_status write_all(lam_series *series, const char *folder, lam_profile 
                          .algorithm = {"objects", "1.0.0", "0123456789abcdef", "Objects"},
                          .findings = {.labels = m.labels,
                                       .segments = segments,
-                                      .segment_count = 3,
+                                      .segment_count = lam_series_is_placed(series) ? 3 : 0,
                                       .classification = {"Mass", {NULL, NULL, NULL}, type, classes, 2, 1},
                                       .detections = detections,
                                       .detection_count = 2,

@@ -60,6 +60,28 @@ def series(slices=36, rows=48, columns=40, study=None, orientation=(1, 0, 0, 0, 
                      **attributes) for i in range(slices)]
 
 
+RADIOGRAPHS = {  # class, and what else the IOD wants of an image
+    "CR": ("1.2.840.10008.5.1.4.1.1.1", {"ViewPosition": "PA", "BodyPartExamined": "CHEST"}),
+    "DX": ("1.2.840.10008.5.1.4.1.1.1.1", {"ImagerPixelSpacing": [0.2, 0.2], "PatientOrientation": ["L", "F"],
+                                           "PresentationIntentType": "FOR PRESENTATION"}),
+    "OT": ("1.2.840.10008.5.1.4.1.1.7", {"ConversionType": "WSD"}),
+}
+
+
+def radiographs(modality, count, **attributes):
+    """Images of one series that say nothing of where they are."""
+    sop_class, more = RADIOGRAPHS[modality]
+    made = series(slices=count, rows=96, columns=80, Modality=modality, SOPClassUID=sop_class,
+                  **{**more, **attributes})
+    for ds in made:
+        ds.file_meta.MediaStorageSOPClassUID = sop_class
+        for name in ("ScanningSequence", "SequenceVariant", "ScanOptions", "MRAcquisitionType", "RepetitionTime", "EchoTime",
+                     "EchoTrainLength", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness",
+                     "FrameOfReferenceUID", "PositionReferenceIndicator"):
+            delattr(ds, name)
+    return made
+
+
 def to_bytes(ds):
     out = io.BytesIO()
     pydicom.dcmwrite(out, ds, write_like_original=False)
