@@ -15,7 +15,6 @@ MODEL_PLAIN    = $(foreach name,$(MODEL_NAMES),$(if $(wildcard models/$(name)/ba
 MODEL_DATA_adrenal        = adrenal3d
 MODEL_DATA_sunnybrook-lv  = sunnybrook
 MODEL_DATA_chest-xray-gen = pneumonia
-MODEL_DATA_mr-gen         = hippocampus
 model_data = $(or $(MODEL_SPLIT_$(1)),$(MODEL_DATA)/$(or $(MODEL_DATA_$(1)),$(1)))
 
 # brain-tumour has no validation set of its own: blocks of slices are held out.
@@ -35,6 +34,12 @@ MODEL_SPLIT_tumour-gen = $(BUILD)/data/tumour-gen
 $(MODEL_SPLIT_tumour-gen)/train.safetensors: models/tumour-gen/reduce.py $(MODEL_SPLIT_brain-tumour)/train.safetensors
 	@mkdir -p $(@D); [ ! -e $(MODEL_SPLIT_brain-tumour)/train.safetensors ] || for set in train val; do $< $(MODEL_SPLIT_brain-tumour)/$$set.safetensors $(@D)/$$set.safetensors || exit 1; done
 model-tumour-gen: $(MODEL_SPLIT_tumour-gen)/train.safetensors
+
+# mr-gen learns from the volumes of hippocampus, halved.
+MODEL_SPLIT_mr-gen = $(BUILD)/data/mr-gen
+$(MODEL_SPLIT_mr-gen)/train.safetensors: models/mr-gen/halve.py
+	@mkdir -p $(@D); [ ! -e $(MODEL_DATA)/hippocampus/train.safetensors ] || for set in train val; do $< $(MODEL_DATA)/hippocampus/$$set.safetensors $(@D)/$$set.safetensors || exit 1; done
+model-mr-gen: $(MODEL_SPLIT_mr-gen)/train.safetensors
 
 # $(1) name, $(2) recipe, $(3) folder. What cross-validates learns from all files; else val.safetensors is held out.
 define train_model

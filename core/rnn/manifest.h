@@ -166,8 +166,9 @@ typedef struct lam_model_gate {
 /* What a generator draws where nothing else is asked for, and how that is told as a DICOM series; modality,
  * orientation and spacing are the selector's and the preprocessing's. */
 typedef struct lam_model_drawing {
-    int64_t size[3];                            /* z, y, x; 0: not stated */
-    double temperature;                         /* of the pixels' distributions; 1 by default */
+    int64_t size[3];    /* z, y, x; 0: not stated */
+    int64_t enlarge[3]; /* z, y, x: a series has so many voxels along each axis for one that is drawn */
+    double temperature; /* of the pixels' distributions; 1 by default */
     const char *series_description, *body_part; /* SeriesDescription, BodyPartExamined; may be "" */
     double slope;                               /* stored pixel value of a level: level × slope */
 } lam_model_drawing;

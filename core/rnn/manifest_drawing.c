@@ -4,14 +4,15 @@
 
 lam_status lam_manifest_read_drawing(const lam_jv *root, lam_manifest *out, lam_error *err)
 {
-    static const char *const members[] = {"size",      "temperature", "series_description",
-                                          "body_part", "slope",       NULL};
-    enum { MAX_SIDE = 4096, MAX_SLOPE = 16 /* 255 levels in 12 bits */ };
+    static const char *const members[] = {"size",      "enlarge", "temperature", "series_description",
+                                          "body_part", "slope",   NULL};
+    enum { MAX_SIDE = 4096, MAX_ENLARGEMENT = 64, MAX_SLOPE = 16 /* 255 levels in 12 bits */ };
     lam_model_drawing *drawing = &out->drawing;
     const lam_jv *object;
     lam_status status;
     if ((status = lam_manifest_object(root, "drawing", members, &object, err)) ||
         (status = lam_options_integers(object, "size", 0, 1, MAX_SIDE, 3, drawing->size, err)) ||
+        (status = lam_options_integers(object, "enlarge", 1, 1, MAX_ENLARGEMENT, 3, drawing->enlarge, err)) ||
         (status = lam_options_number(object, "temperature", 1, 0.01, 10, &drawing->temperature, err)) ||
         (status = lam_options_text(object, "series_description", "", &drawing->series_description, err)) ||
         (status = lam_options_text(object, "body_part", "", &drawing->body_part, err)) ||

@@ -147,8 +147,9 @@ struct work {
     const lam_manifest *manifest;
     lam_drawing drawing;
     lam_pool *pool;
-    int64_t pixels; /* of an image as drawn */
-    int64_t chunk;  /* images drawn at a time */
+    int64_t matrix[3]; /* z, y, x: of a series */
+    int64_t pixels;    /* of an image as drawn */
+    int64_t chunk;     /* images drawn at a time */
     uint8_t *levels;
     char date[9]; /* of the model, which keeps the same drawing the same on any day */
 };
@@ -197,6 +198,8 @@ static lam_status prepare(const struct generate_options *options, struct work *o
     if (out->drawing.size[0] == 0)
         return lam_fail(err, LAM_E_INVALID, "%s does not say how large its images are: give --size",
                         out->manifest->name);
+    for (int i = 0; i < 3; i++)
+        out->matrix[i] = options->matrix[0] ? options->matrix[i] : out->drawing.size[i] * usual->enlarge[i];
     if ((status = find_class(out->manifest, options->class_name, &out->drawing.label, err)) ||
         (status = lam_pool_create((size_t)options->threads, &out->pool, err)))
         return status;
@@ -293,8 +296,8 @@ static lam_status write_set(struct work *work, int folder, lam_error *err)
 static lam_status make_pixels(const struct work *work, const uint8_t *levels, lam_synthetic *series,
                               uint16_t **out, lam_error *err)
 {
-    const int64_t *size = work->drawing.size, *matrix = work->options->matrix;
-    memcpy(series->size, matrix[0] ? matrix : size, sizeof series->size);
+    const int64_t *size = work->drawing.size;
+    memcpy(series->size, work->matrix, sizeof series->size);
     int64_t count = series->size[0] * series->size[1] * series->size[2];
     lam_autofree float *from = malloc((size_t)work->pixels * sizeof *from);
     lam_autofree float *to = malloc((size_t)count * sizeof *to);
@@ -331,7 +334,7 @@ static lam_status write_slice(const lam_synthetic *series, int folder, int64_t i
 static void identify(const struct work *work, char *text, size_t room)
 {
     const lam_drawing *d = &work->drawing;
-    const int64_t *m = work->options->matrix;
+    const int64_t *m = work->matrix;
     snprintf(text, room, "%llu %d %.9g %lldx%lldx%lld %lldx%lldx%lld", (unsigned long long)d->seed, d->label,
              d->temperature, (long long)d->size[0], (long long)d->size[1], (long long)d->size[2],
              (long long)m[0], (long long)m[1], (long long)m[2]);

@@ -141,7 +141,7 @@ static const lam_cli_command commands[] = {
      "  --size [Zx]YxX\n"
      "                how large they are drawn; default: as the model was trained\n"
      "  --matrix [Zx]YxX\n"
-     "                the voxels of DICOM series: what was drawn, resampled to so many\n"
+     "                the voxels of DICOM series: what was drawn, resampled to so many; default: the model's\n"
      "  --temperature T\n"
      "                less than 1: smoother; default: the model's\n"
      "  --threads N   default: all processors\n"

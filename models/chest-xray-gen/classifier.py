@@ -98,7 +98,7 @@ def score(lamina, images, test, seed, folder):
 
 def main():
     lamina, bundle, data = sys.argv[1:4]
-    count, seeds = (list(map(int, sys.argv[4:])) + [1960, 5][len(sys.argv) - 4 :])[:2]
+    count, seeds = (list(map(int, sys.argv[4:])) + [4708, 5][len(sys.argv) - 4 :])[:2]
     known, test = read(os.path.join(data, "train.safetensors")), os.path.join(data, "val.safetensors")
     sums = [0.0, 0.0]
     for seed in range(1, seeds + 1):
