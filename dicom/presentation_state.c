@@ -46,16 +46,7 @@ static void reference_slice(const lam_slice *slice, lam_dataset *item)
 /* Presentation State Relationship (PS3.3 C.11.11): every source object. */
 static void add_relationship(const lam_result *result, lam_dataset *out)
 {
-    lam_dataset *series = lam_dataset_add(out, LAM_TAG_REFERENCED_SERIES);
-    lam_dataset_copy(series, lam_series_object(result->series, 0), LAM_TAG_SERIES);
-    const lam_slice *slices = lam_series_slices(result->series);
-    for (size_t z = 0; z < (size_t)lam_series_grid(result->series)->size[0]; z++) {
-        if (slices[z].frame != 0)
-            continue; /* once for each object */
-        lam_result_reference(lam_dataset_add(series, LAM_TAG_REFERENCED_IMAGES),
-                             lam_dataset_text(slices[z].object, LAM_TAG_SOP_CLASS, ""),
-                             lam_dataset_text(slices[z].object, LAM_TAG_SOP_INSTANCE, ""));
-    }
+    lam_result_add_sources(result, LAM_TAG_REFERENCED_IMAGES, out);
 }
 
 /* The whole image (PS3.3 C.10.4). */
@@ -76,7 +67,7 @@ static void add_displayed_area(const lam_result *result, lam_dataset *out)
 /* A layer for each segment, in its colour, and one for detections. */
 static void layer_name(size_t index, char name[17])
 {
-    snprintf(name, 17, "LAMINA%zu", index + 1);
+    snprintf(name, 17, "LAMINA%u", (unsigned)index + 1);
 }
 
 static void add_layers(const lam_result *result, lam_dataset *out)
@@ -95,11 +86,11 @@ static void add_layers(const lam_result *result, lam_dataset *out)
     }
 }
 
-static lam_dataset *add_annotation(const lam_result *result, size_t slice, size_t layer, lam_dataset *out)
+static lam_dataset *add_annotation(const lam_slice *slice, size_t layer, lam_dataset *out)
 {
     char name[17];
     lam_dataset *annotation = lam_dataset_add(out, ANNOTATIONS);
-    reference_slice(&lam_series_slices(result->series)[slice], annotation);
+    reference_slice(slice, annotation);
     layer_name(layer, name);
     lam_dataset_set_text(annotation, LAYER, name);
     return annotation;
@@ -129,6 +120,7 @@ static void add_text(const char *text, const double at[2], lam_dataset *annotati
 static lam_status add_segment(const lam_result *result, size_t index, lam_dataset *out, lam_error *err)
 {
     char text[97];
+    const lam_slice *slices = lam_series_slices_of(result->series, result->findings.segments[index].phase);
     for (size_t z = 0; z < (size_t)lam_series_grid(result->series)->size[0]; z++) {
         LAM_AUTO(lam_contours_done) lam_contours c = {.points = NULL};
         lam_status status = lam_contours_trace(result, index, z, MAX_POINTS, &c, err);
@@ -136,7 +128,7 @@ static lam_status add_segment(const lam_result *result, size_t index, lam_datase
             return status;
         if (c.count == 0)
             continue;
-        lam_dataset *annotation = add_annotation(result, z, index, out);
+        lam_dataset *annotation = add_annotation(&slices[z], index, out);
         for (size_t i = 0; i < c.count; i++)
             add_polyline(c.points + 2 * c.list[i].first, c.list[i].count, annotation);
         snprintf(text, sizeof text, "%.60s - %.32s", result->findings.segments[index].label,
@@ -153,7 +145,8 @@ static void add_detection(const lam_result *result, const lam_detection *detecti
         const lam_box *box = &detection->boxes[i];
         const double points[] = {box->left,   box->top,  box->right,  box->top,  box->right,
                                  box->bottom, box->left, box->bottom, box->left, box->top};
-        lam_dataset *annotation = add_annotation(result, box->slice, result->findings.segment_count, out);
+        lam_dataset *annotation = add_annotation(&lam_series_slices(result->series)[box->slice],
+                                                 result->findings.segment_count, out);
         add_polyline(points, LAM_COUNT(points) / 2, annotation);
         snprintf(text, sizeof text, "%.50s %.2f - %.32s", detection->label, box->score,
                  lam_result_notice(result));

@@ -14,6 +14,7 @@ import harness
 from harness.clients import dciodvfy, storescu, wado
 from harness.daemon import Daemon
 from harness.images import save, slice_of
+from harness.worker import DONE, Worker
 
 LAMINA = os.path.join(harness.BUILD, "lamina")
 PLACES, PHASES, SIDE = 5, 6, 48
@@ -167,6 +168,20 @@ def test_phases_by_temporal_position():
 
 def test_phases_by_instance_number():
     check_phases("InstanceNumber")
+
+
+def test_outlines_lie_on_the_images_of_their_phase():
+    images = cine("TriggerTime")
+    with Worker() as w:
+        kind, answer, folder = w.analyse(save(images, tempfile.mkdtemp()), names=("PR",), bundle=bundle())
+    assert kind == DONE, answer
+    state = pydicom.dcmread(os.path.join(folder, "pr.dcm"))
+    phase = {ds.SOPInstanceUID: ds.TriggerTime for ds in images}
+    shown = {}
+    for annotation in state.GraphicAnnotationSequence:
+        times = {float(phase[i.ReferencedSOPInstanceUID]) for i in annotation.ReferencedImageSequence}
+        shown.setdefault(annotation.GraphicLayer, set()).update(times)
+    assert sorted(shown.values(), key=min) == [{40.5 * RADII.index(max(RADII))}, {40.5 * RADII.index(min(RADII))}], shown
 
 
 def test_one_phase_has_no_ejection_fraction():
