@@ -21,7 +21,7 @@ extern "C" {
 
 enum {
     LAM_NET_MIN_PDU = 4 * 1024,
-    LAM_NET_MAX_PDU = 128 * 1024, /* DCMTK's upper layer takes no larger ones */
+    LAM_NET_MAX_PDU = 1024 * 1024,
 };
 
 typedef struct lam_association lam_association;

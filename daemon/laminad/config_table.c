@@ -46,7 +46,7 @@ static const lam_config_key dicom_keys[] = {
     {"max_associations_per_peer", LAM_TYPE_INTEGER, MAIN(max_associations_per_peer), .minimum = 1,
      .maximum = 1000, .initial = "16", .live = true,
      .help = "The same for one calling application entity, so that one peer cannot take all of them."},
-    {"max_pdu", LAM_TYPE_SIZE, MAIN(max_pdu), .minimum = 4 * KIB, .maximum = 128 * KIB, .initial = "128K",
+    {"max_pdu", LAM_TYPE_SIZE, MAIN(max_pdu), .minimum = 4 * KIB, .maximum = 1 * MIB, .initial = "128K",
      .live = true, .help = "Longest protocol data unit received."},
     {"private_classes", LAM_TYPE_SWITCH, MAIN(private_classes), .initial = "no", .live = true,
      .help = "Whether objects of SOP classes are stored that are not in the DICOM standard, as manufacturers "

@@ -13,6 +13,10 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "dcmtk/config/osconfig.h"
+
+#include "dcmtk/dcmnet/assoc.h"
+
 #include "core/base/clock.h"
 #include "dicom/associate.h"
 
@@ -32,6 +36,7 @@ Connection::Connection(int socket, const Making &making)
     setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     setsockopt(socket, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
     set_timeout_ms(making.timeout_ms);
+    lam_pdata_init(&pdata_, ASC_MAXIMUMPDUSIZE, making.max_pdu);
 }
 
 Connection::~Connection()
@@ -60,15 +65,8 @@ void Connection::hurry()
     deadline_ms_ = lam_clock_monotonic_ms() + HURRY_MS;
 }
 
-ssize_t Connection::read(void *buffer, size_t length)
+ssize_t Connection::receive(void *buffer, size_t length)
 {
-    if (first_length_) {
-        size_t taken = std::min(length, first_length_);
-        memcpy(buffer, first_, taken);
-        first_ += taken;
-        first_length_ -= taken;
-        return static_cast<ssize_t>(taken);
-    }
     if (deadline_ms_ && lam_clock_monotonic_ms() > deadline_ms_)
         return 0;
     /* Peers that leave Nagle on (DCMTK, Orthanc) hold a small segment back until the one before is
@@ -80,6 +78,38 @@ ssize_t Connection::read(void *buffer, size_t length)
     if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
         give_up();
     return got;
+}
+
+ssize_t Connection::read(void *buffer, size_t length)
+{
+    uint8_t *to = static_cast<uint8_t *>(buffer);
+    size_t done = std::min(length, first_length_);
+    if (done) {
+        memcpy(to, first_, done);
+        first_ += done;
+        first_length_ -= done;
+        return static_cast<ssize_t>(done);
+    }
+    while (done < length) {
+        uint8_t head[LAM_PDATA_HEAD_BYTES];
+        done += lam_pdata_made(&pdata_, to + done, length - done);
+        if (done == length)
+            break;
+        size_t through = lam_pdata_through(&pdata_);
+        size_t wanted = through ? std::min(through, length - done) : sizeof head;
+        ssize_t got = receive(through ? to + done : head, wanted);
+        if (got < 0)
+            return got;
+        if (through) {
+            lam_pdata_passed(&pdata_, static_cast<uint32_t>(got));
+            done += static_cast<size_t>(got);
+        } else if (static_cast<size_t>(got) == wanted) {
+            lam_pdata_take(&pdata_, head);
+        }
+        if (static_cast<size_t>(got) < wanted)
+            break;
+    }
+    return static_cast<ssize_t>(done);
 }
 
 /* To DCMTK silence looks like a connection that the peer has closed, so the abort that belongs here is ours.

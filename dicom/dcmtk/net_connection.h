@@ -11,6 +11,7 @@
 #include "dcmtk/dcmnet/dcmlayer.h"
 #include "dcmtk/dcmnet/dcmtrans.h"
 
+#include "dicom/pdata.h"
 #include "dicom/tls.h"
 
 namespace lamina
@@ -27,6 +28,7 @@ struct Making {
     const char *host = nullptr;
     lam_error tls_fault = {}; /* why that failed */
     int replaced = -1;        /* what DCMTK thinks the connection is made of; still open */
+    uint32_t max_pdu = 0;     /* that the peer may send; 0: no more than DCMTK takes */
 };
 
 class Connection : public DcmTransportConnection
@@ -60,11 +62,13 @@ class Connection : public DcmTransportConnection
   private:
     void set_timeout_ms(int timeout_ms);
     void give_up();
+    ssize_t receive(void *buffer, size_t length);
 
     const uint8_t *first_;
     size_t first_length_;
     int64_t deadline_ms_ = 0; /* 0: none */
     bool *timed_out_;
+    lam_pdata pdata_; /* DCMTK gets longer PDUs in pieces that it takes */
     lam_tls *tls_ = nullptr;
 };
 

@@ -55,8 +55,10 @@ lam_status accept(Making &making, const lam_associate &associate, long max_pdu, 
     making.timed_out = &association->timed_out;
     Scope scope(making);
     /* The whole request lies in memory, so this reads nothing from the network. */
-    OFCondition condition = ASC_receiveAssociation(network, &association->asc, max_pdu);
+    OFCondition condition =
+        ASC_receiveAssociation(network, &association->asc, std::min<long>(max_pdu, ASC_MAXIMUMPDUSIZE));
     if (condition.good()) {
+        association->asc->params->ourMaxPDUReceiveSize = max_pdu; /* longer ones DCMTK gets in pieces */
         say_who_we_are(association->asc->params);
         condition = answer_contexts(association->asc->params, associate);
     }
@@ -80,6 +82,7 @@ extern "C" lam_status lam_net_accept(int socket, const uint8_t *pdu, size_t leng
 {
     Making making = {socket, pdu, length, limits->idle_timeout_ms, nullptr};
     uint32_t max_pdu = std::clamp<uint32_t>(limits->max_pdu, LAM_NET_MIN_PDU, LAM_NET_MAX_PDU);
+    making.max_pdu = max_pdu;
     lam_status status = lam_guard(err, [&] { return accept(making, *associate, max_pdu, out, err); });
     if (making.socket >= 0)
         close(making.socket);

@@ -81,7 +81,7 @@ lam_status request(const lam_net_peer &peer, const lam_net_context *contexts, si
         return status;
     snprintf(address, sizeof address, "127.0.0.1:%u", port);
     T_ASC_Parameters *raw = nullptr;
-    OFCondition condition = ASC_createAssociationParameters(&raw, LAM_NET_MAX_PDU);
+    OFCondition condition = ASC_createAssociationParameters(&raw, ASC_MAXIMUMPDUSIZE);
     if (condition.bad())
         return fail_condition(err, nullptr, condition, "preparing an association");
     std::unique_ptr<T_ASC_Parameters, DestroyParameters> parameters(raw);

@@ -186,6 +186,57 @@ static void test_data_sets_pass_byte_for_byte(void **state)
     check_transfer(100000, LAM_NET_MIN_PDU);
 }
 
+/* A whole object in one PDU, as long as the acceptor said that it takes; DCMTK has it in pieces. */
+static void test_takes_pdus_as_long_as_it_says(void **state)
+{
+    (void)state;
+    static associate_request request;
+    static uint8_t pdu[6 + LAM_NET_MAX_PDU], answer[64 * 1024];
+    const lam_command store = {.has = LAM_COMMAND_HAS_FIELD | LAM_COMMAND_HAS_MESSAGE |
+                                      LAM_COMMAND_HAS_DATA_SET_TYPE,
+                               .field = LAM_COMMAND_STORE,
+                               .message = 1,
+                               .sop_class = CT,
+                               .sop_instance = "1.2.3"};
+    acceptor a;
+    uint8_t command[12 + LAM_COMMAND_TEXT] = {4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 3};
+    listen_as(&a, play_server);
+    start(&a);
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(a.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(s, (struct sockaddr *)&to, sizeof to), 0);
+    request_plain(&request, "TEST", "UNIT");
+    assert_int_equal(send(s, request.bytes, request.length, 0), (ssize_t)request.length);
+    ssize_t got = recv(s, answer, sizeof answer, 0);
+    static const uint8_t most[] = {0x51, 0, 0, 4, 0, 0x10, 0, 0};
+    assert_non_null(memmem(answer, (size_t)got, most, sizeof most));
+
+    size_t length = lam_command_write(&store, command + 12);
+    command[4] = (uint8_t)((length + 6) >> 8), command[5] = (uint8_t)(length + 6);
+    command[8] = (uint8_t)((length + 2) >> 8), command[9] = (uint8_t)(length + 2);
+    assert_int_equal(send(s, command, 12 + length, 0), (ssize_t)(12 + length));
+    const uint8_t heads[] = {4, 0, 0, 0x10, 0, 0, 0, 0x0f, 0xff, 0xfc, 3, 2};
+    for (size_t i = 0; i < sizeof pdu; i++)
+        pdu[i] = (uint8_t)(i * 2654435761u >> 13);
+    memcpy(pdu, heads, sizeof heads);
+    for (size_t sent = 0; sent < sizeof pdu;) {
+        ssize_t n = send(s, pdu + sent, sizeof pdu - sent, 0);
+        assert_true(n > 0);
+        sent += (size_t)n;
+    }
+    assert_true(recv(s, answer, sizeof answer, 0) > 12); /* the response */
+    pdu[2] = 0x20;                                       /* longer than agreed: not read any further */
+    assert_int_equal(send(s, pdu, 12, 0), 12);
+    pthread_join(a.thread, NULL);
+    assert_int_equal(a.status, LAM_E_INVALID);
+    assert_int_equal(a.seen.length, sizeof pdu - 12);
+    assert_memory_equal(a.seen.data, pdu + 12, a.seen.length);
+    lam_buffer_done(&a.seen);
+    close(a.listener);
+    close(s);
+}
+
 static void test_refused_context_leaves_the_association(void **state)
 {
     (void)state;
@@ -345,6 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_echo_and_release),
         cmocka_unit_test(test_data_sets_pass_byte_for_byte),
+        cmocka_unit_test(test_takes_pdus_as_long_as_it_says),
         cmocka_unit_test(test_refused_context_leaves_the_association),
         cmocka_unit_test(test_peers_that_do_not_answer),
         cmocka_unit_test(test_idle_peer_is_noticed),
