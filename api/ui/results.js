@@ -42,6 +42,14 @@ function detections(result) {
   ], result.detections);
 }
 
+function measurements(result) {
+  return table("Measurements", [
+    { title: "Measurement", cell: (m) => m.label },
+    { title: "Value", number: true, cell: (m) => `${volume.format(m.value)} ${m.unit}` },
+    { title: "Code", cell: (m) => codeText(m.code) },
+  ], result.measurements);
+}
+
 function enlarge(url, text) {
   const image = document.getElementById("picture-image");
   image.src = url;
@@ -92,7 +100,7 @@ function caution(result) {
 
 export function resultCard(study, result) {
   const findings = [result.segments && segments(result), result.classification && classes(result),
-    result.detections && detections(result)].filter(Boolean);
+    result.detections && detections(result), result.measurements?.length && measurements(result)].filter(Boolean);
   const shown = pictures(result);
   return h("section", { class: "finding", "aria-label": `Result of ${result.model.name}` },
     h("div", { class: "title" },

@@ -76,6 +76,11 @@ static const lam_column detection_columns[] = {
     {"WIDTH", "box.width", LAM_CELL_INTEGER},  {"HEIGHT", "box.height", LAM_CELL_INTEGER},
     {"IMAGE", "frame_sop_uid", LAM_CELL_TEXT},
 };
+static const lam_column measurement_columns[] = {
+    {"MEASUREMENT", "label", LAM_CELL_TEXT},
+    {"VALUE", "value", LAM_CELL_DECIMAL},
+    {"UNIT", "unit", LAM_CELL_TEXT},
+};
 static const lam_column object_columns[] = {
     {"OBJECT", "type", LAM_CELL_TEXT},
     {"SOP INSTANCE", "sop_uid", LAM_CELL_TEXT},
@@ -90,6 +95,7 @@ static const struct {
     {"segments", segment_columns, LAM_COUNT(segment_columns)},
     {"classification.classes", class_columns, LAM_COUNT(class_columns)},
     {"detections", detection_columns, LAM_COUNT(detection_columns)},
+    {"measurements", measurement_columns, LAM_COUNT(measurement_columns)},
     {"objects", object_columns, LAM_COUNT(object_columns)},
 };
 

@@ -215,6 +215,8 @@ def check_with_daemon(images):
         d.wait_for_study(study)
         result, = d.results(study)
         check_measured(result)
+        shown = subprocess.run([LAMINA, "results", "--url", d.url, study], stdout=subprocess.PIPE, text=True, check=True).stdout
+        assert "Left Ventricular Ejection Fraction" in shown, shown
         objects = {}
         for item in result["objects"]:
             path = os.path.join(d.directory, item["type"] + ".dcm")
