@@ -71,6 +71,16 @@ def test_a_peer_that_does_not_answer():
         once_each(scp, uids)
 
 
+def test_a_peer_that_is_slow_is_waited_for():
+    """Each answer takes a third of the time that it may take; together they take longer than that."""
+    with FaultyScp(plan=["slow"] * 6) as scp, Daemon(peer(scp.port, timeout="3s", secondary_captures="yes",
+                                                          presentation_states="yes", key_objects="yes")) as d:
+        analyse(d)
+        sent = wait_for(d, "delivered", 5)
+        once_each(scp, sorted(v["sop_uid"] for v in sent))
+        assert scp.associations == 1 and all(v["attempts"] == 1 for v in sent), sent
+
+
 def test_a_peer_that_rejects_the_association():
     with StoreScp("--refuse") as scp, Daemon(peer(scp.port)) as d:
         _, uids = analyse(d)

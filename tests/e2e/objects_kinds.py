@@ -71,7 +71,20 @@ def as_enhanced(paths):
     return images.save([ds], tempfile.mkdtemp())
 
 
+def as_bare(paths):
+    """The same slices without what the standard lets be empty, and some leave out (type 2)."""
+    made = []
+    for path in paths:
+        ds = pydicom.dcmread(path)
+        for name in ("PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber", "ReferringPhysicianName",
+                     "PositionReferenceIndicator"):
+            delattr(ds, name)
+        made.append(ds)
+    return images.save(made, tempfile.mkdtemp())
+
+
 SOURCES = {
+    "bare": lambda: as_bare(phantom("slices=5", "rows=20", "columns=24")),
     "axial": lambda: phantom("slices=5", "rows=51", "columns=35"),
     "oblique": lambda: phantom("slices=5", "rows=20", "columns=24", "orientation=oblique"),
     "sagittal": lambda: phantom("slices=5", "rows=20", "columns=24", "orientation=sagittal"),

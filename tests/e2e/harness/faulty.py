@@ -53,7 +53,7 @@ def command(fields):
 
 class FaultyScp:
     """`plan` says for each C-STORE in turn what happens: a status, "drop" (closes in the middle of the data set) or
-    "silent" (no answer at all); when it is over, success. `refuses`: abstract syntaxes that are not taken. `commits`:
+    "silent" (no answer at all), "slow" (success, a second later); when it is over, success. `refuses`: abstract syntaxes that are not taken. `commits`:
     for each N-ACTION in turn "yes", "no" (all instances failed), "other" (says yes over an association of its own),
     "never" (nothing is reported), "refuse" (the N-ACTION fails)."""
 
@@ -203,6 +203,9 @@ class Conversation:
         if what == "silent":
             time.sleep(60)
             return False
+        if what == "slow":
+            time.sleep(1)
+            what = 0
         if what == 0 or what & 0xF000 == 0xB000:
             self.scp.confirmed.append(uid)
         self.send(context, {0x00000002: uid_text(request[0x00000002]), 0x00000100: STORE | RESPONSE,
