@@ -350,8 +350,7 @@ lam_status lam_samples_fold(const lam_samples *dataset, int fold, int folds, boo
     return LAM_OK;
 }
 
-/* Whether the id is a name of the list, or that of one of its patients: PATIENT/PHASE. */
-static bool is_named(const char *id, const lam_jv *names)
+bool lam_samples_is_named(const char *id, const lam_jv *names)
 {
     for (size_t i = 0; i < lam_jv_count(names); i++) {
         const char *name = lam_jv_text(lam_jv_at(names, i), "");
@@ -370,7 +369,7 @@ lam_status lam_samples_without(const lam_samples *dataset, const lam_jv *names, 
     if (status)
         return status;
     for (size_t i = 0; i < dataset->count; i++)
-        if (!is_named(dataset->samples[i].id, names))
+        if (!lam_samples_is_named(dataset->samples[i].id, names))
             part->samples[part->count++] = dataset->samples[i];
     if (part->count == 0) {
         lam_samples_free(part);

@@ -71,6 +71,9 @@ const double *lam_samples_spacing(const lam_samples *dataset);
 lam_status lam_samples_fold(const lam_samples *dataset, int fold, int folds, bool others, lam_samples **out,
                             lam_error *err);
 
+/* Whether a sample is in the list `names`, by its id or that of its patient (PATIENT/PHASE). */
+bool lam_samples_is_named(const char *id, const lam_jv *names);
+
 /* All but the patients (or samples) that the list `names`, as a new dataset that borrows from this one.
  * LAM_E_NOT_FOUND when it leaves nothing. */
 lam_status lam_samples_without(const lam_samples *dataset, const lam_jv *names, lam_samples **out,

@@ -229,7 +229,7 @@ static double calibration_error(const lam_scored *const *cases, size_t count)
 }
 
 static void add_stack_scores(const lam_scoring *scoring, const lam_scored *const *cases, size_t count,
-                             lam_scores *out)
+                             const char *part, lam_scores *out)
 {
     int classes = (int)scoring->manifest->segment_count + 1;
     double sum = 0, least = INFINITY;
@@ -238,20 +238,45 @@ static void add_stack_scores(const lam_scoring *scoring, const lam_scored *const
         for (size_t i = 0; i < count; i++)
             least = fmin(least, ((const struct result *)cases[i]->result)->label[c].dice);
     }
-    lam_scores_add(out, sum, "dice_slice", "");
-    lam_scores_add(out, least, "dice_least", "");
-    lam_scores_add(out, ejection_error(cases, count), "ef_error", "");
+    lam_scores_add(out, sum, "dice_slice", part);
+    lam_scores_add(out, least, "dice_least", part);
+    lam_scores_add(out, ejection_error(cases, count), "ef_error", part);
+}
+
+static double mean_dice(const lam_scored *const *cases, size_t count, int classes)
+{
+    double mean = 0;
+    for (int c = 1; c < classes; c++)
+        mean += mean_over(cases, count, c, offsetof(struct label_result, dice)) / (classes - 1);
+    return mean;
+}
+
+/* The same without the cases whose truth the recipe does not trust. */
+static lam_status add_trusted(const lam_scoring *scoring, const lam_scored *const *cases, size_t count,
+                              lam_scores *out, lam_error *err)
+{
+    const lam_jv *names = lam_jv_get(scoring->manifest->training, "leave_out");
+    size_t kept = 0;
+    if (lam_jv_count(names) == 0)
+        return LAM_OK;
+    lam_autofree const lam_scored **trusted = malloc((count + 1) * sizeof *trusted);
+    if (!trusted)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        if (!lam_samples_is_named(cases[i]->sample->id, names))
+            trusted[kept++] = cases[i];
+    lam_scores_add(out, mean_dice(trusted, kept, (int)scoring->manifest->segment_count + 1), "dice_mean",
+                   "trusted");
+    if (kept > 0 && trusted[0]->sample->phase >= 0)
+        add_stack_scores(scoring, trusted, kept, "trusted", out);
+    return LAM_OK;
 }
 
 static lam_status summarise(const lam_scoring *scoring, const lam_scored *const *cases, size_t count,
                             lam_scores *out, lam_error *err)
 {
-    (void)err;
     int classes = (int)scoring->manifest->segment_count + 1;
-    double mean = 0;
-    for (int c = 1; c < classes; c++)
-        mean += mean_over(cases, count, c, offsetof(struct label_result, dice)) / (classes - 1);
-    lam_scores_add(out, mean, "dice_mean", "");
+    lam_scores_add(out, mean_dice(cases, count, classes), "dice_mean", "");
     for (int c = 1; c < classes; c++) {
         const char *name = scoring->manifest->segments[c - 1].name;
         lam_scores_add(out, mean_over(cases, count, c, offsetof(struct label_result, dice)), "dice", name);
@@ -262,10 +287,10 @@ static lam_status summarise(const lam_scoring *scoring, const lam_scored *const 
                        "volume_error_ml", name);
     }
     if (count > 0 && cases[0]->sample->phase >= 0)
-        add_stack_scores(scoring, cases, count, out);
+        add_stack_scores(scoring, cases, count, "", out);
     if (scoring->thorough)
         lam_scores_add(out, calibration_error(cases, count), "ece", "");
-    return LAM_OK;
+    return add_trusted(scoring, cases, count, out, err);
 }
 
 static double quality(const lam_scored *scored)
