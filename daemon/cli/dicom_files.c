@@ -8,9 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "core/base/pattern.h"
 #include "core/base/text.h"
-#include "dicom/dictionary.h"
+#include "daemon/laminad/header.h"
+#include "daemon/laminad/selection.h"
 #include "dicom/tag.h"
 
 /* ---- the files ---- */
@@ -137,31 +137,46 @@ lam_status lam_dicom_files_read(const lam_dicom_file *files, size_t count, lam_s
 
 /* ---- does the model want it ---- */
 
-static lam_status check_match(const lam_model_match *match, lam_dataset *header, lam_error *err)
+/* An attribute as DICOM JSON has it, all values as text. */
+static void add_attribute(json_t *attributes, lam_dataset *header, const char *tag)
 {
-    uint32_t tag;
-    regex_t pattern;
-    if (!lam_dictionary_tag(match->keyword, &tag))
-        return lam_fail(err, LAM_E_INVALID, "the model's selector names %s, which is no attribute",
-                        match->keyword);
-    const char *value = lam_dataset_text(header, tag, "");
-    lam_status status =
-        lam_pattern_compile(match->pattern, REG_NOSUB | (match->ignore_case ? REG_ICASE : 0), &pattern, err);
-    if (status)
-        return status;
-    bool matches = regexec(&pattern, value, 0, NULL, 0) == 0;
-    regfree(&pattern);
-    return matches ? LAM_OK
-                   : lam_fail(err, LAM_E_NOT_FOUND, "%s does not match /%s/", match->keyword, match->pattern);
+    const char *text = lam_dataset_text(header, (lam_tag)strtoul(tag, NULL, 16), NULL);
+    if (!text || json_object_get(attributes, tag))
+        return;
+    json_t *values = json_array();
+    for (const char *end; text; text = *end ? end + 1 : NULL) {
+        end = text + strcspn(text, "\\");
+        json_array_append_new(values, json_stringn(text, (size_t)(end - text)));
+    }
+    json_object_set_new(attributes, tag, json_pack("{s:o}", "Value", values));
+}
+
+/* What the selector asks about. How many slices there are is seen when they are arranged. */
+static json_t *attributes_of(const lam_model_selector *selector, lam_dataset *header)
+{
+    static const char *const tags[] = {"00080016", "00080060", "00180015", "00180050",
+                                       "00180088", "00200037", "00280030"};
+    json_t *attributes = json_object();
+    for (size_t i = 0; i < LAM_COUNT(tags); i++)
+        add_attribute(attributes, header, tags[i]);
+    for (size_t i = 0; i < selector->match_count; i++) {
+        const char *tag = lam_header_tag(selector->matches[i].keyword);
+        if (tag)
+            add_attribute(attributes, header, tag);
+    }
+    return attributes;
 }
 
 lam_status lam_dicom_files_select(const lam_model_selector *selector, lam_dataset *header, lam_error *err)
 {
-    const char *modality = lam_dataset_text(header, LAM_TAG_MODALITY, "");
-    if (*selector->modality && strcmp(modality, selector->modality) != 0)
-        return lam_fail(err, LAM_E_NOT_FOUND, "Modality is %.16s, not %s", modality, selector->modality);
-    lam_status status = LAM_OK;
-    for (size_t i = 0; i < selector->match_count && status == LAM_OK; i++)
-        status = check_match(&selector->matches[i], header, err);
-    return status;
+    LAM_AUTO_PTR(lam_selection) *selection = NULL;
+    char reason[LAM_RULE_REASON];
+    lam_status status = lam_selection_create(selector, &selection, err);
+    if (status)
+        return status;
+    json_t *attributes = attributes_of(selector, header);
+    const lam_series_facts facts = {.attributes = attributes, .slices = selector->minimum_slices};
+    bool wanted = lam_selection_wants(selection, &facts, reason);
+    json_decref(attributes);
+    return wanted ? LAM_OK : lam_fail(err, LAM_E_NOT_FOUND, "%s", reason);
 }

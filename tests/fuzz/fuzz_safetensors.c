@@ -1,8 +1,9 @@
-/* Fuzzes core/rnn/safetensors: every tensor that a file is said to hold must be readable to its last byte. */
+/* Fuzzes core/rnn/safetensors: every tensor that a file is said to hold must be readable to its last byte;
+ * and what takes any file for an input gate. */
 #include <stdint.h>
 #include <stdlib.h>
 
-#include "core/rnn/safetensors.h"
+#include "core/rnn/gate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length);
 
@@ -23,5 +24,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t length)
         for (size_t b = 0; b < tensor->bytes; b++)
             sum += ((const uint8_t *)tensor->data)[b];
     }
+    LAM_AUTO_PTR(lam_gate) *gate = NULL;
+    if (lam_gate_load(file, &gate, &err) != LAM_OK && (gate || !err.message[0]))
+        abort();
     return 0;
 }
