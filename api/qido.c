@@ -162,6 +162,10 @@ static void add_warnings(lam_request *request, const qido *q, const lam_search_a
     if (q->empty_value)
         lam_reply_header(request, "Warning",
                          "299 lamina \"The emptyvaluematching parameter is not supported\"");
+    if (q->multiple_value)
+        lam_reply_header(
+            request, "Warning",
+            "299 lamina \"The multiplevaluematching parameter is honoured for UIDs and codes only\"");
 }
 
 static void answer(lam_request *request, qido *q, int chosen)
