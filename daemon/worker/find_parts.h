@@ -23,9 +23,9 @@ lam_status lam_search_read(lam_search *search, float *voxels, lam_error *err);
 lam_status lam_search_check(lam_search *search, lam_error *err);
 /* Segments what was read: labels of the series' grid, and into `soft` (may be NULL) as many volumes of
  * probabilities (lam_segment.probabilities) as there are segments; the caller frees. */
-lam_status lam_search_label(lam_search *search, uint8_t **labels, uint8_t **soft, lam_error *err);
+lam_status lam_search_label(lam_search *search, uint8_t **out, uint8_t **soft, lam_error *err);
 /* What the manifest says of a segment, with its volume. */
-lam_segment lam_search_describe(const lam_search *search, const lam_model_segment *segment, int64_t voxels);
+lam_segment lam_search_describe(const lam_search *search, const lam_model_segment *from, int64_t voxels);
 /* counts[label] of a label map of the series' grid. */
 void lam_search_count(const lam_search *search, const uint8_t *labels, int64_t counts[256]);
 
