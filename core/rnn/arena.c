@@ -1,6 +1,10 @@
 #include "core/rnn/arena.h"
 
+#include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+
+enum { HUGE_PAGE = 2 << 20, LARGE_BYTES = 2 * HUGE_PAGE };
 
 static int larger_first(const void *a, const void *b)
 {
@@ -65,4 +69,16 @@ lam_status lam_arena_place(lam_arena_item *items, size_t count, size_t maximum, 
     if (status == LAM_OK)
         *total = top;
     return status;
+}
+
+void *lam_arena_allocate(size_t bytes)
+{
+    size_t alignment = bytes >= LARGE_BYTES ? HUGE_PAGE : LAM_ARENA_ALIGNMENT;
+    if (bytes > SIZE_MAX - alignment)
+        return NULL;
+    bytes = (bytes + alignment - 1) / alignment * alignment;
+    void *block = aligned_alloc(alignment, bytes);
+    if (block && alignment == HUGE_PAGE)
+        (void)madvise(block, bytes, MADV_HUGEPAGE); /* a wish: without it all is only slower */
+    return block;
 }

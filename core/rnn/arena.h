@@ -22,4 +22,9 @@ typedef struct lam_arena_item {
 lam_status lam_arena_place(lam_arena_item *items, size_t count, size_t maximum, size_t *total,
                            lam_error *err);
 
+/* Memory for a block, aligned to LAM_ARENA_ALIGNMENT at least, for free(); NULL: none. A large one lies on
+ * huge pages where the kernel gives them on request: sweeps along the outer axes of a volume visit as many
+ * pages as lines. */
+void *lam_arena_allocate(size_t bytes);
+
 #endif

@@ -242,7 +242,7 @@ static lam_status grow(lam_session *session, size_t bytes, lam_error *err)
         return LAM_OK;
     free(session->arena);
     session->arena_bytes = 0;
-    session->arena = aligned_alloc(LAM_ARENA_ALIGNMENT, bytes);
+    session->arena = lam_arena_allocate(bytes);
     if (!session->arena)
         return lam_fail(err, LAM_E_NO_MEMORY, "no memory for the network's %zu MiB of workspace",
                         bytes >> 20);

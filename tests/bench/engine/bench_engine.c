@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/rnn/arena.h"
 #include "core/rnn/kernels/cell.h"
 #include "core/rnn/kernels/cpu.h"
 #include "tests/bench/engine/bench.h"
@@ -69,9 +70,10 @@ typedef struct layer {
     lam_pool *pool;
 } layer;
 
+/* As a session has it. */
 static void *memory(size_t bytes)
 {
-    void *p = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
+    void *p = lam_arena_allocate(bytes + LAM_ARENA_ALIGNMENT);
     if (!p) {
         fprintf(stderr, "out of memory\n");
         exit(1);

@@ -383,7 +383,7 @@ static void test_forward_far(void **state)
 {
     (void)state;
     for (size_t spec = 0; spec < SPECS; spec++)
-        check_forward(problem_of(spec, 64, 32, (lam_lines){1, 4, 2801}), NULL);
+        check_forward(problem_of(spec, 60, 5, (lam_lines){1, 4, 4101}), NULL);
 }
 
 static void test_threads_give_the_same_bits(void **state)
@@ -394,7 +394,7 @@ static void test_threads_give_the_same_bits(void **state)
     for (size_t spec = 0; spec < SPECS; spec++) {
         problem problems[] = {problem_of(spec, 9, 33, (lam_lines){2, 6, 50}),
                               problem_of(spec, 9, 33, (lam_lines){1, 6, 59}),
-                              problem_of(spec, 64, 32, (lam_lines){1, 4, 2801})};
+                              problem_of(spec, 60, 5, (lam_lines){1, 4, 4101})};
         for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++) {
             problem p = problems[i];
             ours one, many;
