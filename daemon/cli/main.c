@@ -147,7 +147,10 @@ static const lam_cli_command commands[] = {
      "  --threads N   default: all processors\n"
      "  --json        print what was made as JSON\n",
      lam_cli_generate},
-    {"model", "import FILE --bundle DIR [OPTION...]", "make a bundle of a model that was trained elsewhere",
+    {"model", "import FILE --bundle DIR [OPTION...] | check DIR",
+     "make a bundle of a model that was trained elsewhere, or check one",
+     "check loads a bundle, which checks manifest, network, weights, gate and their hashes, and says what it "
+     "is.\n\n"
      "FILE is an ONNX model, or a PyTorch or Keras state saved as safetensors. DIR/model.json describes what "
      "the\n"
      "model is for; a state needs its network there too, for an ONNX model the network is written and the "

@@ -1,4 +1,4 @@
-/* `lamina model import`: a bundle from a model that was trained elsewhere. */
+/* `lamina model`: `import` makes a bundle of a model that was trained elsewhere, `check` looks at one. */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -17,11 +17,13 @@
 #include "core/rnn/bundle.h"
 #include "core/rnn/import/import.h"
 #include "daemon/cli/cli.h"
+#include "daemon/cli/model_check.h"
 
 enum { MAX_FILE = 1 << 30 };
 
 struct import_options {
     const char *file, *bundle, *framework, *map, *layout, *output;
+    const char *checked; /* the bundle to look at; NULL: import */
     bool json;
 };
 
@@ -78,8 +80,13 @@ static int parse_arguments(int argc, char **argv, struct import_options *out)
         else
             return lam_cli_usage(argv[0], NULL);
     }
-    if (argc - optind != 2 || strcmp(argv[optind], "import") != 0 || !out->bundle)
-        return lam_cli_usage(argv[0], "`import`, one file and --bundle are needed");
+    bool named = argc - optind == 2;
+    if (named && strcmp(argv[optind], "check") == 0) {
+        out->checked = argv[optind + 1];
+        return LAM_CLI_OK;
+    }
+    if (!named || strcmp(argv[optind], "import") != 0 || !out->bundle)
+        return lam_cli_usage(argv[0], "`import`, one file and --bundle are needed; or `check` and a bundle");
     out->file = argv[optind + 1];
     if (!out->framework)
         out->framework = ends_with(out->file, ".onnx") ? "onnx" : "pytorch";
@@ -337,6 +344,8 @@ int lam_cli_model(int argc, char **argv)
     int status = parse_arguments(argc, argv, &options);
     if (status)
         return status;
+    if (options.checked)
+        return lam_model_check(options.checked, options.json, &err) ? lam_cli_fail_error(&err) : LAM_CLI_OK;
     if (read_document(&in, &err) || (is_onnx(&options) ? import_onnx : import_state)(&in, &err) ||
         check_finite(&in, &err) || write_bundle(&in, &err) ||
         lam_bundle_load_path(options.bundle, &bundle, &err))

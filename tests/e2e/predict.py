@@ -14,6 +14,7 @@ from harness.worker import phantom
 
 LAMINA = os.path.join(harness.BUILD, "lamina")
 MODEL = os.path.join(harness.ROOT, "models/hippocampus/1.0.0")
+MODEL_GATED = os.path.join(harness.ROOT, "models/hippocampus/1.1.0")
 
 
 def predict(*arguments, status=0):
@@ -178,6 +179,21 @@ def test_an_import_says_what_is_wrong():
     open(bad, "wb").write(b"\x08\x07\x12\x07pytorch")
     assert "no graph" in refused(bad, "--bundle", bundle)
     assert "model.json" in refused(os.path.join(harness.ROOT, "tests/golden/rnn/keras.safetensors"), "--bundle", bundle, "--framework", "keras")
+
+
+def test_a_bundle_is_checked():
+    run = subprocess.run([LAMINA, "model", "check", "--json", MODEL_GATED], stdout=subprocess.PIPE, text=True, check=True)
+    said = json.loads(run.stdout)
+    with open(os.path.join(MODEL_GATED, "model.json"), encoding="utf-8") as file:
+        model = json.load(file)
+    assert said["weights_sha256"] == model["provenance"]["weights_sha256"] and said["gate"] == model["gate"], said
+    spoilt = tempfile.mkdtemp()
+    for name in ("model.json", "weights.safetensors", "gate.safetensors"):
+        with open(os.path.join(MODEL_GATED, name), "rb") as source, open(os.path.join(spoilt, name), "wb") as copy:
+            content = source.read()
+            copy.write(content[:-1] + b"?" if name.startswith("gate") else content)
+    run = subprocess.run([LAMINA, "model", "check", spoilt], stderr=subprocess.PIPE, text=True, check=False)
+    assert run.returncode == 1 and "gate.safetensors" in run.stderr, run.stderr
 
 
 harness.run(globals())
