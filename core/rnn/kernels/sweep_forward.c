@@ -313,15 +313,21 @@ static lam_step portion_of(const lam_step *s, size_t first, size_t lines)
     part.lines = lines;
     part.rows += first;
     part.trace_rows += first;
-    part.x_rows += s->x_rows ? first : 0;
-    part.x += s->x && !s->x_rows ? first * s->ldx : 0;
-    part.g_rows += s->g_rows ? first : 0;
+    if (s->x_rows)
+        part.x_rows += first;
+    else if (s->x)
+        part.x += first * s->ldx;
+    if (s->g_rows)
+        part.g_rows += first;
     part.h += first * s->stride;
-    part.c += first * s->stride;
     part.h_next += first * s->stride;
-    part.c_next += first * s->stride;
+    if (s->cell->spec.kind == LAM_CELL_LSTM) {
+        part.c += first * s->stride;
+        part.c_next += first * s->stride;
+    }
     part.h_operand += first * s->h_stride;
-    part.h_operand_next += s->h_operand_next ? first * s->h_stride : 0;
+    if (s->h_operand_next)
+        part.h_operand_next += first * s->h_stride;
     return part;
 }
 
