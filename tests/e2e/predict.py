@@ -191,7 +191,7 @@ def test_a_bundle_is_checked():
     for name in ("model.json", "weights.safetensors", "gate.safetensors"):
         with open(os.path.join(MODEL_GATED, name), "rb") as source, open(os.path.join(spoilt, name), "wb") as copy:
             content = source.read()
-            copy.write(content[:-1] + b"?" if name.startswith("gate") else content)
+            copy.write(content[:-1] + bytes([content[-1] ^ 1]) if name.startswith("gate") else content)
     run = subprocess.run([LAMINA, "model", "check", spoilt], stderr=subprocess.PIPE, text=True, check=False)
     assert run.returncode == 1 and "gate.safetensors" in run.stderr, run.stderr
 
