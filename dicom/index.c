@@ -81,7 +81,9 @@ static lam_status check_required(const indexer *x, lam_error *err)
 
 static void put_key(char key[9], lam_tag tag)
 {
-    snprintf(key, 9, "%08X", (unsigned)tag);
+    for (int i = 0; i < 8; i++)
+        key[i] = "0123456789ABCDEF"[tag >> (28 - 4 * i) & 15];
+    key[8] = '\0';
 }
 
 static void write_bulk_uri(indexer *x, lam_tag tag, int depth)

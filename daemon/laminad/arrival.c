@@ -187,7 +187,38 @@ static int64_t quiet_time(const lam_arrival *arrival, const lam_config *config)
     return 0;
 }
 
-static lam_status enter(lam_arrival *arrival, const lam_arrival_place *place, lam_error *err)
+static bool is_entered(const lam_arrival *arrival)
+{
+    return arrival->fate == LAM_ARRIVAL_ADDED || arrival->fate == LAM_ARRIVAL_REPLACED;
+}
+
+/* The sync of a group: it begins when the last of it has its name, and goes on while the last rows are
+ * entered. */
+typedef struct group_sync {
+    const lam_arrival *first;
+    lam_store *store;
+    bool begun;
+} group_sync;
+
+static lam_status begin_sync(group_sync *group, lam_error *err)
+{
+    size_t count = 0;
+    for (const lam_arrival *a = group->first; a; a = a->next)
+        count += is_entered(a);
+    lam_autofree int *fds = malloc((count + 1) * sizeof *fds);
+    if (!fds)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    count = 0;
+    for (const lam_arrival *a = group->first; a; a = a->next)
+        if (is_entered(a))
+            fds[count++] = a->index.fd;
+    lam_status status = lam_store_sync_begin(group->store, fds, count, err);
+    group->begun = status == LAM_OK;
+    return status;
+}
+
+static lam_status enter(lam_arrival *arrival, const lam_arrival_place *place, group_sync *group,
+                        lam_error *err)
 {
     lam_catalog_instance stored;
     lam_arrival_fate fate = LAM_ARRIVAL_ADDED;
@@ -204,28 +235,30 @@ static lam_status enter(lam_arrival *arrival, const lam_arrival_place *place, la
         status = lam_store_adopt(place->store, arrival->name, &file.number, err);
     if (status != LAM_OK)
         return status;
-    if (fate != LAM_ARRIVAL_SAME) {
-        int64_t instance = 0;
-        status = lam_catalog_add(place->db, &arrival->header, &file, lam_clock_steady_ms(), &instance, err);
-        if (status != LAM_OK) {
-            lam_store_remove(place->store, file.number);
-            return status;
-        }
-    }
     arrival->file = file.number;
     arrival->fate = fate;
-    return LAM_OK;
+    if (fate == LAM_ARRIVAL_SAME)
+        return LAM_OK;
+    if (!arrival->next)
+        status = begin_sync(group, err);
+    int64_t instance = 0;
+    if (status == LAM_OK)
+        status = lam_catalog_add(place->db, &arrival->header, &file, lam_clock_steady_ms(), &instance, err);
+    if (status != LAM_OK)
+        lam_store_remove(place->store, file.number);
+    return status;
 }
 
 /* One that cannot be entered must not spoil the group: its rows are rolled back alone. Fails when that cannot
  * be done, because SQLite gave up the whole transaction. */
-static lam_status enter_alone(lam_arrival *arrival, const lam_arrival_place *place, lam_error *err)
+static lam_status enter_alone(lam_arrival *arrival, const lam_arrival_place *place, group_sync *group,
+                              lam_error *err)
 {
     lam_error why = {0};
     lam_status status = lam_db_run(place->db, err, "SAVEPOINT arrival", "");
     if (status != LAM_OK)
         return status;
-    status = enter(arrival, place, &why);
+    status = enter(arrival, place, group, &why);
     if (!lam_db_in_transaction(place->db)) {
         *err = why;
         return status != LAM_OK ? status : lam_fail(err, LAM_E_IO, "the transaction was given up");
@@ -239,11 +272,6 @@ static lam_status enter_alone(lam_arrival *arrival, const lam_arrival_place *pla
     return lam_db_run(place->db, err, "RELEASE arrival", "");
 }
 
-static bool is_entered(const lam_arrival *arrival)
-{
-    return arrival->fate == LAM_ARRIVAL_ADDED || arrival->fate == LAM_ARRIVAL_REPLACED;
-}
-
 /* `doubtful`: it was the commit itself that failed. */
 static void refuse_all(lam_arrival *first, lam_store *store, bool doubtful, const lam_error *why)
 {
@@ -255,22 +283,6 @@ static void refuse_all(lam_arrival *first, lam_store *store, bool doubtful, cons
         if (a->result.status == LAM_OK)
             lam_arrival_refuse(a, why->status, why->message);
     }
-}
-
-/* Promise 1: the bytes and their names before the rows. */
-static lam_status sync_group(const lam_arrival *first, lam_store *store, lam_error *err)
-{
-    size_t count = 0;
-    for (const lam_arrival *a = first; a; a = a->next)
-        count += is_entered(a);
-    lam_autofree int *fds = malloc((count + 1) * sizeof *fds);
-    if (!fds)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    count = 0;
-    for (const lam_arrival *a = first; a; a = a->next)
-        if (is_entered(a))
-            fds[count++] = a->index.fd;
-    return lam_store_sync(store, fds, count, err);
 }
 
 static bool any_to_enter(const lam_arrival *first)
@@ -287,11 +299,18 @@ static lam_status commit_group(lam_arrival *first, const lam_arrival_place *plac
     lam_status status = lam_db_begin(place->db, err);
     if (status != LAM_OK)
         return status;
+    group_sync group = {.first = first, .store = place->store};
     for (lam_arrival *a = first; status == LAM_OK && a; a = a->next)
         if (a->result.status == LAM_OK)
-            status = enter_alone(a, place, err);
-    if (status == LAM_OK)
-        status = sync_group(first, place->store, err);
+            status = enter_alone(a, place, &group, err);
+    if (status == LAM_OK && !group.begun)
+        status = begin_sync(&group, err);
+    lam_error late = {0};
+    /* promise 1: the bytes and their names before the rows */
+    if (group.begun && lam_store_sync_end(place->store, &late) != LAM_OK && status == LAM_OK) {
+        *err = late;
+        status = late.status;
+    }
     if (status != LAM_OK) {
         lam_db_rollback(place->db);
         return status;

@@ -22,11 +22,19 @@
 
 enum { FILES_PER_DIRECTORY = 1024, PATH_TEXT = 32 };
 
+/* What is being synced. */
+typedef struct sync_group {
+    int *fds; /* owned: files, which are the caller's, and folders, which are ours */
+    size_t files, count;
+    int64_t first, last; /* folders */
+} sync_group;
+
 struct lam_store {
     int root; /* store/ */
     int spool;
     lam_syncer *syncer;
-    pthread_mutex_t syncing; /* taken before lock; the syncer */
+    sync_group sync;
+    pthread_mutex_t syncing; /* taken before lock; syncer, sync */
     pthread_mutex_t lock;    /* next, dirty_*, directory_made, doubt* */
     int64_t next;            /* number */
     int64_t dirty_first;     /* directories with entries not yet synced; first > last: none */
@@ -341,52 +349,76 @@ lam_status lam_store_adopt(lam_store *store, const char *spool_name, int64_t *nu
     return LAM_OK;
 }
 
-/* The files, and the folders from `first` to `last`. */
-static lam_status sync_all(const lam_store *store, const int *files, size_t count, int64_t first,
-                           int64_t last, lam_error *err)
+/* Opens the folders that are dirty, behind the files in store->sync. */
+static lam_status open_dirty(lam_store *store, lam_error *err)
 {
-    size_t folders = last < first ? 0 : (size_t)(last - first + 1), opened = 0;
-    lam_autofree int *fds = malloc((count + folders + 1) * sizeof *fds);
-    if (!fds)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    int fault = count ? lam_failpoint_hit(LAM_FAIL_SPOOL_SYNC) : 0;
-    lam_status status = fault ? lam_fail_errno(err, fault, "cannot sync a file of the store") : LAM_OK;
-    if (count)
-        memcpy(fds, files, count * sizeof *fds);
-    for (; status == LAM_OK && opened < folders; opened++) {
+    sync_group *s = &store->sync;
+    for (int64_t folder = s->first; folder <= s->last; folder++) {
         char name[PATH_TEXT];
-        directory_name(first + (int64_t)opened, name);
-        fault = lam_failpoint_hit(LAM_FAIL_STORE_SYNC);
-        fds[count + opened] = openat(store->root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (fault || fds[count + opened] < 0)
-            status = lam_fail_errno(err, fault ? fault : errno, "cannot sync a directory of the store");
+        directory_name(folder, name);
+        int fault = lam_failpoint_hit(LAM_FAIL_STORE_SYNC);
+        int fd = fault ? -1 : openat(store->root, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            return lam_fail_errno(err, fault ? fault : errno, "cannot sync a directory of the store");
+        s->fds[s->count++] = fd;
     }
+    return LAM_OK;
+}
+
+/* What was not synced stays dirty. */
+static void finish_sync(lam_store *store, lam_status status)
+{
+    sync_group *s = &store->sync;
+    for (size_t i = s->files; s->fds && i < s->count; i++)
+        close(s->fds[i]);
+    free(s->fds);
+    if (status != LAM_OK && s->first <= s->last) {
+        pthread_mutex_lock(&store->lock);
+        mark_dirty(store, s->first);
+        mark_dirty(store, s->last);
+        pthread_mutex_unlock(&store->lock);
+    }
+    pthread_mutex_unlock(&store->syncing);
+}
+
+lam_status lam_store_sync_begin(lam_store *store, const int *fds, size_t count, lam_error *err)
+{
+    sync_group *s = &store->sync;
+    /* Held to the end: who finds nothing dirty must still wait for the sync that took his entry along. */
+    pthread_mutex_lock(&store->syncing);
+    pthread_mutex_lock(&store->lock);
+    *s = (sync_group){.files = count, .count = count, .first = store->dirty_first, .last = store->dirty_last};
+    store->dirty_first = INT64_MAX;
+    store->dirty_last = -1;
+    pthread_mutex_unlock(&store->lock);
+    size_t folders = s->last < s->first ? 0 : (size_t)(s->last - s->first + 1);
+    s->fds = malloc((count + folders + 1) * sizeof *s->fds);
+    lam_status status = s->fds ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    int fault = count ? lam_failpoint_hit(LAM_FAIL_SPOOL_SYNC) : 0;
+    if (status == LAM_OK && fault)
+        status = lam_fail_errno(err, fault, "cannot sync a file of the store");
+    if (status == LAM_OK && count)
+        memcpy(s->fds, fds, count * sizeof *s->fds);
     if (status == LAM_OK)
-        status = lam_syncer_run(store->syncer, fds, count + folders, err);
-    for (size_t i = 0; i < opened; i++)
-        if (fds[count + i] >= 0)
-            close(fds[count + i]);
+        status = open_dirty(store, err);
+    if (status == LAM_OK)
+        lam_syncer_begin(store->syncer, s->fds, s->count);
+    else
+        finish_sync(store, status);
+    return status;
+}
+
+lam_status lam_store_sync_end(lam_store *store, lam_error *err)
+{
+    lam_status status = lam_syncer_end(store->syncer, err);
+    finish_sync(store, status);
     return status;
 }
 
 lam_status lam_store_sync(lam_store *store, const int *fds, size_t count, lam_error *err)
 {
-    /* Held throughout: who finds nothing dirty must still wait for the sync that took his entry along. */
-    pthread_mutex_lock(&store->syncing);
-    pthread_mutex_lock(&store->lock);
-    int64_t first = store->dirty_first, last = store->dirty_last;
-    store->dirty_first = INT64_MAX;
-    store->dirty_last = -1;
-    pthread_mutex_unlock(&store->lock);
-    lam_status status = sync_all(store, fds, count, first, last, err);
-    if (status != LAM_OK && first <= last) {
-        pthread_mutex_lock(&store->lock);
-        mark_dirty(store, first);
-        mark_dirty(store, last);
-        pthread_mutex_unlock(&store->lock);
-    }
-    pthread_mutex_unlock(&store->syncing);
-    return status;
+    lam_status status = lam_store_sync_begin(store, fds, count, err);
+    return status == LAM_OK ? lam_store_sync_end(store, err) : status;
 }
 
 lam_status lam_store_open_file(lam_store *store, int64_t number, int *fd, int64_t *bytes, lam_error *err)

@@ -53,6 +53,10 @@ lam_status lam_store_adopt(lam_store *store, const char *spool_name, int64_t *nu
 /* Makes these files and the directory entries of everything adopted so far durable, all at once. One caller
  * at a time syncs; others wait. */
 lam_status lam_store_sync(lam_store *store, const int *fds, size_t count, lam_error *err);
+/* The same in two steps, for who has something to do meanwhile. The descriptors must stay until the end,
+ * which follows, from the same thread, if and only if the beginning succeeded. */
+lam_status lam_store_sync_begin(lam_store *store, const int *fds, size_t count, lam_error *err);
+lam_status lam_store_sync_end(lam_store *store, lam_error *err);
 lam_status lam_store_open_file(lam_store *store, int64_t number, int *fd, int64_t *bytes, lam_error *err);
 void lam_store_remove(lam_store *store, int64_t number);
 

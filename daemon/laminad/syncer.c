@@ -17,6 +17,9 @@ struct lam_syncer {
     struct iocb requests[AT_ONCE];
     struct iocb *list[AT_ONCE];
     struct io_event events[AT_ONCE];
+    const int *fds; /* not yet durable */
+    size_t count;
+    size_t asked; /* of these, how many the kernel has */
 };
 
 lam_status lam_syncer_create(lam_syncer **out, lam_error *err)
@@ -46,21 +49,20 @@ static int sync_one(int fd)
     return 0;
 }
 
-/* Asks for the first of `fds`; how many were taken, 0 where the kernel takes none. */
-static size_t submit(lam_syncer *syncer, const int *fds, size_t count)
+/* Asks for the first of what is left; none where the kernel takes none. */
+static void submit(lam_syncer *syncer)
 {
-    if (!syncer->context)
-        return 0;
-    if (count > AT_ONCE)
-        count = AT_ONCE;
-    memset(syncer->requests, 0, count * sizeof *syncer->requests);
+    size_t count = syncer->count < AT_ONCE ? syncer->count : AT_ONCE;
+    memset(syncer->requests, 0, sizeof syncer->requests);
     for (size_t i = 0; i < count; i++) {
         syncer->requests[i].aio_lio_opcode = IOCB_CMD_FSYNC;
-        syncer->requests[i].aio_fildes = (uint32_t)fds[i];
+        syncer->requests[i].aio_fildes = (uint32_t)syncer->fds[i];
         syncer->list[i] = &syncer->requests[i];
     }
-    long taken = syscall(SYS_io_submit, syncer->context, (long)count, syncer->list);
-    return taken > 0 ? (size_t)taken : 0;
+    long taken = -1;
+    if (syncer->context && count)
+        taken = syscall(SYS_io_submit, syncer->context, (long)count, syncer->list);
+    syncer->asked = taken > 0 ? (size_t)taken : 0;
 }
 
 /* Waits for `count` answers; 0 or the errno of the first that failed. */
@@ -81,15 +83,23 @@ static int collect(lam_syncer *syncer, size_t count)
     return fault;
 }
 
-lam_status lam_syncer_run(lam_syncer *syncer, const int *fds, size_t count, lam_error *err)
+void lam_syncer_begin(lam_syncer *syncer, const int *fds, size_t count)
+{
+    syncer->fds = fds;
+    syncer->count = count;
+    submit(syncer);
+}
+
+lam_status lam_syncer_end(lam_syncer *syncer, lam_error *err)
 {
     int fault = 0;
-    while (count && !fault) {
-        size_t taken = submit(syncer, fds, count);
-        fault = taken ? collect(syncer, taken) : sync_one(*fds);
-        taken += taken == 0;
-        fds += taken;
-        count -= taken;
+    while (syncer->count && !fault) {
+        size_t done = syncer->asked ? syncer->asked : 1;
+        fault = syncer->asked ? collect(syncer, syncer->asked) : sync_one(*syncer->fds);
+        syncer->fds += done;
+        syncer->count -= done;
+        if (!fault)
+            submit(syncer);
     }
     return fault ? lam_fail_errno(err, fault, "cannot sync to disk") : LAM_OK;
 }

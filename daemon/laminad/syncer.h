@@ -13,8 +13,10 @@ lam_status lam_syncer_create(lam_syncer **out, lam_error *err);
 /* NULL-safe. */
 void lam_syncer_free(lam_syncer *syncer);
 
-/* fsync of every descriptor, of a file or of a folder: LAM_OK once all of them are durable, else the first
- * failure. For one thread at a time. */
-lam_status lam_syncer_run(lam_syncer *syncer, const int *fds, size_t count, lam_error *err);
+/* Asks for an fsync of every descriptor, of a file or of a folder; they must stay until lam_syncer_end, which
+ * has to follow. For one thread at a time. */
+void lam_syncer_begin(lam_syncer *syncer, const int *fds, size_t count);
+/* LAM_OK once all of them are durable, else the first failure. */
+lam_status lam_syncer_end(lam_syncer *syncer, lam_error *err);
 
 #endif

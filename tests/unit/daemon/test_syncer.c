@@ -8,6 +8,12 @@
 #include "core/base/cleanup.h"
 #include "tests/unit/unit.h"
 
+static lam_status run(lam_syncer *syncer, const int *fds, size_t count, lam_error *err)
+{
+    lam_syncer_begin(syncer, fds, count);
+    return lam_syncer_end(syncer, err);
+}
+
 static void syncs_many_at_once(void **state)
 {
     (void)state;
@@ -23,7 +29,7 @@ static void syncs_many_at_once(void **state)
     }
     const size_t counts[] = {0, 1, 2, 64, 65, LAM_COUNT(fds)};
     for (size_t i = 0; i < LAM_COUNT(counts); i++)
-        assert_ok(lam_syncer_run(syncer, fds, counts[i], &err), err);
+        assert_ok(run(syncer, fds, counts[i], &err), err);
     for (size_t i = 0; i < LAM_COUNT(fds); i++)
         close(fds[i]);
     lam_syncer_free(syncer);
@@ -39,9 +45,9 @@ static void promise_1_says_what_could_not_be_synced(void **state)
     assert_int_equal(pipe(ends), 0); /* cannot be synced at all */
     assert_ok(lam_syncer_create(&syncer, &err), err);
     const int one_bad[] = {ends[1]}, first_bad[] = {ends[0], STDIN_FILENO}, closed[] = {9999};
-    assert_int_not_equal(lam_syncer_run(syncer, one_bad, 1, &err), LAM_OK);
-    assert_int_not_equal(lam_syncer_run(syncer, first_bad, 2, &err), LAM_OK);
-    assert_int_not_equal(lam_syncer_run(syncer, closed, 1, &err), LAM_OK);
+    assert_int_not_equal(run(syncer, one_bad, 1, &err), LAM_OK);
+    assert_int_not_equal(run(syncer, first_bad, 2, &err), LAM_OK);
+    assert_int_not_equal(run(syncer, closed, 1, &err), LAM_OK);
     lam_syncer_free(syncer);
     close(ends[0]);
     close(ends[1]);
