@@ -32,6 +32,17 @@ choose_study() {
 	done
 	study=$place/study
 	synthetic=yes
+	draw_study
+}
+
+# What the shipped generator draws, else a phantom.
+draw_study() {
+	local bundle
+	for bundle in "$root"/models/mr-gen/*/model.json; do
+		[ -e "$bundle" ] || continue
+		"$build/lamina" generate --bundle "${bundle%/*}" --dicom --out "$study" >/dev/null
+		return
+	done
 	"$build/lamina-phantom" "$study" >/dev/null
 }
 
