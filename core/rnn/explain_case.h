@@ -42,9 +42,9 @@ void lam_explain_rows_done(lam_explain_rows *rows);
 
 /* F, the sum over the rows that count of their scores (logits; logarithms of probabilities), of the last run,
  * and its gradient with respect to the result, which the session then has for lam_session_backward. */
-double lam_explain_case_score(const lam_explain_case *c, const lam_explain_rows *rows);
+double lam_explain_case_score(const lam_explain_case *c, const lam_explain_rows *chosen);
 
 /* The mean probability of the rows' channels in the last run; of a detector that of an object. */
-double lam_explain_case_probability(const lam_explain_case *c, const lam_explain_rows *rows);
+double lam_explain_case_probability(const lam_explain_case *c, const lam_explain_rows *chosen);
 
 #endif

@@ -187,8 +187,9 @@ static lam_status learn(lam_gate *gate, const double *rows, size_t count, size_t
     for (size_t f = 0; f < n; f++)
         covariance[f * n + f] += SHRINKAGE;
     factorise(covariance, n);
-    for (size_t i = 0; i < n * n; i++)
-        gate->factor[i] = i % n <= i / n ? (float)covariance[i] : 0;
+    for (size_t a = 0; a < n; a++)
+        for (size_t b = 0; b < n; b++)
+            gate->factor[a * n + b] = b <= a ? (float)covariance[a * n + b] : 0;
     return LAM_OK;
 }
 

@@ -149,7 +149,7 @@ static void add_ends(const double *deviations, int64_t length, double *out)
 
 static double *add_axis(const axis *a, double *out)
 {
-    double means[MAX_SIDE], deviations[MAX_SIDE], ignored;
+    double means[MAX_SIDE] = {0}, deviations[MAX_SIDE] = {0}, ignored;
     memset(out, 0, LAM_GATE_OF_AXIS * sizeof *out);
     if (a->length >= 4) {
         double near = mean_distance(a, 1, &out[2]), far = mean_distance(a, 2, &ignored);
