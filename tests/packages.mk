@@ -9,7 +9,7 @@ BUILD_PACKAGES = gcc g++ make pkg-config \
 	libseccomp-dev
 
 # To test: cmocka, and clients and checkers that are not ours.
-TEST_PACKAGES = libcmocka-dev dcmtk dicom3tools curl zstd sqlite3 strace mandoc \
+TEST_PACKAGES = libcmocka-dev dcmtk dicom3tools curl zstd sqlite3 strace libfaketime mandoc \
 	python3 python3-pydicom python3-numpy python3-pil python3-hl7
 
 # To check the source: formatting, static analysis, fuzzing.
