@@ -1,5 +1,6 @@
 /* lamina studies, lamina analyze: what came in and what is happening to it. */
 #include <stdio.h>
+#include <string.h>
 
 #include "daemon/cli/cli.h"
 #include "daemon/cli/remote.h"
@@ -16,6 +17,22 @@ static void print_studies(const json_t *answer)
     lam_table_print(stdout, lam_json_member(answer, "studies"), columns, LAM_COUNT(columns));
 }
 
+/* What each model said of a series that none wants; the series' own reason may be cut. */
+static void print_opinions(const json_t *series)
+{
+    static const lam_column columns[] = {
+        {"MODEL", "name", LAM_CELL_TEXT},
+        {"VERSION", "version", LAM_CELL_TEXT},
+        {"WHY NOT", "reason", LAM_CELL_TEXT},
+    };
+    const json_t *models = lam_json_member(series, "models");
+    const char *state = lam_json_member_text(series, "state");
+    if (!state || strcmp(state, "no_model") != 0 || json_array_size(models) == 0)
+        return;
+    printf("\nseries %s\n\n", LAM_PRINTABLE(lam_json_member_text(series, "series_uid")));
+    lam_table_print(stdout, models, columns, LAM_COUNT(columns));
+}
+
 void lam_studies_print_one(const json_t *study)
 {
     static const lam_column columns[] = {
@@ -25,7 +42,10 @@ void lam_studies_print_one(const json_t *study)
     };
     printf("study %s: %s\n\n", LAM_PRINTABLE(lam_json_member_text(study, "study_uid")),
            LAM_PRINTABLE(lam_json_member_text(study, "state")));
-    lam_table_print(stdout, lam_json_member(study, "series"), columns, LAM_COUNT(columns));
+    const json_t *series = lam_json_member(study, "series");
+    lam_table_print(stdout, series, columns, LAM_COUNT(columns));
+    for (size_t i = 0; i < json_array_size(series); i++)
+        print_opinions(json_array_get(series, i));
 }
 
 int lam_cli_studies(int argc, char **argv)
