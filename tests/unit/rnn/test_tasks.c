@@ -249,6 +249,18 @@ static void test_intervals_and_card(void **state)
 }
 
 /* A card that names a hash names that of the weights beside it, and the metrics of model.json. */
+/* What the card shows lies beside it. */
+static void check_pictures(const char *directory, const char *text)
+{
+    for (const char *link = strstr(text, "]("); link; link = strstr(link + 1, "](")) {
+        char path[300];
+        int length = (int)strcspn(link + 2, ")");
+        snprintf(path, sizeof path, "%s/%.*s", directory, length < 80 ? length : 80, link + 2);
+        if (!strstr(path, "://") && access(path, R_OK) != 0)
+            fail_msg("%s is not there", path);
+    }
+}
+
 static void check_card(const char directory[200])
 {
     lam_error err = {0};
@@ -260,6 +272,7 @@ static void check_card(const char directory[200])
     assert_ok(lam_bundle_load_path(directory, &bundle, &err), err);
     assert_ok(lam_io_read_file(path, &card, &err), err);
     const char *text = lam_buffer_text(&card), *hash = strstr(text, "Weights SHA-256: ");
+    check_pictures(directory, text);
     if (hash) {
         const lam_model_provenance *p = &lam_bundle_manifest(bundle)->provenance;
         assert_memory_equal(hash + strlen("Weights SHA-256: "), lam_bundle_weights_sha256(bundle), 64);
