@@ -94,7 +94,7 @@ asan:
 # What has threads of its own; TSan cannot see into those of libraries.
 tsan:
 	@$(MAKE) --no-print-directory $(PARALLEL) BUILD=$(BUILD)/tsan $(SANITISED) SANITISE=-fsanitize=thread \
-		UNIT_PARTS='base api daemon' unit
+		UNIT_PARTS='base rnn api daemon' unit
 
 # ---- the demo ----
 .PHONY: demo run demo-built
