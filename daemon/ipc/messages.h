@@ -106,7 +106,8 @@ typedef enum lam_message_type {
      * `outputs`, in order.
      * {"outputs":["SEG","SR","montage","SEG@ohif"],"gate":"flag|refuse|ignore"?,
      * "explain":"integrated|gradient|attention"?}: names of daemon/worker/outputs.c, with the profile if it
-     * is not the strict one; what to do with images unlike the training set. Answer: PROGRESS any number of times, then DONE or FAILED. */
+     * is not the strict one; what to do with images unlike the training set. Answer: PROGRESS any number of
+     * times, then DONE or FAILED. */
     LAM_MESSAGE_ANALYZE_RUN,
 
     /* worker → laminad: sign of life and how far.
@@ -152,8 +153,8 @@ typedef enum lam_message_type {
      *  "window":[centre,width]?,"function":"LINEAR|LINEAR_EXACT|SIGMOID"?,"viewport":[width,height]?,
      *  "region":[x,y,width,height]? (negative: flipped),"quality"?,"patient"?,"technique"? (written in),
      *  "alone"? (the image that it needs is not to be had)}
-     * Answer: {"pieces":[[0, length]]} or, for a segmentation or presentation state without its image, {"needs"
-     * (SOP instance UID)}
+     * Answer: {"pieces":[[0, length]]} or, for a segmentation or presentation state without its image,
+     * {"needs" (SOP instance UID)}
      */
     LAM_MESSAGE_RENDER,
 
