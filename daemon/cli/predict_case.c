@@ -152,9 +152,9 @@ static lam_status check_gate(const lam_prediction_job *job, const lam_volume *vo
     char text[LAM_GATE_TEXT];
     if (!gate || job->find.gate == LAM_GATE_IGNORE)
         return LAM_OK;
-    lam_status status = lam_gate_check(gate, lam_bundle_manifest(job->bundle), lam_network_axes(network),
-                                       lam_network_input_channels(network), volume->voxels, volume->size,
-                                       &verdict, err);
+    lam_status status =
+        lam_gate_check(gate, lam_bundle_manifest(job->bundle), lam_network_axes(network),
+                       lam_network_input_channels(network), volume->voxels, volume->size, &verdict, err);
     if (status)
         return status;
     json_t *said = json_pack("{s:b,s:f,s:f}", "accepted", (int)verdict.accepted, "score", verdict.score,
