@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """Walks /api/v1/openapi.json: every route is asked for, and fails where its answer is not what the document says: status,
 media type, schema, parameters, problems, security. A route that the document gains is walked without a change here."""
+import io
 import os
 import re
+import zipfile
 
 import harness
 from delivery_common import analyse, peer
@@ -279,16 +281,31 @@ def test_other_methods(d):
     settle(found)
 
 
+def body_as(media_type, ds):
+    """(Content-Type, body) with an object in it, of a type that the document says is taken."""
+    content = images.to_bytes(ds)
+    if media_type.startswith("multipart/related"):
+        return multipart([content])
+    if media_type == "application/zip":
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("image.dcm", content)
+        return media_type, archive.getvalue()
+    assert media_type == "application/dicom", media_type
+    return media_type, content
+
+
 def test_what_does_something(d):
-    """POST of the document, DELETE last, for it removes what the others need"""
+    """POST of the document in each type that is taken, DELETE last, for it removes what the others need"""
     document, found = fetch_document(d), []
     source = images.series(slices=1)
-    kind, body = multipart([images.to_bytes(source[0])])
     doing = [o for o in operations(document) if o[0] in ("POST", "DELETE", "OPTIONS")]
     doing.sort(key=lambda o: (o[0] == "DELETE", -o[1].count("/")))
-    for method, path, operation in doing:
-        place = filled(path, name=name_for(path), **({"study": source[0].StudyInstanceUID} if operation.get("requestBody") else {}))
-        if operation.get("requestBody"):
+    asked = [(operation, media_type) for operation in doing for media_type in operation[2].get("requestBody", {}).get("content", [None])]
+    for (method, path, operation), media_type in asked:
+        place = filled(path, name=name_for(path), **({"study": source[0].StudyInstanceUID} if media_type else {}))
+        if media_type:
+            kind, body = body_as(media_type, source[0])
             answer = curl(d.url + place, body=body, headers={"Content-Type": kind, "Expect": ""})
         else:
             answer = ask(d, method, place)
