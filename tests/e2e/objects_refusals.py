@@ -43,6 +43,16 @@ def test_series_that_are_no_volume():
         refused(worker, phantom("slices=200", "rows=12", "columns=12"), "200×12×12", "160")
 
 
+def test_radiographs_that_are_not_alike():
+    """They need no place, but one size and one spacing."""
+    sizes, spacings = images.radiographs("CR", 3), images.radiographs("DX", 3)
+    sizes[1].Rows, sizes[1].PixelData = sizes[1].Rows // 2, sizes[1].PixelData[:len(sizes[1].PixelData) // 2]
+    spacings[2].ImagerPixelSpacing = [0.3, 0.3]
+    with Worker() as worker:
+        refused(worker, images.save(sizes, tempfile.mkdtemp()), "different sizes", "96×80", "48×80")
+        refused(worker, images.save(spacings, tempfile.mkdtemp()), "different pixel spacings", "0.2", "0.3")
+
+
 def test_headers_that_say_too_little():
     def without(name):
         return changed(lambda i, ds: delattr(ds, name) if i == 3 else None)
