@@ -12,7 +12,7 @@ check() { # name, command…
 	if "$@"; then echo "ok $number - $name"; else echo "not ok $number - $name"; fi
 }
 commands_in_help() { "$build/lamina" help | sed -n 's/^  \([a-z][a-z]*\) .*/\1/p' | grep -v '^help$' | sort; }
-commands_in_page() { sed -n 's/^\.It Cm \([a-z]*\).*/\1/p' docs/man/lamina.1 | sort; }
+commands_in_page() { sed -n 's/^\.It Cm \([a-z]*\).*/\1/p' docs/man/lamina.1 | sort -u; }
 options_in_help() { "$build/laminad" --help | grep -o -e '--[a-z-]*' | sort -u; }
 same_commands() { [ "$(commands_in_help)" = "$(commands_in_page)" ] || { echo "# help: $(commands_in_help | tr '\n' ' ')" && echo "# page: $(commands_in_page | tr '\n' ' ')" && false; }; }
 has_options() {
