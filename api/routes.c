@@ -25,8 +25,8 @@ static const lam_query_parameter page_of_jobs[] = {
     {0},
 };
 static const lam_query_parameter form_of_results[] = {
-    {"format", "string", "json, or fhir for a FHIR R4 Bundle (application/fhir+json); what Accept says when absent",
-     "json fhir"},
+    {"format", "string",
+     "json, or fhir for a FHIR R4 Bundle (application/fhir+json); what Accept says when absent", "json fhir"},
     {0},
 };
 static const lam_query_parameter page_of_deliveries[] = {

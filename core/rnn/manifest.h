@@ -203,6 +203,7 @@ typedef struct lam_manifest {
     lam_model_selector selector;
     lam_model_role roles[LAM_MANIFEST_MAX_ROLES]; /* the first one's series is the one that a job is of */
     size_t role_count;                            /* 0: the model reads one series; else at least 2 */
+    bool on_request;                              /* it reads nothing unless a [rule] or a request names it */
     bool alone; /* of several roles: a series that suits none of them is read by itself */
     lam_model_preprocessing preprocessing;
     bool average_flips[3]; /* z, y, x: probabilities are the mean over the image and its mirror images along

@@ -131,7 +131,7 @@ static lam_status check_roles(const lam_manifest *manifest, lam_error *err)
 lam_status lam_manifest_read_selectors(const lam_jv *root, lam_model_matches *matches, lam_manifest *out,
                                        lam_error *err)
 {
-    static const char *const members[] = {CONDITIONS, "series", "alone", NULL};
+    static const char *const members[] = {CONDITIONS, "series", "alone", "on_request", NULL};
     const lam_jv *object;
     lam_status status = lam_manifest_object(root, "selector", members, &object, err);
     if (status)
@@ -148,6 +148,8 @@ lam_status lam_manifest_read_selectors(const lam_jv *root, lam_model_matches *ma
             lam_error_prefix(err, "`series[%zu]`", i);
     if (status == LAM_OK)
         status = lam_options_bool(object, "alone", out->role_count == 0, &out->alone, err);
+    if (status == LAM_OK)
+        status = lam_options_bool(object, "on_request", false, &out->on_request, err);
     if (status == LAM_OK)
         status = check_roles(out, err);
     if (status)

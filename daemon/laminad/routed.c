@@ -156,6 +156,10 @@ static lam_status fits(const lam_routed_question *q, size_t role, lam_routed *se
     if (status != LAM_OK)
         return status;
     *out = lam_model_wants(q->model, role, &series->facts, false, reason);
+    if (*out && q->model->manifest->on_request && !q->named) {
+        lam_text_copy(reason, LAM_RULE_REASON, "it reads only what a [rule] or a request for it names");
+        *out = false;
+    }
     if (!*out && find_rule(q->config, q->model->manifest->name, series->attributes, special)) {
         *out = lam_model_wants(q->model, role, &series->facts, true, reason);
         if (*out)

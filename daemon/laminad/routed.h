@@ -29,6 +29,7 @@ typedef struct lam_routed_question {
     lam_db *db;
     const lam_model *model;
     const lam_config *config; /* its [rule] sections stand in for the model's own selector */
+    bool named;               /* somebody asked for this model */
     lam_status (*queue)(void *context, const lam_model *model, const lam_job_input *inputs, size_t count,
                         lam_error *err);
     void *context;

@@ -60,7 +60,7 @@ static lam_status ask_model(settling *s, const lam_model *model, lam_error *err)
     bool wanted = false;
     if (!model->newest || (s->only && strcmp(s->only, manifest->name) != 0))
         return LAM_OK;
-    const lam_routed_question question = {s->db, model, s->config, queue, s};
+    const lam_routed_question question = {s->db, model, s->config, s->only != NULL, queue, s};
     lam_status status = lam_routed_ask(&question, &s->series, &wanted, reason, err);
     if (status == LAM_OK)
         status = lam_routed_note(s->db, s->series.id, model, wanted, reason, err);

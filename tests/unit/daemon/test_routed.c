@@ -81,6 +81,26 @@ static void a_series_alone(void **state)
     assert_row(f, "SELECT reason FROM opinion WHERE series_id = 2", "Modality is \"MR\"");
 }
 
+/* Some models wait to be asked: by name, here. */
+static void a_model_on_request(void **state)
+{
+    fixture *f = *state;
+    lam_error err = {LAM_OK, ""};
+    fixture_install_selector(f, "region", "1.0.0", json_pack("{s:s,s:b}", "modality", "MR", "on_request", 1),
+                             "w");
+    fixture_receive(f, "1.2", "1.2.3", "1.2.3.1", SERIES("T1"), 1000);
+    settle(f);
+    assert_row(f, "SELECT series.state || count(job.id) FROM series LEFT JOIN job", "no_model0");
+    assert_row(f, "SELECT wanted || reason FROM opinion",
+               "0it reads only what a [rule] or a request for it names");
+    lam_models *models = fixture_models(f);
+    assert_ok(lam_routing_analyze(f->db, "1.2", models, &f->config, NULL, 1000000, &err), err);
+    assert_row(f, "SELECT count(*) FROM job", "0");
+    assert_ok(lam_routing_analyze(f->db, "1.2", models, &f->config, "region", 1000000, &err), err);
+    assert_row(f, "SELECT count(*) FROM job", "1");
+    lam_models_unref(models);
+}
+
 static void the_other_order(void **state)
 {
     fixture *f = *state;
@@ -225,6 +245,7 @@ int main(void)
         TEST(two_series_become_one_job),
         TEST(the_other_order),
         TEST(a_series_alone),
+        TEST(a_model_on_request),
         TEST(a_grown_partner_supersedes_what_waits),
         TEST(the_end_of_a_job_is_that_of_all_its_series),
         TEST(a_prior_is_of_an_earlier_study_of_the_patient),
