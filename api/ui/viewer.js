@@ -20,6 +20,8 @@ async function loadFrames(study, series) {
   });
 }
 
+const keyOf = (series) => `series-${series}`;
+
 /** Opens the slices of a series; `overlay` is the UID of a segmentation of it, or null. */
 export async function openViewer(study, series, title, overlay) {
   let frames;
@@ -51,7 +53,11 @@ export async function openViewer(study, series, title, overlay) {
   };
   slider.addEventListener("input", show);
   drawn.addEventListener("change", show);
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => {
+    dialog.remove();
+    if (document.activeElement === document.body) /* the list behind was drawn anew, so the browser cannot give the focus back */
+      document.querySelector(`[data-key="${keyOf(series)}"]`)?.focus();
+  });
   dialog.addEventListener("wheel", (event) => {
     event.preventDefault();
     slider.valueAsNumber += Math.sign(event.deltaY);
@@ -67,11 +73,10 @@ export async function openViewer(study, series, title, overlay) {
 export function thumbnail(study, series, modality, title, overlay) {
   if (withoutPictures.has(modality)) return null;
   const image = h("img", { alt: "" });
-  const opener = h("button", { type: "button", class: "thumbnail", hidden: true, "data-key": `series-${series}`, "aria-label": `Look at ${title}`,
+  const opener = h("button", { type: "button", class: "thumbnail", "data-key": keyOf(series), "aria-label": `Look at ${title}`,
     onclick: () => openViewer(study, series, title, overlay) }, image);
   picture(`${seriesPath(study, series)}/thumbnail`).then((source) => {
     image.src = source;
-    opener.hidden = false;
-  }, () => {}); /* no images in it */
+  }, () => { opener.hidden = true; }); /* no images in it */
   return opener;
 }

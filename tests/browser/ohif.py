@@ -133,6 +133,7 @@ def reports_opened(p, words):
 
 def test_reports_are_drawn_on_their_images():
     """Boxes of a detection and, in the profile for OHIF, the outlines of a segmentation, each on the slice they are of."""
+    harness.need(os.path.exists(os.path.join(OHIF, "index.html")), "OHIF is not here: make ohif")
     viewer = {"peer viewer.ae_title": "VIEWER", "peer viewer.address": "127.0.0.1:9", "peer viewer.deliver": "results",
               "peer viewer.profile": "ohif"}
     with Daemon({"http.ohif_dir": OHIF, **viewer}) as d:
