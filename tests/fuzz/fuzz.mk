@@ -40,6 +40,7 @@ FUZZ_WITH_worker = $(call obj,daemon/worker/unpack.c) $(call lib,base)
 # Inside the clang build. The kernels are unrolled by the thousand lines, and no bytes from outside reach them.
 ifneq ($(findstring fuzzer,$(SANITISE)),)
 $(call obj,$(wildcard core/rnn/kernels/*.c)): override SANITISE =
+$(call obj,core/rnn/kernels/forms_bf16_avx512.c): CFLAGS += -mavx512bf16 # clang does not know gcc's pragma
 endif
 fuzz-targets: $(FUZZ_TARGETS)
 define fuzz_target
