@@ -5,7 +5,7 @@ INSTALL ?= install
 libexec  = $(DESTDIR)$(PREFIX)/libexec/lamina
 share    = $(DESTDIR)$(PREFIX)/share
 
-INSTALL_MODELS = $(wildcard $(foreach f,model.json weights.safetensors card.md,models/*/*/$(f)))
+INSTALL_MODELS = $(wildcard $(addprefix models/*/*/,model.json weights.safetensors gate.safetensors card.md *.svg *.png))
 
 .PHONY: install uninstall
 install: $(PROGRAMS)
