@@ -140,13 +140,13 @@ lam_status lam_unpack_open(int fd, const lam_unpack_limits *limits, lam_unpack *
     return status;
 }
 
-void lam_unpack_free(lam_unpack *u)
+void lam_unpack_free(lam_unpack *archive)
 {
-    if (!u)
+    if (!archive)
         return;
-    archive_read_free(u->reader);
-    close(u->fd);
-    free(u);
+    archive_read_free(archive->reader);
+    close(archive->fd);
+    free(archive);
 }
 
 /* ---- files ---- */
@@ -235,7 +235,7 @@ static lam_status empty_again(int output, lam_error *err)
     return LAM_OK;
 }
 
-lam_status lam_unpack_next(lam_unpack *u, const int *outputs, size_t count, lam_buffer *answer,
+lam_status lam_unpack_next(lam_unpack *archive, const int *outputs, size_t count, lam_buffer *answer,
                            lam_error *err)
 {
     lam_json_writer w = lam_json_write_to(answer);
@@ -243,16 +243,16 @@ lam_status lam_unpack_next(lam_unpack *u, const int *outputs, size_t count, lam_
     size_t used = 0, files = 0;
     lam_jw_object(&w, NULL);
     lam_jw_array(&w, "files");
-    while (status == LAM_OK && !u->ended && used < count && files < FILES_AT_A_TIME) {
+    while (status == LAM_OK && !archive->ended && used < count && files < FILES_AT_A_TIME) {
         struct archive_entry *entry = NULL;
-        status = next_entry(u, &entry, err);
-        u->ended = !entry;
+        status = next_entry(archive, &entry, err);
+        archive->ended = !entry;
         if (status != LAM_OK || !entry || is_folder(entry))
             continue;
         char name[LAM_UNPACK_NAME];
         lam_error why = {LAM_OK, ""};
         lam_text_copy(name, sizeof name, name_of(entry));
-        verdict found = take_file(u, entry, outputs[used], &why);
+        verdict found = take_file(archive, entry, outputs[used], &why);
         lam_jw_object(&w, NULL);
         lam_jw_text(&w, "name", name);
         if (found == OBJECT)
@@ -265,7 +265,7 @@ lam_status lam_unpack_next(lam_unpack *u, const int *outputs, size_t count, lam_
             status = empty_again(outputs[used], err);
     }
     lam_jw_end(&w);
-    lam_jw_bool(&w, "end", u->ended);
+    lam_jw_bool(&w, "end", archive->ended);
     lam_jw_end(&w);
     return status == LAM_OK ? answer->status : status;
 }

@@ -282,7 +282,7 @@ static lam_status read_target(lam_onnx_graph *g, int rank, const int64_t *dim, i
                               "its shape is not constant, or has more than 8 dimensions");
     for (int64_t i = 0; i < wanted->count; i++) {
         target[i] = wanted->integers[i];
-        if (target[i] == 0 && i < rank && !lam_graph_integer(g, "allowzero", 0))
+        if (i < rank && target[i] == 0 && !lam_graph_integer(g, "allowzero", 0))
             target[i] = dim[i];
         if (target[i] == -1 && open < 0)
             open = i;
