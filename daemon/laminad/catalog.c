@@ -7,6 +7,7 @@
 
 #include "core/base/sha256.h"
 #include "core/base/text.h"
+#include "daemon/laminad/release.h"
 
 typedef struct text_of {
     char buffer[LAM_HEADER_VALUE];
@@ -188,6 +189,8 @@ lam_status lam_catalog_add(lam_db *db, const lam_header *header, const lam_catal
         status = add_pixels(db, id, header, err);
     if (status == LAM_OK)
         status = touch_series(db, series, file, now_ms, err);
+    if (status == LAM_OK && !file->is_result)
+        status = lam_release_expect(db, series, file->association, err);
     if (status == LAM_OK)
         status = touch_study(db, study, series, header, file->is_result, now_ms, err);
     if (status == LAM_OK)

@@ -14,10 +14,11 @@
 typedef struct lam_catalog_file {
     int64_t number;
     int64_t bytes;
-    const char *sender; /* calling AE title or HTTP client; NULL for results */
-    bool is_result;     /* written by Lamina: its series is never analysed */
-    int64_t revision;   /* how often the instance was replaced: 0 for a new one */
-    int64_t quiet_ms;   /* after which its series is complete; 0: what the configuration says for all */
+    const char *sender;  /* calling AE title or HTTP client; NULL for results */
+    bool is_result;      /* written by Lamina: its series is never analysed */
+    int64_t revision;    /* how often the instance was replaced: 0 for a new one */
+    int64_t quiet_ms;    /* after which its series is complete; 0: what the configuration says for all */
+    int64_t association; /* that brought it, see release.h; LAM_NO_ASSOCIATION */
 } lam_catalog_file;
 
 /* Adds the instance, and its study and series where they are new. A received instance makes its series

@@ -198,6 +198,21 @@ lam_config_accept lam_config_effective_accept(const lam_config *config)
     return first_try ? LAM_ACCEPT_ANY : config->accept;
 }
 
+lam_config_quiet lam_config_quiet_of(const lam_config *config, const char *calling_ae)
+{
+    lam_config_quiet quiet = {.after_release_ms = config->stable_after_release_ms};
+    for (size_t i = 0; i < config->peer_count; i++) {
+        const lam_config_peer *peer = &config->peers[i];
+        if (strcmp(peer->ae_title, calling_ae) != 0)
+            continue;
+        quiet.after_ms = peer->stable_after_ms;
+        if (peer->stable_after_release_ms)
+            quiet.after_release_ms = peer->stable_after_release_ms;
+        break;
+    }
+    return quiet;
+}
+
 static const void *find_record(const lam_config *config, size_t section, const char *name)
 {
     if (section < LAM_SECTION_PEER)

@@ -102,7 +102,8 @@ typedef struct lam_config_peer {
     lam_config_address address; /* where it listens, and the host its associations come from; without it
                                    nothing can be sent to the peer */
     bool accept;                /* may open associations */
-    int64_t stable_after_ms;    /* 0: as [analysis] says */
+    int64_t stable_after_ms;    /* 0: as [analysis] says, as is: */
+    int64_t stable_after_release_ms;
     lam_config_deliver deliver;
     lam_profile profile;
     lam_config_objects objects; /* made in its profile and sent to it */
@@ -168,6 +169,7 @@ typedef struct lam_config {
 
     /* [analysis] */
     int64_t stable_after_ms;
+    int64_t stable_after_release_ms; /* once those who sent have released their associations */
     int max_attempts;
     int64_t job_timeout_ms;
     int64_t retry_delay_ms;     /* before the second attempt */
@@ -207,6 +209,14 @@ lam_status lam_config_reload(const lam_config *old, lam_config **out, lam_buffer
 /* Which calling AE titles are taken: LAM_ACCEPT_ANY also for accept = known on a loopback address while no
  * [peer] section exists, so that a first try on one machine needs no configuration. */
 lam_config_accept lam_config_effective_accept(const lam_config *config);
+
+/* How long series must be quiet that this AE title sends: the times of its [peer] section, where it has them.
+ */
+typedef struct lam_config_quiet {
+    int64_t after_ms;         /* 0: as [analysis] says */
+    int64_t after_release_ms; /* once it has released its association */
+} lam_config_quiet;
+lam_config_quiet lam_config_quiet_of(const lam_config *config, const char *calling_ae);
 
 /* The value of "section.key" ("dicom.ae_title", "peer.pacs.address") as it would be written in the file.
  * False when there is no such key. */

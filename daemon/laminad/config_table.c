@@ -123,6 +123,12 @@ static const lam_config_key analysis_keys[] = {
     {"stable_after", LAM_TYPE_DURATION, MAIN(stable_after_ms), .minimum = 0, .maximum = 24 * HOUR,
      .initial = "5s", .live = true,
      .help = "A series counts as complete when nothing has arrived for it for so long."},
+    {"stable_after_release", LAM_TYPE_DURATION, MAIN(stable_after_release_ms), .minimum = 0,
+     .maximum = 24 * HOUR, .initial = "2s", .live = true,
+     .help =
+         "The same, where that is shorter, once every association that brought objects to the series has "
+         "been released by its sender. One that was aborted, and an upload by HTTP, say nothing of the "
+         "kind. With senders that open an association for each object, give it the value of stable_after."},
     {"max_attempts", LAM_TYPE_INTEGER, MAIN(max_attempts), .minimum = 1, .maximum = 100, .initial = "3",
      .live = true,
      .help = "How often a job is tried before it is given up as failed. It can then be retried by hand."},
@@ -195,6 +201,10 @@ static const lam_config_key peer_keys[] = {
      .initial = "0s", .live = true,
      .help = "A series that this peer sends counts as complete after so long without a new instance. 0s: as "
              "[analysis] stable_after says."},
+    {"stable_after_release", LAM_TYPE_DURATION, PEER(stable_after_release_ms), .minimum = 0,
+     .maximum = 24 * HOUR, .initial = "0s", .live = true,
+     .help = "The same for a series all of whose associations have been released, this peer's last. 0s: as "
+             "[analysis] stable_after_release says."},
     {"deliver", LAM_TYPE_WORD, PEER(deliver), .words = {"none", "results"}, .initial = "none", .live = true,
      .help =
          "What is sent to the peer without being asked. results: the result of every job, as soon as it is "

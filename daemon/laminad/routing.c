@@ -5,6 +5,7 @@
 #include "core/base/buffer.h"
 #include "daemon/laminad/catalog.h"
 #include "daemon/laminad/jobs.h"
+#include "daemon/laminad/release.h"
 #include "daemon/laminad/routed.h"
 
 enum { MAX_REASONS = 8192, MAX_SETTLED = 64 /* in one call, so that the caller can do other things */ };
@@ -96,6 +97,8 @@ static lam_status settle(settling *s, const lam_models *models, lam_error *err)
     lam_status status = lam_db_run(
         s->db, err, "UPDATE series SET state = 'no_model', reason = NULL, input_set = ? WHERE id = ?", "ti",
         s->series.input_set, s->series.id);
+    if (status == LAM_OK)
+        status = lam_release_forget(s->db, s->series.id, err);
     if (status == LAM_OK)
         status = cancel_superseded(s, err);
     if (status == LAM_OK && !s->only)

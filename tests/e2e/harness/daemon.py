@@ -64,6 +64,7 @@ class Daemon:
         "dicom.accept": "any",
         "storage.reserve": "0",
         "analysis.stable_after": "1s",
+        "analysis.stable_after_release": "24h",  # quiet alone decides
         "analysis.retry_delay": "100ms",
     }
 

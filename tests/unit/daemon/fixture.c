@@ -9,6 +9,7 @@
 #include "core/base/io.h"
 #include "daemon/laminad/jobs.h"
 #include "daemon/laminad/recovery.h"
+#include "daemon/laminad/release.h"
 
 static const char bundle[] = "models/hippocampus/1.0.0/model.json";
 
@@ -122,11 +123,17 @@ void fixture_spool(fixture *f, const char *content, char name[LAM_SPOOL_NAME])
 int64_t fixture_receive(fixture *f, const char *study, const char *series, const char *sop, const char *more,
                         int64_t now_ms)
 {
+    return fixture_receive_by(f, LAM_NO_ASSOCIATION, study, series, sop, more, now_ms);
+}
+
+int64_t fixture_receive_by(fixture *f, int64_t association, const char *study, const char *series,
+                           const char *sop, const char *more, int64_t now_ms)
+{
     lam_error err = {LAM_OK, ""};
     lam_autofree char *payload = fixture_indexed(study, series, sop, more);
     char name[LAM_SPOOL_NAME];
     lam_header header;
-    lam_catalog_file file = {.bytes = (int64_t)strlen(payload), .sender = "TEST"};
+    lam_catalog_file file = {.bytes = (int64_t)strlen(payload), .sender = "TEST", .association = association};
     int64_t instance = 0, id = 0;
     fixture_spool(f, payload, name);
     assert_ok(lam_header_parse(payload, &header, &err), err);

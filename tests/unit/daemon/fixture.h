@@ -39,6 +39,9 @@ void fixture_spool(fixture *f, const char *content, char name[LAM_SPOOL_NAME]);
 /* A received object, stored and entered in a transaction of its own at `now_ms`. Gives its series. */
 int64_t fixture_receive(fixture *f, const char *study, const char *series, const char *sop, const char *more,
                         int64_t now_ms);
+/* The same, as this association brings it. */
+int64_t fixture_receive_by(fixture *f, int64_t association, const char *study, const char *series,
+                           const char *sop, const char *more, int64_t now_ms);
 
 /* One integer of the database; -1 when there is none. */
 int64_t fixture_integer(fixture *f, const char *sql);
