@@ -178,29 +178,13 @@ static lam_status meet_stored(lam_arrival *arrival, const lam_catalog_instance *
     return lam_catalog_remove(place->db, stored, err);
 }
 
-/* The quiet time of the peer that sent it, 0 when it has none of its own. */
-static int64_t quiet_time(const lam_arrival *arrival, const lam_config *config)
-{
-    for (size_t i = 0; !arrival->upload && i < config->peer_count; i++)
-        if (strcmp(config->peers[i].ae_title, arrival->sender) == 0)
-            return config->peers[i].stable_after_ms;
-    return 0;
-}
-
 static bool is_entered(const lam_arrival *arrival)
 {
     return arrival->fate == LAM_ARRIVAL_ADDED || arrival->fate == LAM_ARRIVAL_REPLACED;
 }
 
-/* The sync of a group: it begins when the last of it has its name, and goes on while the last rows are
- * entered. */
-typedef struct group_sync {
-    const lam_arrival *first;
-    lam_store *store;
-    bool begun;
-} group_sync;
-
-static lam_status begin_sync(group_sync *group, lam_error *err)
+/* Begins when the last of the group has its name, and goes on while the last rows are entered. */
+static lam_status begin_sync(lam_arrival_group *group, lam_error *err)
 {
     size_t count = 0;
     for (const lam_arrival *a = group->first; a; a = a->next)
@@ -212,18 +196,20 @@ static lam_status begin_sync(group_sync *group, lam_error *err)
     for (const lam_arrival *a = group->first; a; a = a->next)
         if (is_entered(a))
             fds[count++] = a->index.fd;
-    lam_status status = lam_store_sync_begin(group->store, fds, count, err);
-    group->begun = status == LAM_OK;
+    lam_status status = lam_store_sync_begin(group->place.store, fds, count, err);
+    group->syncing = status == LAM_OK;
     return status;
 }
 
-static lam_status enter(lam_arrival *arrival, const lam_arrival_place *place, group_sync *group,
-                        lam_error *err)
+static lam_status enter(lam_arrival *arrival, lam_arrival_group *group, lam_error *err)
 {
+    const lam_arrival_place *place = &group->place;
     lam_catalog_instance stored;
     lam_arrival_fate fate = LAM_ARRIVAL_ADDED;
     lam_catalog_file file = {
-        .bytes = arrival->bytes, .sender = arrival->sender, .quiet_ms = quiet_time(arrival, place->config)};
+        .bytes = arrival->bytes, .sender = arrival->sender, .association = arrival->association};
+    if (!arrival->upload)
+        file.quiet_ms = lam_config_quiet_of(place->config, arrival->sender).after_ms;
     lam_status status = lam_catalog_find_instance(place->db, &arrival->header, &stored, err);
     if (status == LAM_OK) {
         status = meet_stored(arrival, &stored, place, &fate, err);
@@ -251,25 +237,25 @@ static lam_status enter(lam_arrival *arrival, const lam_arrival_place *place, gr
 
 /* One that cannot be entered must not spoil the group: its rows are rolled back alone. Fails when that cannot
  * be done, because SQLite gave up the whole transaction. */
-static lam_status enter_alone(lam_arrival *arrival, const lam_arrival_place *place, group_sync *group,
-                              lam_error *err)
+static lam_status enter_alone(lam_arrival *arrival, lam_arrival_group *group, lam_error *err)
 {
     lam_error why = {0};
-    lam_status status = lam_db_run(place->db, err, "SAVEPOINT arrival", "");
+    lam_db *db = group->place.db;
+    lam_status status = lam_db_run(db, err, "SAVEPOINT arrival", "");
     if (status != LAM_OK)
         return status;
-    status = enter(arrival, place, group, &why);
-    if (!lam_db_in_transaction(place->db)) {
+    status = enter(arrival, group, &why);
+    if (!lam_db_in_transaction(db)) {
         *err = why;
         return status != LAM_OK ? status : lam_fail(err, LAM_E_IO, "the transaction was given up");
     }
     if (status != LAM_OK) {
         lam_arrival_refuse(arrival, status, why.message);
-        status = lam_db_run(place->db, err, "ROLLBACK TO arrival", "");
+        status = lam_db_run(db, err, "ROLLBACK TO arrival", "");
         if (status != LAM_OK)
             return status;
     }
-    return lam_db_run(place->db, err, "RELEASE arrival", "");
+    return lam_db_run(db, err, "RELEASE arrival", "");
 }
 
 /* `doubtful`: it was the commit itself that failed. */
@@ -293,33 +279,48 @@ static bool any_to_enter(const lam_arrival *first)
     return false;
 }
 
-static lam_status commit_group(lam_arrival *first, const lam_arrival_place *place, bool *doubtful,
-                               lam_error *err)
+static lam_status enter_group(lam_arrival_group *group, lam_error *err)
 {
-    lam_status status = lam_db_begin(place->db, err);
-    if (status != LAM_OK)
-        return status;
-    group_sync group = {.first = first, .store = place->store};
-    for (lam_arrival *a = first; status == LAM_OK && a; a = a->next)
+    lam_status status = lam_db_begin(group->place.db, err);
+    group->entered = status == LAM_OK;
+    for (lam_arrival *a = group->first; status == LAM_OK && a; a = a->next)
         if (a->result.status == LAM_OK)
-            status = enter_alone(a, place, &group, err);
-    if (status == LAM_OK && !group.begun)
-        status = begin_sync(&group, err);
+            status = enter_alone(a, group, err);
+    if (status == LAM_OK && !group->syncing)
+        status = begin_sync(group, err);
+    return status;
+}
+
+void lam_arrivals_begin(lam_arrival_group *group)
+{
+    if (any_to_enter(group->first))
+        enter_group(group, &group->fault);
+}
+
+bool lam_arrivals_are_synced(const lam_arrival_group *group)
+{
+    return !group->syncing || lam_store_sync_is_done(group->place.store);
+}
+
+/* `doubtful`: it was the commit itself that failed. */
+static lam_status commit(const lam_arrival_group *group, bool *doubtful, lam_error *err)
+{
+    lam_status status = group->fault.status;
     lam_error late = {0};
     /* promise 1: the bytes and their names before the rows */
-    if (group.begun && lam_store_sync_end(place->store, &late) != LAM_OK && status == LAM_OK) {
+    if (group->syncing && lam_store_sync_end(group->place.store, &late) != LAM_OK && status == LAM_OK) {
         *err = late;
         status = late.status;
     }
-    if (status != LAM_OK) {
-        lam_db_rollback(place->db);
+    if (group->entered && status != LAM_OK)
+        lam_db_rollback(group->place.db);
+    if (!group->entered || status != LAM_OK)
         return status;
-    }
-    status = lam_db_commit(place->db, err);
+    status = lam_db_commit(group->place.db, err);
     *doubtful = status != LAM_OK;
     if (status == LAM_OK) {
         lam_failpoint_hit(LAM_FAIL_COMMIT_AFTER);
-        lam_store_settle(place->store);
+        lam_store_settle(group->place.store);
     }
     return status;
 }
@@ -346,13 +347,13 @@ static void put_aside(lam_arrival *arrival, const lam_arrival_place *place)
         arrival->fate = LAM_ARRIVAL_QUARANTINED;
 }
 
-void lam_arrivals_commit(lam_arrival *first, const lam_arrival_place *place)
+void lam_arrivals_end(lam_arrival_group *group)
 {
-    lam_error err = {0};
+    const lam_arrival_place *place = &group->place;
     bool doubtful = false;
-    if (any_to_enter(first) && commit_group(first, place, &doubtful, &err) != LAM_OK)
-        refuse_all(first, place->store, doubtful, &err);
-    for (lam_arrival *a = first; a; a = a->next) {
+    if (commit(group, &doubtful, &group->fault) != LAM_OK)
+        refuse_all(group->first, place->store, doubtful, &group->fault);
+    for (lam_arrival *a = group->first; a; a = a->next) {
         if (a->fate == LAM_ARRIVAL_REFUSED && place->quarantine && is_worth_a_look(a, place->config))
             put_aside(a, place);
         if (a->fate == LAM_ARRIVAL_REFUSED || a->fate == LAM_ARRIVAL_SAME)

@@ -27,6 +27,7 @@ typedef struct lam_arrival {
     char name[LAM_SPOOL_NAME];
     int64_t bytes;
     char sender[LAM_SENDER_TEXT];
+    int64_t association; /* that brought it, see release.h */
 
     /* What was announced with it, to be held against the header; "" where nothing was. */
     char sop_class_uid[LAM_UID_TEXT];
@@ -76,10 +77,23 @@ typedef struct lam_arrival_place {
     const lam_config *config;
 } lam_arrival_place;
 
-/* Stores the group: those not refused are adopted, entered and committed in one transaction. Afterwards each
- * has its fate and result; duplicate files are gone from the spool, and so are refused ones, or in
- * quarantine: those that cannot be understood and, if [storage] duplicates says so, those whose UID is taken.
- * Never half: on a failed commit all are refused. */
-void lam_arrivals_commit(lam_arrival *first, const lam_arrival_place *place);
+/* A group being stored, in two steps, so that its owner has something else to do while the disk works.
+ * Between them a transaction is open on the connection: no other use of it, and the thread stays the same. */
+typedef struct lam_arrival_group {
+    lam_arrival *first; /* in a row; they stay until the end */
+    lam_arrival_place place;
+    bool entered; /* a transaction is open */
+    bool syncing;
+    lam_error fault; /* why all of it is refused */
+} lam_arrival_group;
+
+/* Those not refused get their names in the store and their rows, and the sync of them begins. */
+void lam_arrivals_begin(lam_arrival_group *group);
+/* Whether lam_arrivals_end will not wait for the sync; lam_store_sync_event tells when to ask again. */
+bool lam_arrivals_are_synced(const lam_arrival_group *group);
+/* Commits. Afterwards each has its fate and result; duplicate files are gone from the spool, and so are
+ * refused ones, or in quarantine: those that cannot be understood and, if [storage] duplicates says so, those
+ * whose UID is taken. Never half: on a failed commit all are refused. */
+void lam_arrivals_end(lam_arrival_group *group);
 
 #endif

@@ -1,7 +1,10 @@
 #include "daemon/laminad/dimse_link.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/clock.h"
 #include "core/base/json.h"
@@ -11,6 +14,7 @@
 #include "daemon/ipc/messages.h"
 #include "daemon/laminad/commitment.h"
 #include "daemon/laminad/metrics.h"
+#include "daemon/laminad/release.h"
 
 enum { OPEN_FILES = 4096, REPLY_MS = 5000 };
 
@@ -48,8 +52,45 @@ static void write_peers(lam_json_writer *w, const lam_config *config)
     lam_jw_end(w);
 }
 
+/* What a new lamina-dimse is handed: listener, spool, and with TLS the files for that. The first two are
+ * borrowed. */
+typedef struct handing {
+    int fds[5];
+    size_t count;
+} handing;
+
+enum { BORROWED = 2 };
+
+static void handing_done(handing *h)
+{
+    while (h->count > BORROWED)
+        close(h->fds[--h->count]);
+}
+
+static lam_status hand_tls(handing *h, const lam_config *c, lam_json_writer *w, lam_error *err)
+{
+    const char *const files[][2] = {
+        {"ca", c->dicom_ca}, {"certificate", c->dicom_certificate}, {"key", c->dicom_key}};
+    if (!c->dicom_certificate[0])
+        return LAM_OK;
+    lam_jw_object(w, "tls");
+    for (size_t i = 0; i < LAM_COUNT(files); i++) {
+        if (!files[i][1][0])
+            continue;
+        int fd = open(files[i][1], O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            return lam_fail_errno(err, errno, "cannot read %s", files[i][1]);
+        h->fds[h->count++] = fd;
+        lam_jw_bool(w, files[i][0], true);
+    }
+    lam_jw_end(w);
+    return LAM_OK;
+}
+
 static lam_status send_configuration(lam_dimse_link *link, const lam_config *c, bool first, lam_error *err)
 {
+    LAM_AUTO(handing_done) handing h = {{link->listener, lam_store_spool_fd(link->store)}, BORROWED};
+    lam_status status = LAM_OK;
     lam_buffer text;
     lam_buffer_init(&text, LAM_IPC_MAX_PAYLOAD);
     lam_json_writer w = lam_json_write_to(&text);
@@ -65,12 +106,14 @@ static lam_status send_configuration(lam_dimse_link *link, const lam_config *c, 
     lam_jw_integer(&w, "max_object_bytes", c->max_object_bytes);
     lam_jw_integer(&w, "reserve_bytes", c->reserve_bytes);
     lam_jw_bool(&w, "private_classes", c->private_classes);
+    if (first)
+        status = hand_tls(&h, c, &w, err);
     lam_jw_end(&w);
-    const int fds[2] = {link->listener, lam_store_spool_fd(link->store)};
-    lam_status status = text.status;
     if (status == LAM_OK)
-        status = lam_ipc_send(link->child.socket, LAM_MESSAGE_CONFIGURE, 0, lam_buffer_text(&text), fds,
-                              first ? 2 : 0, err);
+        status = text.status;
+    if (status == LAM_OK)
+        status = lam_ipc_send(link->child.socket, LAM_MESSAGE_CONFIGURE, 0, lam_buffer_text(&text), h.fds,
+                              first ? h.count : 0, err);
     lam_buffer_done(&text);
     return status;
 }
@@ -82,7 +125,9 @@ void lam_dimse_link_start(lam_dimse_link *link, const lam_config *config)
     const lam_child_limits limits = {.open_files = OPEN_FILES, .non_blocking = true};
     lam_error err = {0};
     lam_spool_sweep(link->store, LAM_SPOOL_DIMSE);
-    lam_status status = lam_child_start(&link->child, &limits, &err);
+    lam_status status = lam_release_lose(link->idle_db(link->context), &err);
+    if (status == LAM_OK)
+        status = lam_child_start(&link->child, &limits, &err);
     if (status == LAM_OK)
         status = send_configuration(link, config, true, &err);
     if (status != LAM_OK)
@@ -139,6 +184,7 @@ static lam_status read_store(const lam_ipc_message *message, lam_arrival **out)
     if (!arrival)
         return LAM_E_NO_MEMORY;
     arrival->dimse_request = message->request;
+    arrival->association = lam_jv_integer(lam_jv_get(root, "association"), LAM_NO_ASSOCIATION);
     const struct {
         char *to;
         size_t size;
@@ -156,7 +202,7 @@ static lam_status read_store(const lam_ipc_message *message, lam_arrival **out)
     return LAM_OK;
 }
 
-static lam_status log_association(const lam_ipc_message *message)
+static lam_status note_association(const lam_dimse_link *link, const lam_ipc_message *message)
 {
     LAM_AUTO_PTR(lam_json) *json = NULL;
     lam_status status = lam_json_parse(message->payload, message->length, &json, NULL);
@@ -176,6 +222,9 @@ static lam_status log_association(const lam_ipc_message *message)
             (long long)lam_jv_integer(lam_jv_get(root, "stored"), 0),
             (long long)lam_jv_integer(lam_jv_get(root, "failed"), 0),
             LAM_QUOTE(lam_jv_text(lam_jv_get(root, "reason"), "")));
+    if (strcmp(event, "released") == 0)
+        link->released(link->context, lam_jv_integer(lam_jv_get(root, "association"), LAM_NO_ASSOCIATION),
+                       lam_jv_text(lam_jv_get(root, "calling_ae"), ""));
     return LAM_OK;
 }
 
@@ -186,7 +235,7 @@ static lam_status answer_commit(lam_dimse_link *link, const lam_ipc_message *mes
     lam_buffer text;
     lam_error err = {0};
     lam_buffer_init(&text, LAM_IPC_MAX_PAYLOAD);
-    lam_status status = lam_commitment_answer(link->db, message->payload, message->length,
+    lam_status status = lam_commitment_answer(link->idle_db(link->context), message->payload, message->length,
                                               lam_clock_steady_ms(), &text, &err);
     if (status != LAM_OK) {
         lam_log(LAM_LOG_ERROR, "commitment_fault", "reason=%s", LAM_QUOTE(err.message));
@@ -203,10 +252,11 @@ static lam_status note_commitment(lam_dimse_link *link, const lam_ipc_message *m
 {
     enum { RETRY_MS = 10 * 1000 };
     lam_error err = {0};
-    lam_status status = message->type == LAM_MESSAGE_COMMITMENT
-                            ? lam_commitment_settle(link->db, message->payload, message->length, RETRY_MS,
-                                                    lam_clock_steady_ms(), &err)
-                            : lam_commitment_reported(link->db, message->payload, message->length, &err);
+    lam_status status =
+        message->type == LAM_MESSAGE_COMMITMENT
+            ? lam_commitment_settle(link->idle_db(link->context), message->payload, message->length, RETRY_MS,
+                                    lam_clock_steady_ms(), &err)
+            : lam_commitment_reported(link->idle_db(link->context), message->payload, message->length, &err);
     if (status != LAM_OK)
         lam_log(LAM_LOG_ERROR, "commitment_fault", "reason=%s", LAM_QUOTE(err.message));
     return status == LAM_E_CORRUPT ? status : LAM_OK;
@@ -221,7 +271,7 @@ static lam_status take_message(lam_dimse_link *link, const lam_ipc_message *mess
     case LAM_MESSAGE_STORE:
         return read_store(message, arrival);
     case LAM_MESSAGE_ASSOCIATION:
-        return log_association(message);
+        return note_association(link, message);
     case LAM_MESSAGE_COMMIT:
         return answer_commit(link, message);
     case LAM_MESSAGE_COMMITMENT:

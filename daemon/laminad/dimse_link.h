@@ -15,7 +15,11 @@ typedef struct lam_dimse_link {
     lam_child child;
     int listener; /* borrowed */
     lam_store *store;
-    lam_db *db;    /* borrowed, for Storage Commitment; to be set before the start */
+    /* For Storage Commitment: a connection without an open transaction, borrowed for the call. To be set
+     * before the start. */
+    lam_db *(*idle_db)(void *context);
+    void (*released)(void *context, int64_t association, const char *calling_ae);
+    void *context;
     bool draining; /* its end is no accident */
 } lam_dimse_link;
 

@@ -15,6 +15,7 @@
 #include "daemon/laminad/indexer.h"
 #include "daemon/laminad/metrics.h"
 #include "daemon/laminad/quarantine.h"
+#include "daemon/laminad/release.h"
 #include "daemon/laminad/upload.h"
 
 enum {
@@ -22,6 +23,7 @@ enum {
     BATCH = 256,     /* objects a commit takes at most, see LAM_STORE_MAX_ORPHANS */
     UNDER_WAY = 256, /* open files at most; the rest waits without */
     MESSAGES = 256,  /* of lamina-dimse in one turn */
+    RELEASES = 256,  /* remembered until the database is free; what they say is a hint only */
     IDLE_MS = 60000,
     NOTICE_MS = 200, /* between two notices that objects were stored: the first comes at once */
 };
@@ -48,8 +50,12 @@ struct lam_intake {
     lam_indexer *indexer;
     lam_arrivals waiting; /* to be admitted */
     lam_arrivals indexed; /* to be committed */
-    size_t under_way;     /* admitted and not yet answered */
-    size_t from_dimse;    /* taken from lamina-dimse and not yet answered */
+    lam_arrivals storing; /* the group under way, or nothing */
+    lam_arrival_group group;
+    size_t under_way;  /* admitted and not yet answered */
+    size_t from_dimse; /* taken from lamina-dimse and not yet answered */
+    lam_release released[RELEASES];
+    size_t released_count;
     bool draining;
     bool notice_due;
     int64_t noticed_ms;
@@ -100,21 +106,27 @@ static void answer(lam_intake *intake, lam_arrival *arrival)
     lam_arrival_free(arrival);
 }
 
-static void commit_indexed(lam_intake *intake)
+/* ---- groups ---- */
+
+static void begin_group(lam_intake *intake)
 {
-    lam_arrivals group;
-    lam_arrivals_init(&group);
-    while (group.count < BATCH && intake->indexed.first)
-        lam_arrivals_push(&group, lam_arrivals_pop(&intake->indexed));
-    if (!group.first)
-        return;
-    const lam_arrival_place place = {.db = intake->db,
-                                     .store = intake->options.store,
-                                     .quarantine = intake->quarantine,
-                                     .config = intake->config};
-    lam_arrivals_commit(group.first, &place);
+    while (intake->storing.count < BATCH && intake->indexed.first)
+        lam_arrivals_push(&intake->storing, lam_arrivals_pop(&intake->indexed));
+    intake->group = (lam_arrival_group){.first = intake->storing.first,
+                                        .place = {.db = intake->db,
+                                                  .store = intake->options.store,
+                                                  .quarantine = intake->quarantine,
+                                                  .config = intake->config}};
+    lam_arrivals_begin(&intake->group);
+}
+
+static void end_group(lam_intake *intake)
+{
     bool added = false;
-    for (lam_arrival *a; (a = lam_arrivals_pop(&group));) {
+    if (!intake->storing.first)
+        return;
+    lam_arrivals_end(&intake->group);
+    for (lam_arrival *a; (a = lam_arrivals_pop(&intake->storing));) {
         added |= a->fate == LAM_ARRIVAL_ADDED || a->fate == LAM_ARRIVAL_REPLACED;
         answer(intake, a);
     }
@@ -122,6 +134,45 @@ static void commit_indexed(lam_intake *intake)
         lam_metrics_add(LAM_COUNT_COMMITS, 1);
         intake->notice_due = true;
     }
+}
+
+static void on_released(void *context, int64_t association, const char *calling_ae)
+{
+    lam_intake *intake = context;
+    if (intake->released_count < RELEASES)
+        intake->released[intake->released_count++] =
+            (lam_release){association, lam_config_quiet_of(intake->config, calling_ae).after_release_ms};
+}
+
+static void take_releases(lam_intake *intake)
+{
+    lam_error err = {0};
+    if (!intake->released_count)
+        return;
+    const lam_config *config = intake->config;
+    if (lam_release_take(intake->db, intake->released, intake->released_count, config->stable_after_ms,
+                         &err) != LAM_OK)
+        lam_log(LAM_LOG_WARNING, "release_fault", "reason=%s", LAM_QUOTE(err.message));
+    intake->released_count = 0;
+    intake->notice_due = true;
+}
+
+/* While the disk works for one group, the next gathers. */
+static void turn_group(lam_intake *intake)
+{
+    if (intake->storing.first && lam_arrivals_are_synced(&intake->group))
+        end_group(intake);
+    if (!intake->storing.first)
+        take_releases(intake);
+    if (!intake->storing.first && intake->indexed.first)
+        begin_group(intake);
+}
+
+static lam_db *idle_db(void *context)
+{
+    lam_intake *intake = context;
+    end_group(intake);
+    return intake->db;
 }
 
 /* Who waits for series to become complete looks at the database each time, which under load would cost more
@@ -209,10 +260,12 @@ static bool may_start_dimse(const lam_intake *intake)
 
 static void wait_for_events(lam_intake *intake)
 {
-    struct pollfd polls[2 + LAM_INDEXER_POLLS];
+    struct pollfd polls[3 + LAM_INDEXER_POLLS];
     nfds_t count = 0;
     int64_t timeout_ms = IDLE_MS;
     polls[count++] = (struct pollfd){.fd = intake->wake, .events = POLLIN};
+    int synced = intake->storing.first ? lam_store_sync_event(intake->options.store) : -1;
+    polls[count++] = (struct pollfd){.fd = synced, .events = POLLIN};
     if (intake->dimse.child.pid > 0) {
         bool room = intake->waiting.count < BATCH;
         polls[count++] = (struct pollfd){.fd = room ? intake->dimse.child.socket : -1, .events = POLLIN};
@@ -222,7 +275,7 @@ static void wait_for_events(lam_intake *intake)
     count += lam_indexer_poll(intake->indexer, polls + count, &timeout_ms);
     if (intake->notice_due && timeout_ms > NOTICE_MS)
         timeout_ms = NOTICE_MS;
-    if (intake->indexed.first)
+    if (intake->storing.first ? lam_arrivals_are_synced(&intake->group) : intake->indexed.first != NULL)
         timeout_ms = 0;
     poll(polls, count, (int)timeout_ms);
 }
@@ -245,8 +298,11 @@ static void refuse_the_rest(lam_intake *intake)
         lam_arrival_refuse(a, LAM_E_BUSY, reason);
         lam_arrivals_push(&intake->indexed, a);
     }
-    while (intake->indexed.first)
-        commit_indexed(intake);
+    end_group(intake);
+    while (intake->indexed.first) {
+        begin_group(intake);
+        end_group(intake);
+    }
     intake->noticed_ms = 0;
     give_notice(intake);
 }
@@ -259,7 +315,7 @@ static void *intake_main(void *argument)
             lam_dimse_link_start(&intake->dimse, intake->config);
         admit_waiting(intake);
         lam_indexer_turn(intake->indexer);
-        commit_indexed(intake);
+        turn_group(intake);
         give_notice(intake);
         intake->ready = intake->dimse.child.ready;
         if (intake->abandon || is_drained(intake))
@@ -293,7 +349,6 @@ static lam_status open_parts(lam_intake *intake, lam_error *err)
     if (intake->wake < 0)
         return lam_fail_errno(err, errno, "cannot make an event descriptor");
     intake->db = lam_db_get(intake->options.database, err);
-    intake->dimse.db = intake->db;
     if (!intake->db)
         return LAM_E_IO;
     lam_status status = lam_quarantine_open(intake->options.config->data_dir, &intake->quarantine, err);
@@ -314,7 +369,11 @@ lam_status lam_intake_start(const lam_intake_options *options, lam_intake **out,
     lam_arrivals_init(&intake->submitted);
     lam_arrivals_init(&intake->waiting);
     lam_arrivals_init(&intake->indexed);
+    lam_arrivals_init(&intake->storing);
     lam_dimse_link_init(&intake->dimse, options->dicom_socket, options->store);
+    intake->dimse.idle_db = idle_db;
+    intake->dimse.released = on_released;
+    intake->dimse.context = intake;
     pthread_mutex_init(&intake->lock, NULL);
     lam_status status = open_parts(intake, err);
     if (status != LAM_OK) {

@@ -415,6 +415,16 @@ lam_status lam_store_sync_end(lam_store *store, lam_error *err)
     return status;
 }
 
+bool lam_store_sync_is_done(lam_store *store)
+{
+    return lam_syncer_is_done(store->syncer);
+}
+
+int lam_store_sync_event(const lam_store *store)
+{
+    return lam_syncer_event(store->syncer);
+}
+
 lam_status lam_store_sync(lam_store *store, const int *fds, size_t count, lam_error *err)
 {
     lam_status status = lam_store_sync_begin(store, fds, count, err);

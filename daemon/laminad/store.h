@@ -8,6 +8,7 @@
 #ifndef LAMINA_DAEMON_STORE_H
 #define LAMINA_DAEMON_STORE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -57,6 +58,10 @@ lam_status lam_store_sync(lam_store *store, const int *fds, size_t count, lam_er
  * which follows, from the same thread, if and only if the beginning succeeded. */
 lam_status lam_store_sync_begin(lam_store *store, const int *fds, size_t count, lam_error *err);
 lam_status lam_store_sync_end(lam_store *store, lam_error *err);
+/* Between the two: whether the end will not wait, and a descriptor (borrowed) that becomes readable when it
+ * is worth asking again. */
+bool lam_store_sync_is_done(lam_store *store);
+int lam_store_sync_event(const lam_store *store);
 lam_status lam_store_open_file(lam_store *store, int64_t number, int *fd, int64_t *bytes, lam_error *err);
 void lam_store_remove(lam_store *store, int64_t number);
 

@@ -7,19 +7,23 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { AT_ONCE = 64 };
 
 struct lam_syncer {
     aio_context_t context; /* 0: none */
+    int event;
     struct iocb requests[AT_ONCE];
     struct iocb *list[AT_ONCE];
     struct io_event events[AT_ONCE];
-    const int *fds; /* not yet durable */
+    const int *fds; /* not yet asked for */
     size_t count;
-    size_t asked; /* of these, how many the kernel has */
+    size_t asked; /* the kernel has not answered these */
+    int fault;    /* errno of the first that failed */
 };
 
 lam_status lam_syncer_create(lam_syncer **out, lam_error *err)
@@ -27,6 +31,11 @@ lam_status lam_syncer_create(lam_syncer **out, lam_error *err)
     lam_syncer *syncer = calloc(1, sizeof *syncer);
     if (!syncer)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    syncer->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (syncer->event < 0) {
+        free(syncer);
+        return lam_fail_errno(err, errno, "cannot make an event descriptor");
+    }
     if (syscall(SYS_io_setup, (long)AT_ONCE, &syncer->context) < 0)
         syncer->context = 0;
     *out = syncer;
@@ -35,71 +44,102 @@ lam_status lam_syncer_create(lam_syncer **out, lam_error *err)
 
 void lam_syncer_free(lam_syncer *syncer)
 {
-    if (syncer && syncer->context)
+    if (!syncer)
+        return;
+    if (syncer->context)
         syscall(SYS_io_destroy, syncer->context);
+    close(syncer->event);
     free(syncer);
 }
 
-/* 0 or errno. */
-static int sync_one(int fd)
+int lam_syncer_event(const lam_syncer *syncer)
 {
-    while (fsync(fd) < 0)
-        if (errno != EINTR)
-            return errno;
-    return 0;
+    return syncer->event;
 }
 
-/* Asks for the first of what is left; none where the kernel takes none. */
-static void submit(lam_syncer *syncer)
+/* What is left of the files, the next of which are dealt with. */
+static void advance(lam_syncer *syncer, size_t count)
+{
+    syncer->fds += count;
+    syncer->count -= count;
+}
+
+/* Asks for as many as it can; false where the kernel takes none. */
+static bool submit(lam_syncer *syncer)
 {
     size_t count = syncer->count < AT_ONCE ? syncer->count : AT_ONCE;
     memset(syncer->requests, 0, sizeof syncer->requests);
     for (size_t i = 0; i < count; i++) {
         syncer->requests[i].aio_lio_opcode = IOCB_CMD_FSYNC;
         syncer->requests[i].aio_fildes = (uint32_t)syncer->fds[i];
+        syncer->requests[i].aio_flags = IOCB_FLAG_RESFD;
+        syncer->requests[i].aio_resfd = (uint32_t)syncer->event;
         syncer->list[i] = &syncer->requests[i];
     }
     long taken = -1;
     if (syncer->context && count)
         taken = syscall(SYS_io_submit, syncer->context, (long)count, syncer->list);
-    syncer->asked = taken > 0 ? (size_t)taken : 0;
+    if (taken <= 0)
+        return false;
+    syncer->asked = (size_t)taken;
+    advance(syncer, (size_t)taken);
+    return true;
 }
 
-/* Waits for `count` answers; 0 or the errno of the first that failed. */
-static int collect(lam_syncer *syncer, size_t count)
+/* Takes the answers that are there, and waits for `least` of them. */
+static void take_answers(lam_syncer *syncer, size_t least)
 {
-    int fault = 0;
-    while (count) {
-        long got = syscall(SYS_io_getevents, syncer->context, (long)count, (long)count, syncer->events, NULL);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return errno;
-        for (long i = 0; i < got; i++)
-            if (syncer->events[i].res < 0 && !fault)
-                fault = (int)-syncer->events[i].res;
-        count -= (size_t)got;
+    struct timespec now = {0};
+    long got = syscall(SYS_io_getevents, syncer->context, (long)least, (long)syncer->asked, syncer->events,
+                       least ? NULL : &now);
+    if (got < 0 && errno == EINTR)
+        return;
+    if (got < 0) { /* never seen; nothing is known of them, so they count as failed */
+        syncer->fault = errno;
+        syncer->asked = 0;
+        return;
     }
-    return fault;
+    for (long i = 0; i < got; i++)
+        if (syncer->events[i].res < 0 && !syncer->fault)
+            syncer->fault = (int)-syncer->events[i].res;
+    syncer->asked -= (size_t)got;
+}
+
+static void sync_one(lam_syncer *syncer)
+{
+    int synced;
+    do
+        synced = fsync(*syncer->fds);
+    while (synced < 0 && errno == EINTR);
+    if (synced < 0)
+        syncer->fault = errno;
+    advance(syncer, 1);
 }
 
 void lam_syncer_begin(lam_syncer *syncer, const int *fds, size_t count)
 {
     syncer->fds = fds;
     syncer->count = count;
+    syncer->fault = 0;
     submit(syncer);
+}
+
+bool lam_syncer_is_done(lam_syncer *syncer)
+{
+    uint64_t signals;
+    ssize_t drained = read(syncer->event, &signals, sizeof signals);
+    (void)drained;
+    if (syncer->asked)
+        take_answers(syncer, 0);
+    return !syncer->asked && (syncer->fault || !syncer->count || !submit(syncer));
 }
 
 lam_status lam_syncer_end(lam_syncer *syncer, lam_error *err)
 {
-    int fault = 0;
-    while (syncer->count && !fault) {
-        size_t done = syncer->asked ? syncer->asked : 1;
-        fault = syncer->asked ? collect(syncer, syncer->asked) : sync_one(*syncer->fds);
-        syncer->fds += done;
-        syncer->count -= done;
-        if (!fault)
-            submit(syncer);
-    }
-    return fault ? lam_fail_errno(err, fault, "cannot sync to disk") : LAM_OK;
+    while (syncer->asked || (syncer->count && !syncer->fault))
+        if (syncer->asked)
+            take_answers(syncer, syncer->asked);
+        else if (!submit(syncer))
+            sync_one(syncer);
+    return syncer->fault ? lam_fail_errno(err, syncer->fault, "cannot sync to disk") : LAM_OK;
 }

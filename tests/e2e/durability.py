@@ -18,15 +18,24 @@ BEGUN = re.compile(r"^(\d+)\s+[\d.]+\s+(\w+)\((.*)$")
 RESUMED = re.compile(r"^(\d+)\s+[\d.]+\s+<\.\.\. (\w+) resumed>(.*)$")
 
 
-def finished(group, answers):
-    """The syncs of a group, if all of them are done."""
-    return [("fsync", f"{file}) = 0") for file in group] if answers.count(" res=0,") == len(group) else []
+class Group:
+    """Files that are synced together: all of them once each has been answered without an error."""
+
+    def __init__(self, asked=""):
+        self.files = re.findall(r"IOCB_CMD_FSYNC[^}]*aio_fildes=([^,}]*)", asked)
+        self.answered = 0
+
+    def finished(self, answers):
+        self.answered += answers.count(" res=0,")
+        done = self.files if self.answered == len(self.files) else []
+        self.files = [] if done else self.files
+        return [("fsync", f"{file}) = 0") for file in done]
 
 
 def calls_in(record):
     """[(name, arguments and result)] in order: a sync counts when it has returned, a send when it begins; of a group,
     each file when all have."""
-    calls, begun, group = [], {}, []
+    calls, begun, group = [], {}, Group()
     with open(record, encoding="utf-8", errors="replace") as file:
         for line in file:
             found = BEGUN.match(line)
@@ -34,15 +43,15 @@ def calls_in(record):
             if found:
                 thread, name, arguments = found.groups()
                 if name == "io_submit":
-                    group = re.findall(r"IOCB_CMD_FSYNC[^}]*aio_fildes=([^,}]*)", arguments)
+                    group = Group(arguments)
                 elif name == "io_getevents":
-                    calls += finished(group, arguments)
+                    calls += group.finished(arguments)
                 elif name in SYNCS and "<unfinished" in arguments:
                     begun[thread] = arguments
                 else:
                     calls.append((name, arguments))
             elif resumed and resumed.group(2) == "io_getevents":
-                calls += finished(group, resumed.group(3))
+                calls += group.finished(resumed.group(3))
             elif resumed and resumed.group(1) in begun:
                 calls.append((resumed.group(2), begun.pop(resumed.group(1)) + resumed.group(3)))
     return calls

@@ -44,10 +44,11 @@ static void commit(fixture *f, lam_arrival *const *list, size_t count)
     lam_quarantine *quarantine = NULL;
     lam_error err = {LAM_OK, ""};
     assert_ok(lam_quarantine_open(f->directory, &quarantine, &err), err);
-    const lam_arrival_place place = {f->db, f->store, quarantine, &f->config};
     for (size_t i = 0; i + 1 < count; i++)
         list[i]->next = list[i + 1];
-    lam_arrivals_commit(list[0], &place);
+    lam_arrival_group group = {.first = list[0], .place = {f->db, f->store, quarantine, &f->config}};
+    lam_arrivals_begin(&group);
+    lam_arrivals_end(&group);
     lam_quarantine_close(quarantine);
     assert_int_equal(fixture_count_files(f, "spool"), 0);
 }

@@ -3,6 +3,7 @@
 #include "daemon/laminad/syncer.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
@@ -30,6 +31,13 @@ static void syncs_many_at_once(void **state)
     const size_t counts[] = {0, 1, 2, 64, 65, LAM_COUNT(fds)};
     for (size_t i = 0; i < LAM_COUNT(counts); i++)
         assert_ok(run(syncer, fds, counts[i], &err), err);
+    for (size_t i = 0; i < LAM_COUNT(counts); i++) {
+        lam_syncer_begin(syncer, fds, counts[i]);
+        struct pollfd event = {.fd = lam_syncer_event(syncer), .events = POLLIN};
+        while (!lam_syncer_is_done(syncer))
+            assert_int_equal(poll(&event, 1, 10000), 1);
+        assert_ok(lam_syncer_end(syncer, &err), err);
+    }
     for (size_t i = 0; i < LAM_COUNT(fds); i++)
         close(fds[i]);
     lam_syncer_free(syncer);
