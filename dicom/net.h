@@ -45,10 +45,12 @@ typedef struct lam_net_limits {
     int idle_timeout_ms; /* longest silence of the peer, also in the middle of an object */
 } lam_net_limits;
 
-/* Answers a request with A-ASSOCIATE-AC. `socket` is connected, the whole request has been read from it:
- * `pdu`, parsed and negotiated as `associate`. Takes the socket in any case: on failure it is closed. */
-lam_status lam_net_accept(int socket, const uint8_t *pdu, size_t length, const lam_associate *associate,
-                          const lam_net_limits *limits, lam_association **out, lam_error *err);
+/* Answers a request with A-ASSOCIATE-AC. `socket` is connected, the whole request has been read from it,
+ * through `tls` unless that is NULL: `pdu`, parsed and negotiated as `associate`. Takes socket and `tls` in
+ * any case: on failure they are closed. */
+lam_status lam_net_accept(int socket, lam_tls *tls, const uint8_t *pdu, size_t length,
+                          const lam_associate *associate, const lam_net_limits *limits, lam_association **out,
+                          lam_error *err);
 
 /* ---- asking ---- */
 

@@ -38,8 +38,10 @@ static lam_status use_authorities(SSL_CTX *ssl, const char *pem, lam_error *err)
     BIO *in = BIO_new_mem_buf(pem, -1);
     X509_STORE *store = SSL_CTX_get_cert_store(ssl);
     int count = 0;
-    for (X509 *one; in && (one = PEM_read_bio_X509(in, NULL, NULL, NULL)); X509_free(one))
+    for (X509 *one; in && (one = PEM_read_bio_X509(in, NULL, NULL, NULL)); X509_free(one)) {
         count += X509_STORE_add_cert(store, one) == 1;
+        SSL_CTX_add_client_CA(ssl, one); /* so that a client knows which of its certificates is wanted */
+    }
     BIO_free(in);
     ERR_clear_error(); /* the end of the text is one */
     return count ? LAM_OK : lam_fail(err, LAM_E_INVALID, "tls_ca holds no certificate");
@@ -79,19 +81,34 @@ static lam_status use_identity(SSL_CTX *ssl, const lam_tls_identity *identity, l
     return status;
 }
 
-lam_status lam_tls_context_create(const lam_tls_identity *identity, lam_tls_context **out, lam_error *err)
+/* What of TLS is used at all (RFC 9325, the successor of BCP 195 as PS3.15 cites it). */
+static void use_profile(SSL_CTX *ssl)
+{
+    SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION);
+    SSL_CTX_set_cipher_list(ssl, "ECDHE+AESGCM:ECDHE+CHACHA20");
+    SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION);
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_num_tickets(ssl, 0);
+}
+
+lam_status lam_tls_context_create(lam_tls_role role, const lam_tls_identity *identity, lam_tls_context **out,
+                                  lam_error *err)
 {
     lam_tls_context *context = calloc(1, sizeof *context);
     if (context)
-        context->ssl = SSL_CTX_new(TLS_client_method());
+        context->ssl = SSL_CTX_new(role == LAM_TLS_SERVER ? TLS_server_method() : TLS_client_method());
     if (!context || !context->ssl) {
         free(context);
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for TLS");
     }
-    SSL_CTX_set_min_proto_version(context->ssl, TLS1_2_VERSION);
-    SSL_CTX_set_cipher_list(context->ssl, "ECDHE+AESGCM:ECDHE+CHACHA20");
-    SSL_CTX_set_verify(context->ssl, SSL_VERIFY_PEER, NULL);
-    lam_status status = use_authorities(context->ssl, identity->authorities, err);
+    use_profile(context->ssl);
+    lam_status status = LAM_OK;
+    if (role == LAM_TLS_CLIENT || identity->authorities) {
+        SSL_CTX_set_verify(context->ssl, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        status = use_authorities(context->ssl, identity->authorities, err);
+    }
+    if (status == LAM_OK && role == LAM_TLS_SERVER && !identity->certificate)
+        status = lam_fail(err, LAM_E_INVALID, "a server needs tls_certificate");
     if (status == LAM_OK)
         status = use_identity(context->ssl, identity, err);
     if (status == LAM_OK)
@@ -149,6 +166,30 @@ lam_status lam_tls_connect(const lam_tls_context *context, int socket, const cha
     }
     *out = tls;
     return LAM_OK;
+}
+
+lam_status lam_tls_expect(const lam_tls_context *context, int socket, lam_tls **out, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_tls) *tls = calloc(1, sizeof *tls);
+    if (tls)
+        tls->ssl = SSL_new(context->ssl);
+    if (!tls || !tls->ssl || SSL_set_fd(tls->ssl, socket) != 1)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for TLS");
+    SSL_set_accept_state(tls->ssl);
+    *out = LAM_TAKE_PTR(tls);
+    return LAM_OK;
+}
+
+lam_status lam_tls_shake(lam_tls *tls, lam_error *err)
+{
+    errno = 0;
+    int result = SSL_do_handshake(tls->ssl);
+    if (result == 1)
+        return LAM_OK;
+    int kind = SSL_get_error(tls->ssl, result);
+    if (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE)
+        return LAM_E_BUSY;
+    return fail_handshake(tls, err);
 }
 
 void lam_tls_free(lam_tls *tls)

@@ -25,8 +25,14 @@ typedef struct lam_tls_identity {
     const char *key;         /* without a password */
 } lam_tls_identity;
 
-/* For connections that we open. LAM_E_INVALID says which of the texts is wrong. */
-lam_status lam_tls_context_create(const lam_tls_identity *identity, lam_tls_context **out, lam_error *err);
+/* Which end of the connections is ours: the one that opens them, and always asks who the peer is, or the one
+ * that is called, which needs a certificate and asks only if there are `authorities` (NULL: nobody is asked).
+ */
+typedef enum lam_tls_role { LAM_TLS_CLIENT, LAM_TLS_SERVER } lam_tls_role;
+
+/* LAM_E_INVALID says which of the texts is wrong. */
+lam_status lam_tls_context_create(lam_tls_role role, const lam_tls_identity *identity, lam_tls_context **out,
+                                  lam_error *err);
 void lam_tls_context_free(lam_tls_context *context);
 LAM_DEFINE_AUTO(lam_tls_context, lam_tls_context_free)
 
@@ -35,7 +41,16 @@ LAM_DEFINE_AUTO(lam_tls_context, lam_tls_context_free)
  * LAM_E_TIMEOUT. */
 lam_status lam_tls_connect(const lam_tls_context *context, int socket, const char *host, lam_tls **out,
                            lam_error *err);
+
+/* The other end: a stream over `socket`, which stays the caller's, that waits for a client's hand. */
+lam_status lam_tls_expect(const lam_tls_context *context, int socket, lam_tls **out, lam_error *err);
+/* Goes on with its handshake as far as it can. LAM_E_BUSY when the socket has nothing more for now; on any
+ * other failure nothing can come of it, and the peer has been told. */
+lam_status lam_tls_shake(lam_tls *tls, lam_error *err);
+
+/* Says farewell, if they ever shook hands. NULL-safe. */
 void lam_tls_free(lam_tls *tls);
+LAM_DEFINE_AUTO(lam_tls, lam_tls_free)
 
 /* As recv with MSG_WAITALL and as send of everything: -1 and errno (EAGAIN after the time limit), 0 at the
  * end. */

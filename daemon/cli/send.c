@@ -132,7 +132,7 @@ static lam_status open_tls(const options *o, lam_tls_context **out, lam_error *e
     const lam_tls_identity identity = {
         .authorities = texts[0].data, .certificate = texts[1].data, .key = texts[2].data};
     if (status == LAM_OK)
-        status = lam_tls_context_create(&identity, out, err);
+        status = lam_tls_context_create(LAM_TLS_CLIENT, &identity, out, err);
     for (size_t i = 0; i < LAM_COUNT(texts); i++)
         lam_buffer_done(&texts[i]);
     return status;

@@ -10,6 +10,7 @@ void lam_scp_caller_free(lam_scp_caller *caller)
 {
     if (!caller)
         return;
+    lam_tls_free(caller->tls);
     if (caller->socket >= 0)
         close(caller->socket);
     lam_scp_settings_unref(caller->settings);

@@ -9,10 +9,12 @@
 #include "daemon/dimse/link.h"
 #include "daemon/dimse/settings.h"
 #include "dicom/associate.h"
+#include "dicom/tls.h"
 
 typedef struct lam_scp_caller {
     int64_t association; /* number in this process's life, for the logs */
     int socket;          /* owned; -1 once given away */
+    lam_tls *tls;        /* over it, or NULL; as owned */
     char address[LAM_SCP_ADDRESS];
     uint8_t *pdu; /* owned; `associate` points into it */
     size_t length;

@@ -14,6 +14,7 @@
 #include "core/base/log.h"
 #include "daemon/dimse/chores.h"
 #include "daemon/dimse/files.h"
+#include "daemon/dimse/identity.h"
 #include "daemon/dimse/link.h"
 #include "daemon/dimse/reception.h"
 #include "daemon/dimse/sender.h"
@@ -24,6 +25,7 @@
 #include "dicom/net.h"
 
 enum {
+    OWN_FDS = 2,   /* listener and spool */
     CUT_MS = 2000, /* for sessions to remove their files when laminad is gone */
     ARENAS = 2,    /* of malloc: one a thread would cost more than the buffers in them */
 };
@@ -64,15 +66,33 @@ static void end(const lam_error *err)
     shutdown(LAM_IPC_CHILD_SOCKET, SHUT_RDWR);
 }
 
-/* The first configuration, with the two descriptors that are all we will ever have: starts everything. */
+/* Certificate and key, where associations come by TLS. */
+static lam_status read_tls(const lam_ipc_message *message, lam_tls_context **out, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_json) *document = NULL;
+    lam_status status = lam_json_parse(message->payload, message->length, &document, err);
+    if (status != LAM_OK)
+        return status;
+    const lam_jv *tls = lam_jv_get(lam_json_root(document), "tls");
+    if (!tls)
+        return LAM_OK;
+    LAM_AUTO(lam_scp_identity_done) lam_scp_identity identity;
+    status = lam_scp_identity_read(&identity, tls, message->fds + OWN_FDS, message->fd_count - OWN_FDS, err);
+    return status == LAM_OK ? lam_tls_context_create(LAM_TLS_SERVER, &identity.texts, out, err) : status;
+}
+
+/* The first configuration, with the two descriptors that are all we will ever keep: starts everything. */
 static lam_status begin(program *self, lam_ipc_message *message, lam_error *err)
 {
     lam_scp_settings *settings = NULL;
     lam_scp_reception *reception = NULL;
-    if (message->fd_count != 2)
-        return lam_fail(err, LAM_E_INVALID, "the first configuration came with %zu descriptors, not 2",
-                        message->fd_count);
-    lam_status status = lam_scp_settings_parse(message->payload, message->length, &settings, err);
+    lam_tls_context *tls = NULL;
+    if (message->fd_count < OWN_FDS)
+        return lam_fail(err, LAM_E_INVALID, "the first configuration came with %zu descriptors, not %d",
+                        message->fd_count, OWN_FDS);
+    lam_status status = read_tls(message, &tls, err);
+    if (status == LAM_OK)
+        status = lam_scp_settings_parse(message->payload, message->length, &settings, err);
     if (status != LAM_OK)
         return status;
     int listener = LAM_TAKE_FD(message->fds[0]), spool = LAM_TAKE_FD(message->fds[1]);
@@ -80,7 +100,8 @@ static lam_status begin(program *self, lam_ipc_message *message, lam_error *err)
     if (status == LAM_OK)
         status = lam_scp_sessions_create(self->link, spool, &self->sessions, err);
     if (status == LAM_OK)
-        status = lam_scp_reception_start(listener, settings, self->sessions, self->link, &reception, err);
+        status =
+            lam_scp_reception_start(listener, tls, settings, self->sessions, self->link, &reception, err);
     if (status == LAM_OK)
         status = lam_scp_chores_start(reception, self->sessions, end, &self->chores, err);
     if (status == LAM_OK)

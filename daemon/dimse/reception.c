@@ -23,6 +23,8 @@ enum {
 
 typedef struct waiting {
     int socket;   /* -1: a free place */
+    lam_tls *tls; /* over it; NULL: plain TCP */
+    bool shaken;  /* the TLS handshake is over */
     bool leaving; /* turned away; only waits for the peer to close */
     int64_t since_ms, until_ms;
     size_t expected; /* length of the request; 0 until its head has come */
@@ -31,7 +33,8 @@ typedef struct waiting {
 } waiting;
 
 struct lam_scp_reception {
-    int listener, stop; /* stop: eventfd */
+    int listener, stop;   /* stop: eventfd */
+    lam_tls_context *tls; /* NULL: plain TCP */
     lam_scp_sessions *sessions;
     lam_scp_link *link;
     pthread_t thread;
@@ -52,6 +55,7 @@ static const lam_scp_settings *current_settings(lam_scp_reception *reception)
 
 static void forget(waiting *place)
 {
+    lam_tls_free(LAM_TAKE_PTR(place->tls));
     if (place->socket >= 0)
         close(place->socket);
     place->socket = -1;
@@ -62,7 +66,11 @@ static void forget(waiting *place)
  */
 static void dismiss(waiting *place, const uint8_t pdu[LAM_SHORT_PDU_BYTES])
 {
-    send(place->socket, pdu, LAM_SHORT_PDU_BYTES, MSG_NOSIGNAL);
+    if (place->tls)
+        lam_tls_write(place->tls, pdu, LAM_SHORT_PDU_BYTES);
+    else
+        send(place->socket, pdu, LAM_SHORT_PDU_BYTES, MSG_NOSIGNAL);
+    lam_tls_free(LAM_TAKE_PTR(place->tls));
     shutdown(place->socket, SHUT_WR);
     place->leaving = true;
     place->until_ms = lam_clock_monotonic_ms() + LINGER_MS;
@@ -97,6 +105,7 @@ static void let_in(lam_scp_reception *reception, waiting *place, lam_scp_caller 
     int flags = fcntl(place->socket, F_GETFL);
     fcntl(place->socket, F_SETFL, flags & ~O_NONBLOCK);
     caller->socket = LAM_TAKE_FD(place->socket);
+    caller->tls = LAM_TAKE_PTR(place->tls);
     forget(place);
     lam_error err = {0};
     if (lam_scp_sessions_start(reception->sessions, caller, &err) != LAM_OK)
@@ -138,14 +147,35 @@ static void receive_caller(lam_scp_reception *reception, waiting *place)
     lam_scp_caller_free(caller);
 }
 
+/* Whether the connection can be read from. When its peer is no good at TLS, or not what it should be, it is
+ * gone. */
+static bool is_secure(lam_scp_reception *reception, waiting *place)
+{
+    lam_error err = {0};
+    if (!place->tls || place->shaken)
+        return true;
+    lam_status status = lam_tls_shake(place->tls, &err);
+    place->shaken = status == LAM_OK;
+    if (status == LAM_OK || status == LAM_E_BUSY)
+        return place->shaken;
+    lam_scp_tell(reception->link, ++reception->last_association, place->address, "", "",
+                 (lam_scp_event){"failed", err.message, 0, 0});
+    shutdown(place->socket, SHUT_WR); /* after the alert */
+    place->leaving = true;
+    place->until_ms = lam_clock_monotonic_ms() + LINGER_MS;
+    return false;
+}
+
 /* Reads no byte beyond the request: what follows belongs to the association. */
 static void read_request(lam_scp_reception *reception, waiting *place)
 {
-    for (;;) {
+    while (is_secure(reception, place)) {
         size_t have = place->bytes.length;
         size_t wanted = (place->expected ? place->expected : LAM_ASSOCIATE_HEAD_BYTES) - have;
         char *to = lam_buffer_reserve(&place->bytes, wanted < PIECE ? wanted : PIECE);
-        ssize_t got = to ? recv(place->socket, to, wanted < PIECE ? wanted : PIECE, 0) : 0;
+        ssize_t got = !to          ? 0
+                      : place->tls ? lam_tls_read(place->tls, to, wanted < PIECE ? wanted : PIECE)
+                                   : recv(place->socket, to, wanted < PIECE ? wanted : PIECE, 0);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
@@ -209,6 +239,10 @@ static void accept_one(lam_scp_reception *reception)
     *place = (waiting){.socket = socket, .since_ms = now, .until_ms = now + settings->association_timeout_ms};
     lam_scp_settings_unref(settings);
     lam_buffer_init(&place->bytes, LAM_ASSOCIATE_MAX_BYTES + 1);
+    if (reception->tls && lam_tls_expect(reception->tls, socket, &place->tls, NULL) != LAM_OK) {
+        forget(place);
+        return;
+    }
     if (getnameinfo((struct sockaddr *)&from, length, place->address, sizeof place->address, NULL, 0,
                     NI_NUMERICHOST) != 0)
         place->address[0] = '\0';
@@ -275,14 +309,16 @@ static void *reception_main(void *argument)
     }
 }
 
-lam_status lam_scp_reception_start(int listener, const lam_scp_settings *settings, lam_scp_sessions *sessions,
-                                   lam_scp_link *link, lam_scp_reception **out, lam_error *err)
+lam_status lam_scp_reception_start(int listener, lam_tls_context *tls, const lam_scp_settings *settings,
+                                   lam_scp_sessions *sessions, lam_scp_link *link, lam_scp_reception **out,
+                                   lam_error *err)
 {
     lam_scp_reception *reception = calloc(1, sizeof *reception);
     if (!reception)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     reception->stop = eventfd(0, EFD_CLOEXEC);
     reception->listener = listener;
+    reception->tls = tls;
     reception->sessions = sessions;
     reception->link = link;
     reception->settings = lam_scp_settings_ref(settings);
@@ -325,6 +361,7 @@ void lam_scp_reception_stop(lam_scp_reception *reception)
         forget(&reception->places[i]);
     close(reception->listener);
     close(reception->stop);
+    lam_tls_context_free(reception->tls);
     lam_scp_settings_unref(reception->settings);
     pthread_mutex_destroy(&reception->lock);
     free(reception);

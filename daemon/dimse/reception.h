@@ -11,10 +11,11 @@
 
 typedef struct lam_scp_reception lam_scp_reception;
 
-/* Starts the thread. Takes `listener`, a listening socket; the others are borrowed, of `settings` a reference
- * is taken. */
-lam_status lam_scp_reception_start(int listener, const lam_scp_settings *settings, lam_scp_sessions *sessions,
-                                   lam_scp_link *link, lam_scp_reception **out, lam_error *err);
+/* Starts the thread. Takes, once it has, `listener`, a listening socket, and `tls`, with which every
+ * connection begins (NULL: none does); the others are borrowed, of `settings` a reference is taken. */
+lam_status lam_scp_reception_start(int listener, lam_tls_context *tls, const lam_scp_settings *settings,
+                                   lam_scp_sessions *sessions, lam_scp_link *link, lam_scp_reception **out,
+                                   lam_error *err);
 
 /* Settings for callers from now on. */
 void lam_scp_reception_set(lam_scp_reception *reception, const lam_scp_settings *settings);

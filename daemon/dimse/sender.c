@@ -9,6 +9,7 @@
 #include "core/base/io.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
+#include "daemon/dimse/identity.h"
 #include "daemon/ipc/messages.h"
 #include "dicom/commitment.h"
 #include "dicom/dataset.h"
@@ -21,7 +22,7 @@
  * take (PS3.5 10.1). */
 static const char *const native[] = {LAM_TS_EXPLICIT_LITTLE, LAM_TS_IMPLICIT_LITTLE};
 
-enum { CONNECT_TIMEOUT_MS = 10 * 1000, MAX_PEM = 1024 * 1024, HOUR_MS = 60 * 60 * 1000 };
+enum { CONNECT_TIMEOUT_MS = 10 * 1000, HOUR_MS = 60 * 60 * 1000 };
 
 typedef struct parcel {
     int fd; /* of the message */
@@ -91,35 +92,13 @@ static lam_status read_parcels(sender *s, const lam_ipc_message *message, lam_er
     return status;
 }
 
-/* The next descriptor as text, where the request says that there is one. */
-static lam_status read_pem(const sender *s, const lam_ipc_message *message, const char *member, size_t *next,
-                           lam_buffer *out, const char **text, lam_error *err)
-{
-    const lam_jv *tls = lam_jv_get(s->request, "tls");
-    lam_buffer_init(out, MAX_PEM);
-    if (!lam_jv_bool(lam_jv_get(tls, member), false))
-        return LAM_OK;
-    if (*next >= message->fd_count)
-        return lam_fail(err, LAM_E_INVALID, "DELIVER came with too few descriptors");
-    lam_status status = lam_io_read_to_end(message->fds[(*next)++], out, err);
-    *text = lam_buffer_text(out);
-    return status;
-}
-
 static lam_status read_tls(sender *s, const lam_ipc_message *message, lam_error *err)
 {
-    LAM_AUTO(lam_buffer_done) lam_buffer ca, certificate, key;
-    lam_tls_identity identity = {0};
-    size_t next = s->count;
-    lam_status status = read_pem(s, message, "ca", &next, &ca, &identity.authorities, err);
-    lam_buffer_init(&certificate, MAX_PEM);
-    lam_buffer_init(&key, MAX_PEM);
+    LAM_AUTO(lam_scp_identity_done) lam_scp_identity identity;
+    lam_status status = lam_scp_identity_read(&identity, lam_jv_get(s->request, "tls"),
+                                              message->fds + s->count, message->fd_count - s->count, err);
     if (status == LAM_OK)
-        status = read_pem(s, message, "certificate", &next, &certificate, &identity.certificate, err);
-    if (status == LAM_OK)
-        status = read_pem(s, message, "key", &next, &key, &identity.key, err);
-    if (status == LAM_OK)
-        status = lam_tls_context_create(&identity, &s->tls, err);
+        status = lam_tls_context_create(LAM_TLS_CLIENT, &identity.texts, &s->tls, err);
     s->peer.tls = s->tls;
     return status;
 }

@@ -26,7 +26,8 @@ lam_status lam_scp_session_create(lam_scp_sessions *sessions, lam_scp_caller *ca
         lam_scp_caller_free(caller);
         return status;
     }
-    session->seat = (lam_scp_seat){.calling_ae = caller->associate.calling_ae, .wake = wake};
+    session->seat = (lam_scp_seat){
+        .calling_ae = caller->associate.calling_ae, .wake = wake, .secured = caller->tls != NULL};
     session->sessions = sessions;
     session->caller = caller;
     session->association = NULL;
@@ -281,8 +282,9 @@ static void run(lam_scp_session *session)
     lam_scp_caller *caller = session->caller;
     const lam_net_limits limits = {caller->settings->max_pdu, caller->settings->idle_timeout_ms};
     lam_error err = {0};
-    lam_status status = lam_net_accept(LAM_TAKE_FD(caller->socket), caller->pdu, caller->length,
-                                       &caller->associate, &limits, &session->association, &err);
+    lam_status status =
+        lam_net_accept(LAM_TAKE_FD(caller->socket), LAM_TAKE_PTR(caller->tls), caller->pdu, caller->length,
+                       &caller->associate, &limits, &session->association, &err);
     free(LAM_TAKE_PTR(caller->pdu));
     if (status != LAM_OK) {
         tell(session, "failed", err.message);

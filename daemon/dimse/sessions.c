@@ -97,7 +97,8 @@ void lam_scp_sessions_drain(lam_scp_sessions *sessions)
     sessions->draining = true;
     for (lam_scp_seat *seat = sessions->seats; seat; seat = seat->next)
         if (seat->idle) { /* it neither sends nor is in the middle of receiving, so we may */
-            send(seat->wake, abort_pdu, sizeof abort_pdu, MSG_NOSIGNAL | MSG_DONTWAIT);
+            if (!seat->secured)
+                send(seat->wake, abort_pdu, sizeof abort_pdu, MSG_NOSIGNAL | MSG_DONTWAIT);
             shutdown(seat->wake, SHUT_RDWR);
         }
     pthread_mutex_unlock(&sessions->lock);

@@ -16,6 +16,7 @@ typedef struct lam_scp_seat {
     struct lam_scp_seat *next;
     const char *calling_ae; /* borrowed from the session */
     int wake;               /* a duplicate of its socket, to be shut down by others */
+    bool secured;           /* by TLS: nobody else may write to it */
     bool idle;              /* between messages */
 } lam_scp_seat;
 

@@ -18,12 +18,13 @@ typedef enum lam_message_type {
 
     /* ---- laminad ↔ lamina-dimse ---- */
 
-    /* laminad → dimse, first message and again after a reload. fds: [listening TCP socket, spool directory]
-     * (none on reload).
+    /* laminad → dimse, first message and again after a reload. fds: [listening TCP socket, spool directory,
+     * then as far as `tls` has them: certificates of authorities, own certificate, its key] (none on reload).
      * {"ae_title", "accept":"known|any", "peers":[{"name","ae_title","host"}], "max_associations",
      * "max_associations_per_peer", "max_pdu", "association_timeout_ms" (ARTIM), "idle_timeout_ms",
      * "max_object_bytes", "reserve_bytes" (free space below which objects are refused), "private_classes"?
-     * (take SOP classes outside the standard too; default false)} */
+     * (take SOP classes outside the standard too; default false), "tls":{"ca"?,"certificate","key"}? (what of
+     * it came as descriptors; the first time only)} */
     LAM_MESSAGE_CONFIGURE = 10,
 
     /* dimse → laminad: a whole object lies in the spool, not yet synced, as Part 10 file `name`; answer with

@@ -143,6 +143,8 @@ typedef struct lam_config {
     lam_config_address dicom_listen;
     char ae_title[LAM_CONFIG_AE_TITLE];
     lam_config_accept accept; /* as configured; what applies is lam_config_effective_accept */
+    char dicom_certificate[LAM_CONFIG_PATH], dicom_key[LAM_CONFIG_PATH],
+        dicom_ca[LAM_CONFIG_PATH]; /* or "" */
     int max_associations;
     int max_associations_per_peer;
     int max_pdu;                    /* bytes */

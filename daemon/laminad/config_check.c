@@ -68,6 +68,22 @@ static void check_http(const lam_config *c, findings *f)
         add_error(f, "cannot read http.token_file = %s: %s", c->token_file, strerror(errno));
 }
 
+static void check_dicom_tls(const lam_config *c, findings *f)
+{
+    const char *const files[][2] = {
+        {"certificate", c->dicom_certificate}, {"key", c->dicom_key}, {"ca", c->dicom_ca}};
+    struct stat info;
+    if ((c->dicom_certificate[0] == '\0') != (c->dicom_key[0] == '\0'))
+        add_error(f, "dicom.tls_certificate and dicom.tls_key go together");
+    if (c->dicom_ca[0] && !c->dicom_certificate[0])
+        add_error(f, "dicom.tls_ca needs dicom.tls_certificate and dicom.tls_key");
+    for (size_t i = 0; i < LAM_COUNT(files); i++)
+        if (files[i][1][0] && access(files[i][1], R_OK) != 0)
+            add_error(f, "cannot read dicom.tls_%s = %s: %s", files[i][0], files[i][1], strerror(errno));
+    if (c->dicom_key[0] && stat(c->dicom_key, &info) == 0 && (info.st_mode & S_IRWXO))
+        add_error(f, "dicom.tls_key = %s is accessible to everyone: chmod o= it", c->dicom_key);
+}
+
 static void check_dicom(const lam_config *c, findings *f)
 {
     const char *host = c->dicom_listen.host;
@@ -156,8 +172,8 @@ static void check_models(const lam_config *c, findings *f)
                     c->models_dir);
 }
 
-static void (*const checks[])(const lam_config *, findings *) = {check_http, check_dicom, check_ports,
-                                                                 check_peers, check_models};
+static void (*const checks[])(const lam_config *, findings *) = {check_http,  check_dicom, check_dicom_tls,
+                                                                 check_ports, check_peers, check_models};
 
 int lam_config_check_together(const lam_config *config, lam_buffer *report)
 {

@@ -41,6 +41,16 @@ static const lam_config_key dicom_keys[] = {
      .help = "Which calling application entities may associate. known: those of the [peer] sections; while "
              "there is no such section and the address is a loopback one, any from this machine. any: every "
              "one, allowed on a loopback address only."},
+    {"tls_certificate", LAM_TYPE_PATH, MAIN(dicom_certificate), .example = "/etc/lamina/tls/lamina.pem",
+     .help =
+         "Our certificate (PEM, followed by what lies between it and its authority). With it associations "
+         "are taken by TLS (the BCP 195 profiles of PS3.15: TLS 1.2 and 1.3 with forward secrecy) and in no "
+         "other way; 2762 is the port registered for that."},
+    {"tls_key", LAM_TYPE_PATH, MAIN(dicom_key), .example = "/etc/lamina/tls/lamina.key",
+     .help = "The key of tls_certificate (PEM, no password). It must not be accessible to everyone."},
+    {"tls_ca", LAM_TYPE_PATH, MAIN(dicom_ca), .example = "/etc/lamina/tls/modalities.pem",
+     .help = "Certificates (PEM) one of which must have signed that of whoever associates. Without it no "
+             "certificate is asked for."},
     {"max_associations", LAM_TYPE_INTEGER, MAIN(max_associations), .minimum = 1, .maximum = 1000,
      .initial = "64", .live = true, .help = "Associations open at the same time. Further ones are refused."},
     {"max_associations_per_peer", LAM_TYPE_INTEGER, MAIN(max_associations_per_peer), .minimum = 1,

@@ -46,6 +46,11 @@ Connection::~Connection()
 
 bool Connection::secure(Making &making)
 {
+    if (making.secured) {
+        tls_ = making.secured;
+        making.secured = nullptr;
+        return true;
+    }
     return !making.tls ||
            lam_tls_connect(making.tls, getSocket(), making.host, &tls_, &making.tls_fault) == LAM_OK;
 }

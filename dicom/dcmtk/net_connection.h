@@ -26,9 +26,10 @@ struct Making {
     bool *timed_out;                      /* set when it was longer; outlives the connection */
     const lam_tls_context *tls = nullptr; /* shake hands with the peer, which is */
     const char *host = nullptr;
-    lam_error tls_fault = {}; /* why that failed */
-    int replaced = -1;        /* what DCMTK thinks the connection is made of; still open */
-    uint32_t max_pdu = 0;     /* that the peer may send; 0: no more than DCMTK takes */
+    lam_error tls_fault = {};   /* why that failed */
+    lam_tls *secured = nullptr; /* or we have already; taken (set to NULL) when used */
+    int replaced = -1;          /* what DCMTK thinks the connection is made of; still open */
+    uint32_t max_pdu = 0;       /* that the peer may send; 0: no more than DCMTK takes */
 };
 
 class Connection : public DcmTransportConnection
@@ -37,7 +38,7 @@ class Connection : public DcmTransportConnection
     /* Owns `socket`. */
     Connection(int socket, const Making &making);
 
-    /* Shakes hands if `making` says so; false: that failed. */
+    /* Shakes hands if `making` says so, or takes over from who did; false: that failed. */
     bool secure(Making &making);
     ~Connection() override;
 

@@ -76,14 +76,16 @@ lam_status accept(Making &making, const lam_associate &associate, long max_pdu, 
 
 using namespace lamina;
 
-extern "C" lam_status lam_net_accept(int socket, const uint8_t *pdu, size_t length,
+extern "C" lam_status lam_net_accept(int socket, lam_tls *tls, const uint8_t *pdu, size_t length,
                                      const lam_associate *associate, const lam_net_limits *limits,
                                      lam_association **out, lam_error *err)
 {
     Making making = {socket, pdu, length, limits->idle_timeout_ms, nullptr};
     uint32_t max_pdu = std::clamp<uint32_t>(limits->max_pdu, LAM_NET_MIN_PDU, LAM_NET_MAX_PDU);
     making.max_pdu = max_pdu;
+    making.secured = tls;
     lam_status status = lam_guard(err, [&] { return accept(making, *associate, max_pdu, out, err); });
+    lam_tls_free(making.secured);
     if (making.socket >= 0)
         close(making.socket);
     return status;

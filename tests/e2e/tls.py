@@ -1,14 +1,17 @@
 #!/usr/bin/python3
-"""TLS: HTTPS, clients known by their certificates (promise 10), and associations that we open."""
+"""TLS: HTTPS, clients known by their certificates (promise 10), and associations in both
+directions."""
 import os
+import socket
 import subprocess
 import tempfile
+import time
 
 import harness
 from delivery_common import analyse, peer
 from harness import images
-from harness.clients import ours, run
-from harness.daemon import Daemon, wait_until
+from harness.clients import echoscu, ours, run, storescu, wado
+from harness.daemon import PATIENCE, Daemon, wait_until
 from harness.peers import StoreScp, deliveries, wait_for
 
 
@@ -103,7 +106,97 @@ def test_other_addresses_need_authentication_also_with_tls():
     assert "not a loopback address" in said, said
 
 
-# ---- DICOM ----
+# ---- associations that come to us ----
+
+def node(authority, **more):
+    """Settings of a node that takes associations by TLS."""
+    certificate, key = authority.issue("node")
+    return {"dicom.tls_certificate": certificate, "dicom.tls_key": key, **{f"dicom.{k}": v for k, v in more.items()}}
+
+
+def as_peer(authority, trusts, name="modality"):
+    """Options of DCMTK's clients: who they are, and whom they trust."""
+    certificate, key = authority.issue(name)
+    return "+tls", key, certificate, "+cf", trusts.certificate
+
+
+def handshake(d, *options):
+    """What openssl says of a handshake with the DICOM port."""
+    return run("openssl", "s_client", "-connect", f"127.0.0.1:{d.dicom_port}", *options)[1]
+
+
+def test_associations_come_by_tls_and_in_no_other_way():
+    authority = Authority()
+    with Daemon(node(authority)) as d:
+        who = as_peer(Authority("Somebody"), authority)
+        status, said = echoscu(d, *who)
+        assert status == 0, said
+        source = images.series(rows=512, columns=512, slices=8, SeriesDescription="T2")
+        status, said = storescu(d, images.save(source, tempfile.mkdtemp()), *who)
+        assert status == 0 and said.count("Store Response (Success)") == 8, said
+        assert d.study(source[0].StudyInstanceUID)["series"][0]["instances"] == 8
+        first = source[0]
+        got = wado(d, first.StudyInstanceUID, first.SeriesInstanceUID, first.SOPInstanceUID).body
+        assert got.endswith(first.PixelData), "the pixels are not what was sent"
+        assert echoscu(d)[0] != 0, "a plain association was taken"
+        assert "SSL" in d.log() or "TLS" in d.log(), "nothing says why the plain one was not"
+        with_others = as_peer(Authority("Somebody"), Authority("Another"))
+        assert echoscu(d, *with_others)[0] != 0, "a client could not tell us from another"
+
+
+def test_peers_are_known_by_their_certificates():
+    authority, modalities = Authority(), Authority("Modalities")
+    with Daemon(node(authority, tls_ca=modalities.certificate)) as d:
+        status, said = echoscu(d, *as_peer(modalities, authority))
+        assert status == 0, said
+        assert echoscu(d, *as_peer(Authority("Strangers"), authority))[0] != 0
+        assert echoscu(d, "+tla", "+cf", authority.certificate)[0] != 0, "one without a certificate was taken"
+        wait_until(lambda: d.log().count("TLS: ") >= 2, 5, "both refusals in the log")
+        assert echoscu(d, *as_peer(modalities, authority), called="OTHER")[0] != 0
+        assert "Called AE Title" in echoscu(d, *as_peer(modalities, authority), called="OTHER")[1]
+
+
+def test_the_profile_is_that_of_bcp_195():
+    authority = Authority()
+    with Daemon(node(authority)) as d:
+        trust = ("-CAfile", authority.certificate)
+        assert "TLSv1.3" in handshake(d, *trust, "-tls1_3")
+        modern = handshake(d, *trust, "-tls1_2")
+        assert "TLSv1.2" in modern and "ECDHE" in modern, modern
+        weak = "DEFAULT@SECLEVEL=0"
+        for refused in (("-tls1",), ("-tls1_1",), ("-tls1_2", "-cipher", "AES128-GCM-SHA256"), ("-tls1_2", "-cipher", "ECDHE+AES128+SHA")):
+            cipher = () if "-cipher" in refused else ("-cipher", weak)
+            said = handshake(d, *trust, *refused, *cipher)
+            assert "Cipher is (NONE)" in said, f"{refused}: {said}"
+        assert echoscu(d, *as_peer(authority, authority))[0] == 0
+
+
+def test_a_handshake_that_never_ends_blocks_nobody():
+    authority = Authority()
+    with Daemon(node(authority, association_timeout="2s")) as d:
+        holders = [socket.create_connection(("127.0.0.1", d.dicom_port)) for _ in range(20)]
+        for holder in holders[:10]:
+            holder.sendall(b"\x16\x03\x01\x02\x00\x01")
+        started = time.monotonic()
+        assert echoscu(d, *as_peer(authority, authority))[0] == 0
+        assert time.monotonic() - started < 1.5 * PATIENCE
+        for holder in holders:
+            holder.settimeout(5 * PATIENCE)
+            assert holder.recv(100) == b"", "it is still held"
+            holder.close()
+
+
+def test_what_is_missing_for_associations_is_said():
+    authority = Authority()
+    settings = node(authority)
+    assert "go together" in refused({"dicom.tls_key": settings["dicom.tls_key"]})
+    assert "needs dicom.tls_certificate" in refused({"dicom.tls_ca": authority.certificate})
+    assert "cannot read dicom.tls_ca" in refused({**settings, "dicom.tls_ca": "/nowhere"})
+    os.chmod(settings["dicom.tls_key"], 0o644)
+    assert "accessible to everyone" in refused(settings)
+
+
+# ---- associations that we open ----
 
 def tls_scp(authority, *options):
     certificate, key = authority.issue("pacs")
@@ -133,7 +226,7 @@ def test_a_peer_with_a_strange_certificate_gets_nothing():
         _, uids = analyse(d)
         wait_until(lambda: all(v["last_error"] for v in deliveries(d)), 10, "an attempt")
         assert all("certificate" in v["last_error"] for v in deliveries(d)), deliveries(d)
-        assert not scp.stores() and len(deliveries(d, state="queued")) == len(uids)
+        assert not scp.stores() and {v["state"] for v in deliveries(d)} <= {"queued", "sending"} and len(uids)
 
 
 def test_the_commands_echo_and_send_by_tls():

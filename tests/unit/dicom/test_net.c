@@ -51,7 +51,7 @@ static void *acceptor_main(void *argument)
     if (a->status != LAM_OK)
         return NULL;
     lam_associate_negotiate(&associate, false);
-    a->status = lam_net_accept(socket, request.bytes, length, &associate, &limits, &association, NULL);
+    a->status = lam_net_accept(socket, NULL, request.bytes, length, &associate, &limits, &association, NULL);
     if (a->status == LAM_OK)
         a->status = a->play(association, &a->seen);
     lam_association_free(association);
