@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,52 +10,35 @@
 
 #include "core/base/cleanup.h"
 #include "daemon/cli/cli.h"
+#include "daemon/cli/options.h"
 #include "daemon/laminad/config.h"
 #include "daemon/laminad/db.h"
 
-typedef struct options {
-    const char *config, *store;
-} options;
-
-static bool parse_options(int argc, char **argv, bool with_store, options *out)
-{
-    static const struct option known[] = {
-        {"config", required_argument, NULL, 'c'}, {"store", required_argument, NULL, 's'}, {0}};
-    *out = (options){0};
-    optind = 0;
-    for (int letter; (letter = getopt_long(argc, argv, "c:", known, NULL)) != -1;) {
-        if (letter == 'c')
-            out->config = optarg;
-        else if (letter == 's' && with_store)
-            out->store = optarg;
-        else
-            return false;
-    }
-    return true;
-}
-
 int lam_cli_backup(int argc, char **argv)
 {
-    options o;
+    const char *path = NULL, *store = NULL;
+    char **rest;
+    const lam_option known[] = {{"config", .text = &path}, {"store", .text = &store}, {0}};
     lam_error err = {0};
     size_t copied = 0, missing = 0;
     LAM_AUTO_PTR(lam_config) *config = NULL;
-    if (!parse_options(argc, argv, true, &o))
-        return lam_cli_usage(argv[0], NULL);
-    if (argc - optind != 1)
+    int usage = lam_options_read(argc, argv, known, &rest);
+    if (usage != LAM_CLI_OK)
+        return usage;
+    if (!rest[0] || rest[1])
         return lam_cli_usage(argv[0], "needs exactly one FILE for the copy of the database");
-    const char *file = argv[optind];
-    lam_status status = lam_config_load(o.config, &config, &err);
+    const char *file = rest[0];
+    lam_status status = lam_config_load(path, &config, &err);
     if (status == LAM_OK)
         status = lam_backup_database(config->data_dir, file, &err);
     if (status == LAM_OK)
         printf("database copied to %s\n", file);
-    if (status == LAM_OK && o.store)
-        status = lam_backup_store(config->data_dir, file, o.store, &copied, &missing, &err);
+    if (status == LAM_OK && store)
+        status = lam_backup_store(config->data_dir, file, store, &copied, &missing, &err);
     if (status != LAM_OK)
         return lam_cli_fail_error(&err);
-    if (o.store)
-        printf("%zu new files of the store copied to %s\n", copied, o.store);
+    if (store)
+        printf("%zu new files of the store copied to %s\n", copied, store);
     if (missing)
         return lam_cli_fail("%zu files were deleted while the backup ran, and are not in it", missing);
     return LAM_CLI_OK;
@@ -79,17 +61,20 @@ static lam_status lock_data(const lam_config *config, int *fd, lam_error *err)
 
 int lam_cli_migrate(int argc, char **argv)
 {
-    options o;
+    const char *file = NULL;
+    char **rest;
+    const lam_option known[] = {{"config", .text = &file}, {0}};
     lam_error err = {0};
     char path[PATH_MAX];
     lam_autoclose int lock = -1;
     int64_t version = 0;
     LAM_AUTO_PTR(lam_config) *config = NULL;
-    if (!parse_options(argc, argv, false, &o))
-        return lam_cli_usage(argv[0], NULL);
-    if (argc != optind)
+    int usage = lam_options_read(argc, argv, known, &rest);
+    if (usage != LAM_CLI_OK)
+        return usage;
+    if (*rest)
         return lam_cli_usage(argv[0], "takes no arguments");
-    lam_status status = lam_config_load(o.config, &config, &err);
+    lam_status status = lam_config_load(file, &config, &err);
     if (status == LAM_OK)
         status = lock_data(config, &lock, &err);
     lam_database *database = NULL;

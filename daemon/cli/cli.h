@@ -1,5 +1,5 @@
 /* What the subcommands of `lamina` share: the form of a command, exit statuses, and printing. Each command is
- * one function and one row in the table of main.c; it parses its own options with getopt_long. */
+ * one function and one row in the table of main.c; its options are a table, too (options.h). */
 #ifndef LAMINA_CLI_CLI_H
 #define LAMINA_CLI_CLI_H
 
@@ -27,7 +27,7 @@ int lam_cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* The same for an error object. */
 int lam_cli_fail_error(const lam_error *err);
 /* Prints what is wrong with the arguments, and where to read more, to stderr and returns LAM_CLI_USAGE.
- * `command` is argv[0]. Call it with format NULL after getopt_long has printed its own message. */
+ * `command` is argv[0]. With format NULL something has said it already. */
 int lam_cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Talk DICOM to any node. */

@@ -2,7 +2,6 @@
  * about it. Looks and asks, changes nothing. */
 #include <curl/curl.h>
 #include <errno.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <netdb.h>
 #include <stdarg.h>
@@ -15,6 +14,7 @@
 
 #include "core/base/cleanup.h"
 #include "daemon/cli/cli.h"
+#include "daemon/cli/options.h"
 #include "daemon/cli/table.h"
 #include "daemon/laminad/config.h"
 #include "dicom/scu.h"
@@ -245,21 +245,15 @@ static void run_checks(report *r, const char *path)
 
 int lam_cli_doctor(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"config", required_argument, NULL, 'c'}, {"json", no_argument, NULL, 'j'}, {0}};
     const char *path = NULL;
     bool json = false;
     lam_error err = {0};
-    optind = 0;
-    for (int letter; (letter = getopt_long(argc, argv, "c:", known, NULL)) != -1;) {
-        if (letter == 'c')
-            path = optarg;
-        else if (letter == 'j')
-            json = true;
-        else
-            return lam_cli_usage(argv[0], NULL);
-    }
-    if (argc != optind)
+    char **rest;
+    const lam_option known[] = {{"config", .text = &path}, {"json", .flag = &json}, {0}};
+    int status = lam_options_read(argc, argv, known, &rest);
+    if (status != LAM_CLI_OK)
+        return status;
+    if (*rest)
         return lam_cli_usage(argv[0], "takes no arguments");
     if (lam_net_start(&err) != LAM_OK)
         return lam_cli_fail_error(&err);

@@ -1,5 +1,4 @@
 /* `lamina eval`: scores a bundle on a labelled set. */
-#include <getopt.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,96 +16,50 @@
 #include "daemon/cli/eval_card.h"
 #include "daemon/cli/eval_explain.h"
 #include "daemon/cli/eval_gate.h"
+#include "daemon/cli/options.h"
 
-enum { MAX_FILES = 256, DEFAULT_ROUNDS = 1000, DEFAULT_EXPLAINED = 30 };
+enum { DEFAULT_ROUNDS = 1000 };
 
 struct eval_options {
     const char *bundle;
-    const char *data[MAX_FILES];
-    size_t data_count;
-    const char *training[MAX_FILES]; /* of a generator: what its drawings are compared with */
-    size_t training_count;
-    const char *card;                /* NULL: none; "" : the set is named after its first file */
-    long threads, rounds, explained; /* explained: cases, 0: none */
-    double false_alarms;             /* of the gate that is to be learnt; 0: none */
+    lam_option_paths data;
+    lam_option_paths training;          /* of a generator: what its drawings are compared with */
+    const char *card;                   /* NULL: none; "" : the set is named after its first file */
+    int64_t threads, rounds, explained; /* explained: cases, 0: none */
+    double false_alarms;                /* of the gate that is to be learnt; 0: none */
     bool json, out_of_fold;
 };
 
-static bool read_share(const char *text, double *out)
+/* "" is the usual share. */
+static bool read_share(const char *text, void *into)
 {
     char *end = NULL;
-    *out = text ? strtod(text, &end) : LAM_FIT_GATE_FALSE_ALARMS;
-    return !text || (*text && !*end && *out > 0 && *out < 1);
+    double *share = into;
+    *share = *text ? strtod(text, &end) : LAM_FIT_GATE_FALSE_ALARMS;
+    return !*text || (!*end && *share > 0 && *share < 1);
 }
 
 static int parse_arguments(int argc, char **argv, struct eval_options *out)
 {
-    static const struct option known[] = {
-        {"bundle", required_argument, NULL, 'b'},
-        {"data", required_argument, NULL, 'd'},
-        {"threads", required_argument, NULL, 't'},
-        {"bootstrap", required_argument, NULL, 'r'},
-        {"card", optional_argument, NULL, 'c'},
-        {"out-of-fold", no_argument, NULL, 'o'},
-        {"training", required_argument, NULL, 'T'},
-        {"json", no_argument, NULL, 'J'},
-        {"fit-gate", optional_argument, NULL, 'g'},
-        {"explain", optional_argument, NULL, 'e'},
+    const lam_option known[] = {
+        {"bundle", .text = &out->bundle},
+        {"data", .paths = &out->data},
+        {"training", .paths = &out->training},
+        {"threads", .number = &out->threads, .least = 1, .most = 256},
+        {"bootstrap", .number = &out->rounds, .least = 0, .most = 100000},
+        {"explain", .number = &out->explained, .least = 1, .most = 100000, .alone = "30"},
+        {"card", .text = &out->card, .alone = ""},
+        {"fit-gate", .read = read_share, .into = &out->false_alarms, .takes = "a share between 0 and 1",
+         .alone = ""},
+        {"out-of-fold", .flag = &out->out_of_fold},
+        {"json", .flag = &out->json},
         {0},
     };
-    int option, last = 0;
-    char *end;
-    optind = 1;
-    /* A leading '-' hands over plain arguments in their place, so that `--data A B C` takes them all. */
-    while ((option = getopt_long(argc, argv, "-", known, NULL)) != -1) {
-        last = option == 1 ? last : option;
-        switch (last) {
-        case 'b':
-            out->bundle = optarg;
-            break;
-        case 'd':
-            if (out->data_count == MAX_FILES)
-                return lam_cli_usage(argv[0], "more than %d files", MAX_FILES);
-            out->data[out->data_count++] = optarg;
-            break;
-        case 'T':
-            if (out->training_count == MAX_FILES)
-                return lam_cli_usage(argv[0], "more than %d files", MAX_FILES);
-            out->training[out->training_count++] = optarg;
-            break;
-        case 't':
-            out->threads = strtol(optarg ? optarg : "", &end, 10);
-            if (*end || out->threads < 1 || out->threads > 256)
-                return lam_cli_usage(argv[0], "--threads takes a number from 1 to 256");
-            break;
-        case 'r':
-            out->rounds = strtol(optarg ? optarg : "", &end, 10);
-            if (*end || out->rounds < 0 || out->rounds > 100000)
-                return lam_cli_usage(argv[0], "--bootstrap takes a number from 0 to 100000");
-            break;
-        case 'c':
-            out->card = optarg ? optarg : "";
-            break;
-        case 'e':
-            out->explained = optarg ? strtol(optarg, &end, 10) : DEFAULT_EXPLAINED;
-            if ((optarg && *end) || out->explained < 1 || out->explained > 100000)
-                return lam_cli_usage(argv[0], "--explain takes a number of cases from 1 to 100000");
-            break;
-        case 'g':
-            if (!read_share(optarg, &out->false_alarms))
-                return lam_cli_usage(argv[0], "--fit-gate takes a share of false alarms between 0 and 1");
-            break;
-        case 'o':
-            out->out_of_fold = true;
-            break;
-        case 'J':
-            out->json = true;
-            break;
-        default:
-            return lam_cli_usage(argv[0], NULL);
-        }
-    }
-    if (!out->bundle || out->data_count == 0)
+    char **rest;
+    int status = lam_options_read(argc, argv, known, &rest);
+    if (status != LAM_CLI_OK)
+        return status;
+    if (!out->bundle || out->data.count == 0 || *rest)
         return lam_cli_usage(argv[0], "--bundle and --data are needed");
     return LAM_CLI_OK;
 }
@@ -161,8 +114,9 @@ static lam_status fit_gate(const struct eval_options *options, const lam_bundle 
 static lam_status compare_drawings(const struct eval_options *options, const lam_bundle *bundle,
                                    struct work *work, lam_scores *scores, lam_error *err)
 {
-    lam_status status = lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle),
-                                         options->training, options->training_count, &work->training, err);
+    lam_status status =
+        lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle), options->training.items,
+                         options->training.count, &work->training, err);
     return status ? status
                   : lam_novelty_measure(bundle, work->training, work->dataset, work->pool, scores, err);
 }
@@ -171,14 +125,13 @@ static lam_status evaluate(const struct eval_options *options, const lam_bundle 
                            lam_scores *scores, lam_error *err)
 {
     LAM_AUTO(work_done) struct work work = {.set = LAM_DICOM_SET_NONE};
-    const char *data[MAX_FILES];
-    size_t count, data_count = options->data_count;
+    lam_option_paths data = options->data;
+    size_t count;
     const lam_weights *const *members = lam_bundle_members(bundle, &count);
     lam_status status;
-    memcpy(data, options->data, data_count * sizeof *data);
-    if ((status = lam_dicom_samples_replace(options->bundle, data, &data_count, &work.set, err)) ||
-        (status = lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle), data, data_count,
-                                   &work.dataset, err)) ||
+    if ((status = lam_dicom_samples_replace(options->bundle, data.items, &data.count, &work.set, err)) ||
+        (status = lam_samples_load(lam_bundle_manifest(bundle), lam_bundle_network(bundle), data.items,
+                                   data.count, &work.dataset, err)) ||
         options->false_alarms > 0)
         return status ? status : fit_gate(options, bundle, work.dataset, err);
     if ((status = lam_pool_create((size_t)options->threads, &work.pool, err)) ||
@@ -190,7 +143,7 @@ static lam_status evaluate(const struct eval_options *options, const lam_bundle 
     if (status || (status = lam_evaluation_scores(work.evaluation, (int)options->rounds, scores, err)))
         return status;
     if ((status = lam_eval_add_gate(bundle, work.dataset, scores, err)) ||
-        (options->training_count > 0 && (status = compare_drawings(options, bundle, &work, scores, err))) ||
+        (options->training.count > 0 && (status = compare_drawings(options, bundle, &work, scores, err))) ||
         (options->explained && (status = lam_eval_add_explain(bundle, work.dataset, work.pool,
                                                               (size_t)options->explained, scores, err))))
         return status;
@@ -201,7 +154,7 @@ static lam_status evaluate(const struct eval_options *options, const lam_bundle 
         .parts = options->out_of_fold ? (const lam_samples *const *)work.parts : NULL,
         .evaluation = work.evaluation,
         .scores = scores,
-        .data = options->card && *options->card ? options->card : options->data[0],
+        .data = options->card && *options->card ? options->card : options->data.items[0],
     };
     return options->card ? lam_eval_write_card(&card, options->bundle, err) : LAM_OK;
 }

@@ -2,7 +2,6 @@
  * are marked as synthetic. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "core/rnn/generate.h"
 #include "core/rnn/safetensors.h"
 #include "daemon/cli/cli.h"
+#include "daemon/cli/options.h"
 #include "dicom/canvas.h"
 #include "dicom/resample.h"
 #include "dicom/synthetic.h"
@@ -25,25 +25,17 @@ enum { MAX_COUNT = 1000000, MAX_SIDE = 4096, MAX_PATH_TEXT = 4096, MONTAGE_COLUM
 struct generate_options {
     const char *bundle, *out, *class_name;
     int64_t count, size[3], matrix[3]; /* sizes: 0: not given */
-    uint64_t seed;
+    int64_t seed, threads;
     double temperature; /* 0: the bundle's */
-    long threads;
     bool dicom, json;
 };
 
 /* ---- options ---- */
 
-static bool read_number(const char *text, long long least, long long most, long long *out)
-{
-    char *end;
-    errno = 0;
-    *out = strtoll(text, &end, 10);
-    return end > text && !*end && !errno && *out >= least && *out <= most;
-}
-
 /* "36x50x35" or, of one slice, "28x28". */
-static bool read_size(const char *text, int64_t out[3])
+static bool read_size(const char *text, void *value)
 {
+    int64_t *out = value;
     int64_t side[3];
     int count = 0;
     for (char *end;; text = end + 1) {
@@ -63,77 +55,37 @@ static bool read_size(const char *text, int64_t out[3])
     return true;
 }
 
-static bool parse_option(int option, struct generate_options *out)
+static bool read_temperature(const char *text, void *value)
 {
-    long long number = 0;
     char *end;
-    bool good = true;
-    switch (option) {
-    case 'b':
-        out->bundle = optarg;
-        break;
-    case 'o':
-        out->out = optarg;
-        break;
-    case 'c':
-        out->class_name = optarg;
-        break;
-    case 'n':
-        good = read_number(optarg, 1, MAX_COUNT, &number);
-        out->count = number;
-        break;
-    case 's':
-        good = read_number(optarg, 0, INT64_MAX, &number);
-        out->seed = (uint64_t)number;
-        break;
-    case 't':
-        good = read_number(optarg, 1, 256, &number);
-        out->threads = (long)number;
-        break;
-    case 'z':
-        return read_size(optarg, out->size);
-    case 'm':
-        return read_size(optarg, out->matrix);
-    case 'T':
-        out->temperature = strtod(optarg, &end);
-        return end > optarg && !*end && out->temperature >= 0.01 && out->temperature <= 10;
-    case 'd':
-        out->dicom = true;
-        break;
-    case 'J':
-        out->json = true;
-        break;
-    default:
-        return false;
-    }
-    return good;
+    double *out = value;
+    *out = strtod(text, &end);
+    return end > text && !*end && *out >= 0.01 && *out <= 10;
 }
 
 static int parse_arguments(int argc, char **argv, struct generate_options *out)
 {
-    static const struct option known[] = {
-        {"bundle", required_argument, NULL, 'b'},
-        {"out", required_argument, NULL, 'o'},
-        {"class", required_argument, NULL, 'c'},
-        {"count", required_argument, NULL, 'n'},
-        {"seed", required_argument, NULL, 's'},
-        {"threads", required_argument, NULL, 't'},
-        {"size", required_argument, NULL, 'z'},
-        {"matrix", required_argument, NULL, 'm'},
-        {"temperature", required_argument, NULL, 'T'},
-        {"dicom", no_argument, NULL, 'd'},
-        {"json", no_argument, NULL, 'J'},
+    static const char size[] = "sides such as 28x28 or 36x50x35";
+    const lam_option known[] = {
+        {"bundle", .text = &out->bundle},
+        {"out", .text = &out->out},
+        {"class", .text = &out->class_name},
+        {"count", .number = &out->count, .least = 1, .most = MAX_COUNT},
+        {"seed", .number = &out->seed, .least = 0, .most = INT64_MAX},
+        {"threads", .number = &out->threads, .least = 1, .most = 256},
+        {"size", .read = read_size, .into = out->size, .takes = size},
+        {"matrix", .read = read_size, .into = out->matrix, .takes = size},
+        {"temperature", .read = read_temperature, .into = &out->temperature,
+         .takes = "a number from 0.01 to 10"},
+        {"dicom", .flag = &out->dicom},
+        {"json", .flag = &out->json},
         {0},
     };
-    int option;
-    optind = 1;
-    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-        if (option == '?')
-            return lam_cli_usage(argv[0], NULL);
-        if (!parse_option(option, out))
-            return lam_cli_usage(argv[0], "'%s' is not a value that option takes", optarg ? optarg : "");
-    }
-    if (!out->bundle || !out->out || optind < argc)
+    char **rest;
+    int status = lam_options_read(argc, argv, known, &rest);
+    if (status != LAM_CLI_OK)
+        return status;
+    if (!out->bundle || !out->out || *rest)
         return lam_cli_usage(argv[0], "--bundle and --out are needed, and nothing else");
     return LAM_CLI_OK;
 }
@@ -189,7 +141,7 @@ static lam_status prepare(const struct generate_options *options, struct work *o
     out->options = options;
     out->manifest = lam_bundle_manifest(out->bundle);
     const lam_model_drawing *usual = &out->manifest->drawing;
-    out->drawing.seed = options->seed;
+    out->drawing.seed = (uint64_t)options->seed;
     out->drawing.temperature = options->temperature > 0 ? options->temperature : usual->temperature;
     memcpy(out->drawing.size, options->size[0] ? options->size : usual->size, sizeof out->drawing.size);
     if (out->manifest->task != LAM_TASK_GENERATION)

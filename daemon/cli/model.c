@@ -1,7 +1,6 @@
 /* `lamina model`: `import` makes a bundle of a model that was trained elsewhere, `check` looks at one. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 #include "core/rnn/import/import.h"
 #include "daemon/cli/cli.h"
 #include "daemon/cli/model_check.h"
+#include "daemon/cli/options.h"
 
 enum { MAX_FILE = 1 << 30 };
 
@@ -59,35 +59,27 @@ static bool is_onnx(const struct import_options *options)
 
 static int parse_arguments(int argc, char **argv, struct import_options *out)
 {
-    static const struct option known[] = {
-        {"bundle", required_argument, NULL, 'b'},
-        {"framework", required_argument, NULL, 'f'},
-        {"map", required_argument, NULL, 'm'},
-        {"layout", required_argument, NULL, 'l'},
-        {"output", required_argument, NULL, 'o'},
-        {"json", no_argument, NULL, 'J'},
+    const lam_option known[] = {
+        {"bundle", .text = &out->bundle},
+        {"framework", .text = &out->framework},
+        {"map", .text = &out->map},
+        {"layout", .text = &out->layout},
+        {"output", .text = &out->output},
+        {"json", .flag = &out->json},
         {0},
     };
-    int option;
-    optind = 1;
-    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-        const char **texts[] = {&out->bundle, &out->framework, &out->map, &out->layout, &out->output};
-        const char *at = strchr("bfmlo", option);
-        if (option == 'J')
-            out->json = true;
-        else if (at)
-            *texts[at - "bfmlo"] = optarg;
-        else
-            return lam_cli_usage(argv[0], NULL);
-    }
-    bool named = argc - optind == 2;
-    if (named && strcmp(argv[optind], "check") == 0) {
-        out->checked = argv[optind + 1];
+    char **rest;
+    int status = lam_options_read(argc, argv, known, &rest);
+    if (status != LAM_CLI_OK)
+        return status;
+    bool named = rest[0] && rest[1] && !rest[2];
+    if (named && strcmp(rest[0], "check") == 0) {
+        out->checked = rest[1];
         return LAM_CLI_OK;
     }
-    if (!named || strcmp(argv[optind], "import") != 0 || !out->bundle)
+    if (!named || strcmp(rest[0], "import") != 0 || !out->bundle)
         return lam_cli_usage(argv[0], "`import`, one file and --bundle are needed; or `check` and a bundle");
-    out->file = argv[optind + 1];
+    out->file = rest[1];
     if (!out->framework)
         out->framework = ends_with(out->file, ".onnx") ? "onnx" : "pytorch";
     if (!is_onnx(out) && strcmp(out->framework, "pytorch") != 0 && strcmp(out->framework, "keras") != 0)

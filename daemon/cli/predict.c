@@ -3,76 +3,61 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/base/cleanup.h"
 #include "core/base/io.h"
 #include "daemon/cli/cli.h"
+#include "daemon/cli/options.h"
 #include "dicom/dataset.h"
 
 struct predict_options {
     const char *bundle, *out;
-    int threads;
+    int64_t threads, samples;
     bool json, any;
     lam_find_options find;
     lam_profile profile;
     char **paths; /* NULL-terminated */
 };
 
-static bool parse_option(int option, struct predict_options *out)
+static bool read_profile(const char *text, void *value)
 {
-    char *end;
-    switch (option) {
-    case 'b':
-        out->bundle = optarg;
-        return true;
-    case 'o':
-        out->out = optarg;
-        return true;
-    case 'p':
-        return lam_profile_find(optarg, &out->profile);
-    case 't':
-        out->threads = (int)strtol(optarg, &end, 10);
-        return !*end && out->threads >= 1 && out->threads <= 256;
-    case 'e':
-        out->find.explain = true;
-        return lam_explain_method_find(optarg, &out->find.method);
-    case 'g':
-        return lam_gate_mode_find(optarg, &out->find.gate);
-    case 's':
-        out->find.samples = (int)strtol(optarg, &end, 10);
-        return !*end && out->find.samples >= 1 && out->find.samples <= 10000;
-    case 'a':
-        return out->any = true;
-    case 'J':
-        return out->json = true;
-    default:
-        return false;
-    }
+    return lam_profile_find(text, value);
+}
+
+static bool read_method(const char *text, void *value)
+{
+    lam_find_options *find = value;
+    find->explain = true;
+    return lam_explain_method_find(text, &find->method);
+}
+
+static bool read_gate(const char *text, void *value)
+{
+    return lam_gate_mode_find(text, value);
 }
 
 static int parse_arguments(int argc, char **argv, struct predict_options *out)
 {
-    static const struct option known[] = {
-        {"bundle", required_argument, NULL, 'b'},  {"out", required_argument, NULL, 'o'},
-        {"profile", required_argument, NULL, 'p'}, {"threads", required_argument, NULL, 't'},
-        {"explain", required_argument, NULL, 'e'}, {"samples", required_argument, NULL, 's'},
-        {"gate", required_argument, NULL, 'g'},    {"any", no_argument, NULL, 'a'},
-        {"json", no_argument, NULL, 'J'},          {0},
+    const lam_option known[] = {
+        {"bundle", .text = &out->bundle},
+        {"out", .text = &out->out},
+        {"profile", .read = read_profile, .into = &out->profile, .takes = "strict, ohif or slicer"},
+        {"threads", .number = &out->threads, .least = 1, .most = 256},
+        {"explain", .read = read_method, .into = &out->find, .takes = "gradient, integrated or attention"},
+        {"samples", .number = &out->samples, .least = 1, .most = 10000},
+        {"gate", .read = read_gate, .into = &out->find.gate, .takes = "flag, refuse or ignore"},
+        {"any", .flag = &out->any},
+        {"json", .flag = &out->json},
+        {0},
     };
-    int option;
-    optind = 1;
-    while ((option = getopt_long(argc, argv, "", known, NULL)) != -1) {
-        if (option == '?')
-            return lam_cli_usage(argv[0], NULL);
-        if (!parse_option(option, out))
-            return lam_cli_usage(argv[0], "'%s' is not a value that option takes", optarg ? optarg : "");
-    }
-    if (!out->bundle || optind == argc)
+    int status = lam_options_read(argc, argv, known, &out->paths);
+    if (status != LAM_CLI_OK)
+        return status;
+    if (!out->bundle || !*out->paths)
         return lam_cli_usage(argv[0], "--bundle and at least one file or folder are needed");
-    out->paths = argv + optind;
+    out->find.samples = (int)out->samples;
     return LAM_CLI_OK;
 }
 

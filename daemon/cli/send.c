@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
-#include <getopt.h>
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include "core/base/io.h"
 #include "core/base/text.h"
 #include "daemon/cli/cli.h"
+#include "daemon/cli/options.h"
 #include "dicom/scu.h"
 #include "dicom/send.h"
 #include "dicom/sop_class.h"
@@ -66,55 +66,30 @@ static bool parse_target(const char *text, const char *calling_ae, target *out)
 
 typedef struct options {
     const char *calling_ae;
-    long jobs;
+    int64_t jobs;
     bool json;
-    bool tls;                 /* set by each of: */
+    bool tls;                 /* also set by each of: */
     const char *tls_files[3]; /* authorities, certificate, key; NULL: none */
 } options;
 
-/* Options of both commands, --jobs of `send` alone; false when they are wrong (and something has said so). */
-static bool parse_options(int argc, char **argv, bool with_jobs, options *out)
+/* Options of both commands; `send` has --jobs beside those of `echo`. */
+static int parse_options(int argc, char **argv, bool with_jobs, options *out, char ***rest)
 {
-    static const struct option all[] = {
-        {"jobs", required_argument, NULL, 'j'},    {"aet", required_argument, NULL, 'a'},
-        {"json", no_argument, NULL, 'J'},          {"tls", no_argument, NULL, 't'},
-        {"tls-ca", required_argument, NULL, '0'},  {"tls-certificate", required_argument, NULL, '1'},
-        {"tls-key", required_argument, NULL, '2'}, {0},
+    const lam_option all[] = {
+        {"jobs", .number = &out->jobs, .least = 1, .most = LAM_SEND_MAX_ASSOCIATIONS},
+        {"aet", .text = &out->calling_ae},
+        {"json", .flag = &out->json},
+        {"tls", .flag = &out->tls},
+        {"tls-ca", .text = &out->tls_files[0]},
+        {"tls-certificate", .text = &out->tls_files[1]},
+        {"tls-key", .text = &out->tls_files[2]},
+        {0},
     };
-    const struct option *known = with_jobs ? all : all + 1;
     *out = (options){.calling_ae = "LAMINA-SCU", .jobs = 1};
-    optind = 1;
-    for (int option; (option = getopt_long(argc, argv, with_jobs ? "a:j:" : "a:", known, NULL)) != -1;) {
-        char *end = NULL;
-        switch (option) {
-        case 'a':
-            out->calling_ae = optarg;
-            break;
-        case 'j':
-            out->jobs = strtol(optarg, &end, 10);
-            if (end == optarg || *end || out->jobs < 1 || out->jobs > LAM_SEND_MAX_ASSOCIATIONS) {
-                fprintf(stderr, "lamina %s: --jobs takes a number from 1 to %d\n", argv[0],
-                        LAM_SEND_MAX_ASSOCIATIONS);
-                return false;
-            }
-            break;
-        case 'J':
-            out->json = true;
-            break;
-        case '0':
-        case '1':
-        case '2':
-            out->tls_files[option - '0'] = optarg;
-            out->tls = true;
-            break;
-        case 't':
-            out->tls = true;
-            break;
-        default:
-            return false;
-        }
-    }
-    return true;
+    int status = lam_options_read(argc, argv, with_jobs ? all : all + 1, rest);
+    for (size_t i = 0; i < LAM_COUNT(out->tls_files); i++)
+        out->tls |= out->tls_files[i] != NULL;
+    return status;
 }
 
 /* The peer's `tls` from the files of the options; stays NULL without them. */
@@ -348,16 +323,18 @@ int lam_cli_send(int argc, char **argv)
 {
     options o;
     target to;
-    if (!parse_options(argc, argv, true, &o))
-        return lam_cli_usage(argv[0], NULL);
-    if (argc - optind < 2)
+    char **rest;
+    int usage = parse_options(argc, argv, true, &o, &rest);
+    if (usage != LAM_CLI_OK)
+        return usage;
+    if (!rest[0] || !rest[1])
         return lam_cli_usage(argv[0], "needs HOST:PORT[/AET] and at least one file or folder");
-    if (!parse_target(argv[optind], o.calling_ae, &to))
-        return bad_target(argv[0], argv[optind]);
+    if (!parse_target(rest[0], o.calling_ae, &to))
+        return bad_target(argv[0], rest[0]);
     lam_error err = {0};
     LAM_AUTO(file_list_done) file_list list = {0};
     LAM_AUTO_PTR(lam_tls_context) *tls = NULL;
-    lam_status status = find_files(argv + optind + 1, &list, &err);
+    lam_status status = find_files(rest + 1, &list, &err);
     if (status == LAM_OK)
         status = open_tls(&o, &tls, &err);
     to.peer.tls = tls;
@@ -419,12 +396,14 @@ int lam_cli_echo(int argc, char **argv)
 {
     options o;
     target to;
-    if (!parse_options(argc, argv, false, &o))
-        return lam_cli_usage(argv[0], NULL);
-    if (argc - optind != 1)
+    char **rest;
+    int usage = parse_options(argc, argv, false, &o, &rest);
+    if (usage != LAM_CLI_OK)
+        return usage;
+    if (!rest[0] || rest[1])
         return lam_cli_usage(argv[0], "needs exactly one HOST:PORT[/AET]");
-    if (!parse_target(argv[optind], o.calling_ae, &to))
-        return bad_target(argv[0], argv[optind]);
+    if (!parse_target(rest[0], o.calling_ae, &to))
+        return bad_target(argv[0], rest[0]);
     lam_error err = {0};
     double connect_ms = 0, echo_ms = 0;
     LAM_AUTO_PTR(lam_tls_context) *tls = NULL;

@@ -1,5 +1,4 @@
 /* `lamina train`: trains the network that a bundle's model.json describes. */
-#include <getopt.h>
 #include <math.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -15,12 +14,14 @@
 #include "core/rnn/train/fit.h"
 #include "daemon/cli/cli.h"
 #include "daemon/cli/dicom_samples.h"
+#include "daemon/cli/options.h"
 
-enum { MAX_FILES = 256, REDRAW_MS = 200 };
+enum { REDRAW_MS = 200 };
 
 struct train_options {
     lam_fit_settings settings;
-    const char *data[MAX_FILES], *validation[MAX_FILES];
+    lam_option_paths data, validation;
+    int64_t seed, threads;
     bool json, quiet;
 };
 
@@ -39,27 +40,10 @@ static void on_interrupt(int number)
 
 /* ---- arguments ---- */
 
-static bool parse_number(const char *text, long long minimum, long long maximum, long long *out)
-{
-    char *end;
-    long long number = strtoll(text, &end, 10);
-    if (end == text || *end || number < minimum || number > maximum)
-        return false;
-    *out = number;
-    return true;
-}
-
-static bool add_file(const char **files, size_t *count, const char *name)
-{
-    if (*count == MAX_FILES)
-        return false;
-    files[(*count)++] = name;
-    return true;
-}
-
 /* "2/5": the second of five parts. */
-static bool parse_fold(const char *text, lam_fit_settings *settings)
+static bool read_fold(const char *text, void *into)
 {
+    lam_fit_settings *settings = into;
     char *slash, *end;
     long fold = strtol(text, &slash, 10);
     if (slash == text || *slash != '/')
@@ -72,73 +56,37 @@ static bool parse_fold(const char *text, lam_fit_settings *settings)
     return true;
 }
 
-static bool parse_option(int option, struct train_options *out)
-{
-    lam_fit_settings *s = &out->settings;
-    long long number = 0;
-    switch (option) {
-    case 'b':
-        s->bundle = optarg;
-        return true;
-    case 'd':
-        return add_file(out->data, &s->data_count, optarg);
-    case 'v':
-        return add_file(out->validation, &s->validation_count, optarg);
-    case 'i':
-        s->init = optarg;
-        return true;
-    case 'f':
-        return parse_fold(optarg, s);
-    case 'e':
-        return parse_number(optarg, 1, 1000000, &number) && (s->epochs = number);
-    case 's':
-        s->seed = strtoull(optarg, NULL, 10);
-        return parse_number(optarg, 0, INT64_MAX, &number);
-    case 't':
-        if (!parse_number(optarg, 1, 256, &number))
-            return false;
-        s->threads = (int)number;
-        return true;
-    case 'r':
-        return s->resume = true;
-    case 'J':
-        return out->json = true;
-    case 'q':
-        return out->quiet = true;
-    default:
-        return false;
-    }
-}
-
 static int parse_arguments(int argc, char **argv, struct train_options *out)
 {
-    static const struct option known[] = {
-        {"bundle", required_argument, NULL, 'b'}, {"data", required_argument, NULL, 'd'},
-        {"val", required_argument, NULL, 'v'},    {"init", required_argument, NULL, 'i'},
-        {"fold", required_argument, NULL, 'f'},   {"epochs", required_argument, NULL, 'e'},
-        {"seed", required_argument, NULL, 's'},   {"threads", required_argument, NULL, 't'},
-        {"resume", no_argument, NULL, 'r'},       {"json", no_argument, NULL, 'J'},
-        {"quiet", no_argument, NULL, 'q'},        {0},
+    lam_fit_settings *s = &out->settings;
+    const lam_option known[] = {
+        {"bundle", .text = &s->bundle},
+        {"data", .paths = &out->data},
+        {"val", .paths = &out->validation},
+        {"init", .text = &s->init},
+        {"fold", .read = read_fold, .into = s, .takes = "a part such as 2/5, the second of five"},
+        {"epochs", .number = &s->epochs, .least = 1, .most = 1000000},
+        {"seed", .number = &out->seed, .least = 0, .most = INT64_MAX},
+        {"threads", .number = &out->threads, .least = 1, .most = 256},
+        {"resume", .flag = &s->resume},
+        {"json", .flag = &out->json},
+        {"quiet", .flag = &out->quiet},
+        {0},
     };
-    int option, last = 'd';
-    optind = 1;
-    /* A leading '-' hands over plain arguments in their place, so that `--data A B C` takes them all. */
-    while ((option = getopt_long(argc, argv, "-", known, NULL)) != -1) {
-        if (option == '?')
-            return lam_cli_usage(argv[0], NULL);
-        if (option == 1 && last != 'd' && last != 'v')
-            return lam_cli_usage(argv[0], "'%s' belongs to no option", optarg);
-        if (option != 1)
-            last = option;
-        if (!parse_option(last, out))
-            return lam_cli_usage(argv[0], "'%s' is not a value that option takes", optarg ? optarg : "");
-    }
-    if (!out->settings.bundle || out->settings.data_count == 0)
+    char **rest;
+    int status = lam_options_read(argc, argv, known, &rest);
+    if (status != LAM_CLI_OK)
+        return status;
+    if (!s->bundle || out->data.count == 0 || *rest)
         return lam_cli_usage(argv[0], "--bundle and --data are needed");
-    if (out->settings.folds && out->settings.validation_count)
+    if (s->folds && out->validation.count)
         return lam_cli_usage(argv[0], "--fold and --val exclude each other");
-    out->settings.data = out->data;
-    out->settings.validation = out->validation;
+    s->seed = (uint64_t)out->seed;
+    s->threads = (int)out->threads;
+    s->data = out->data.items;
+    s->data_count = out->data.count;
+    s->validation = out->validation.items;
+    s->validation_count = out->validation.count;
     return LAM_CLI_OK;
 }
 
@@ -225,16 +173,16 @@ static lam_status fit(struct train_options *options, struct display *display, la
     lam_fit_settings *s = &options->settings;
     LAM_AUTO(lam_dicom_set_done) lam_dicom_set data = LAM_DICOM_SET_NONE;
     LAM_AUTO(lam_dicom_set_done) lam_dicom_set validation = LAM_DICOM_SET_NONE;
-    lam_status status = lam_dicom_samples_replace(s->bundle, options->data, &s->data_count, &data, err);
+    lam_status status = lam_dicom_samples_replace(s->bundle, options->data.items, &s->data_count, &data, err);
     if (status == LAM_OK)
-        status =
-            lam_dicom_samples_replace(s->bundle, options->validation, &s->validation_count, &validation, err);
+        status = lam_dicom_samples_replace(s->bundle, options->validation.items, &s->validation_count,
+                                           &validation, err);
     return status == LAM_OK ? lam_fit(s, show, display, scores, err) : status;
 }
 
 int lam_cli_train(int argc, char **argv)
 {
-    struct train_options options = {.settings.seed = 1};
+    struct train_options options = {.seed = 1};
     struct display display = {.terminal = isatty(STDERR_FILENO)};
     lam_autofree lam_scores *scores = calloc(1, sizeof *scores);
     lam_error err = {0};

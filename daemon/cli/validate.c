@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +12,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/json.h"
 #include "daemon/cli/cli.h"
+#include "daemon/cli/options.h"
 #include "dicom/validate.h"
 
 enum { MOST_SOURCES = 20000 };
@@ -109,7 +109,7 @@ static bool check_file(struct validation *v, const char *path)
     return status == LAM_OK && problems == 0;
 }
 
-static int check_files(struct validation *v, char **paths, int count, bool as_json)
+static int check_files(struct validation *v, char **paths, bool as_json)
 {
     bool good = true;
     LAM_AUTO(lam_buffer_done) lam_buffer text;
@@ -120,8 +120,8 @@ static int check_files(struct validation *v, char **paths, int count, bool as_js
         lam_jw_object(&w, NULL);
         lam_jw_array(&w, "files");
     }
-    for (int i = 0; i < count; i++)
-        good &= check_file(v, paths[i]);
+    for (; *paths; paths++)
+        good &= check_file(v, *paths);
     if (as_json) {
         lam_jw_end(&w);
         lam_jw_end(&w);
@@ -133,25 +133,19 @@ static int check_files(struct validation *v, char **paths, int count, bool as_js
 
 int lam_cli_validate(int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"source", required_argument, NULL, 's'}, {"json", no_argument, NULL, 'J'}, {0}};
     struct validation v LAM_AUTO(validation_done) = {.sources = NULL};
     lam_error err = {LAM_OK, ""};
     const char *source = NULL;
     bool as_json = false;
-    optind = 1;
-    for (int option; (option = getopt_long(argc, argv, "", known, NULL)) != -1;) {
-        if (option == 's')
-            source = optarg;
-        else if (option == 'J')
-            as_json = true;
-        else
-            return lam_cli_usage(argv[0], NULL);
-    }
-    if (optind == argc)
+    char **paths;
+    const lam_option known[] = {{"source", .text = &source}, {"json", .flag = &as_json}, {0}};
+    int status = lam_options_read(argc, argv, known, &paths);
+    if (status != LAM_CLI_OK)
+        return status;
+    if (!*paths)
         return lam_cli_usage(argv[0], "name the files to check");
     lam_dicom_prepare();
     if (source && read_sources(source, &v, &err) != LAM_OK)
         return lam_cli_fail_error(&err);
-    return check_files(&v, argv + optind, argc - optind, as_json);
+    return check_files(&v, paths, as_json);
 }
