@@ -42,6 +42,20 @@ def test_a_study_appears_by_itself(d):
         p.until("document.querySelector('article')?.innerText.includes('no model')")
 
 
+BEYOND = "[...document.querySelectorAll('.card')].some((card) => card.scrollWidth > card.clientWidth || %s)"
+
+
+def test_a_long_name_stays_in_its_card(d):
+    """A study that nothing is known of but its UID, at the narrowest window and a wide one"""
+    send(d, PatientName="Nothing^Else", StudyInstanceUID="1.2." + "3" * 60, StudyDescription=None, StudyDate=None)
+    with page(d, "#/studies?search=Nothing") as p:
+        for width in (360, 1600):
+            p.look_like("light", width)
+            p.until("document.querySelector('.card').innerText.includes('1.2.333')")
+            assert not p.js(BEYOND % "card.getBoundingClientRect().right > document.querySelector('.list').getBoundingClientRect().right"), width
+            assert p.js("document.documentElement.scrollWidth <= innerWidth"), width
+
+
 ASKED = "performance.getEntriesByType('resource').filter((entry) => entry.name.endsWith('/readyz')).length"
 
 
