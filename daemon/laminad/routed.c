@@ -16,18 +16,29 @@ enum {
 
 /* ---- what is known of a series ---- */
 
-static lam_status read_attributes(lam_db *db, int64_t series, json_t **out, lam_error *err)
+/* A study is of one patient: that of the object that came first. Messages about its results name that one, so
+ * what is of another patient must have none (promise 7). Who is not named may be anyone. */
+static bool is_of_other_patient(const json_t *attributes, const char *patient_id)
+{
+    char text[LAM_HEADER_VALUE];
+    const char *own = lam_header_text(attributes, "00100020", text);
+    return own && patient_id && patient_id[0] && strcmp(own, patient_id) != 0;
+}
+
+static lam_status read_attributes(lam_db *db, lam_routed *series, lam_error *err)
 {
     sqlite3_stmt *s =
         lam_db_prepare(db, err,
-                       "SELECT m.attributes FROM instance i JOIN metadata m ON m.instance_id = i.id"
-                       " WHERE i.series_id = ? ORDER BY i.id LIMIT 1",
-                       "i", series);
+                       "SELECT m.attributes, t.patient_id FROM series s JOIN study t ON t.id = s.study_id"
+                       " JOIN instance i ON i.series_id = s.id JOIN metadata m ON m.instance_id = i.id"
+                       " WHERE s.id = ? ORDER BY i.id LIMIT 1",
+                       "i", series->id);
     bool row = false;
     lam_status status = lam_db_step(db, s, &row, err);
     if (status != LAM_OK || !row)
         return status;
-    *out = json_loads(lam_db_text(s, 0), 0, NULL);
+    series->attributes = json_loads(lam_db_text(s, 0), 0, NULL);
+    series->stranger = is_of_other_patient(series->attributes, lam_db_text(s, 1));
     sqlite3_reset(s);
     return LAM_OK;
 }
@@ -46,7 +57,7 @@ lam_status lam_routed_read(lam_db *db, int64_t series, lam_routed *out, lam_erro
     lam_routed read = {.id = series};
     lam_status status = lam_catalog_input_set(db, series, read.input_set, &read.instances, err);
     if (status == LAM_OK)
-        status = read_attributes(db, series, &read.attributes, err);
+        status = read_attributes(db, &read, err);
     if (status != LAM_OK)
         return status;
     read.facts = (lam_series_facts){.attributes = read.attributes,
@@ -152,6 +163,11 @@ static lam_status fits(const lam_routed_question *q, size_t role, lam_routed *se
                        lam_error *err)
 {
     char special[LAM_RULE_REASON];
+    if (series->stranger) {
+        lam_text_copy(reason, LAM_RULE_REASON, "its PatientID is not that of the study");
+        *out = false;
+        return LAM_OK;
+    }
     lam_status status = measure(q->db, q->model, series, err);
     if (status != LAM_OK)
         return status;

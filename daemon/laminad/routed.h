@@ -17,6 +17,7 @@ typedef struct lam_routed {
     char input_set[65];
     int64_t instances;
     json_t *attributes; /* owned: the header of the first instance stands for the series; NULL: it has none */
+    bool stranger;      /* its PatientID is not that of the study: no model may read it */
     lam_series_facts facts;
     bool measured; /* facts.slice_mm was looked for */
 } lam_routed;

@@ -81,6 +81,30 @@ static void a_series_alone(void **state)
     assert_row(f, "SELECT reason FROM opinion WHERE series_id = 2", "Modality is \"MR\"");
 }
 
+/* A study is of one patient: messages about what was found name that one. */
+static void a_series_of_another_patient(void **state)
+{
+    fixture *f = *state;
+    lam_error err = {LAM_OK, ""};
+    install_cine(f);
+    fixture_install(f, "any", "1.0.0", "MR", NULL, 1, "w");
+    fixture_receive(f, "1.2", "1.2.3", "1.2.3.1", SERIES("SAX ED") PATIENT("P1", "20200101"), 1000);
+    fixture_receive(f, "1.2", "1.2.4", "1.2.4.1", SERIES("SAX ES") PATIENT("P2", "20200101"), 1000);
+    settle(f);
+    assert_row(f, "SELECT group_concat(model || series_id, ' ') FROM job", "any1");
+    assert_row(f, "SELECT group_concat(state) FROM series", "queued,no_model");
+    assert_row(f, "SELECT group_concat(DISTINCT reason) FROM opinion WHERE series_id = 2",
+               "its PatientID is not that of the study");
+    lam_models *models = fixture_models(f);
+    assert_ok(lam_routing_analyze(f->db, "1.2", models, &f->config, "cine", 1000000, &err), err);
+    assert_row(f, "SELECT count(*) FROM job", "1");
+    lam_models_unref(models);
+    fixture_receive(f, "1.2", "1.2.5", "1.2.5.1", SERIES("SAX ES"), 2000); /* nobody's: may be P1's */
+    settle(f);
+    assert_row(f, "SELECT group_concat(model || series_id, ' ') FROM (SELECT * FROM job ORDER BY model, id)",
+               "any1 any3 cine1");
+}
+
 /* Some models wait to be asked: by name, here. */
 static void a_model_on_request(void **state)
 {
@@ -245,6 +269,7 @@ int main(void)
         TEST(two_series_become_one_job),
         TEST(the_other_order),
         TEST(a_series_alone),
+        TEST(a_series_of_another_patient),
         TEST(a_model_on_request),
         TEST(a_grown_partner_supersedes_what_waits),
         TEST(the_end_of_a_job_is_that_of_all_its_series),
