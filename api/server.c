@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "api/access.h"
@@ -380,11 +379,7 @@ lam_status lam_http_server_create(const lam_http_options *options, const lam_bac
     server->listen_fd = -1;
     server->stats = lam_stats_create();
     pthread_mutex_init(&server->mutex, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&server->idle, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    lam_clock_condition_init(&server->idle);
     lam_status status = start(server, options, err);
     if (status != LAM_OK) {
         free_server(server);
@@ -401,14 +396,7 @@ unsigned lam_http_server_port(const lam_http_server *server)
 
 static void wait_until_idle(lam_http_server *server)
 {
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += server->options.drain_timeout_ms / 1000;
-    deadline.tv_nsec += (long)(server->options.drain_timeout_ms % 1000) * 1000000L;
-    if (deadline.tv_nsec >= 1000000000L) {
-        deadline.tv_sec++;
-        deadline.tv_nsec -= 1000000000L;
-    }
+    struct timespec deadline = lam_clock_after_ms(server->options.drain_timeout_ms);
     pthread_mutex_lock(&server->mutex);
     while (server->active && pthread_cond_timedwait(&server->idle, &server->mutex, &deadline) == 0)
         ;

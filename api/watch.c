@@ -4,7 +4,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #include "core/base/clock.h"
 
@@ -38,11 +37,7 @@ static void cut_off(lam_watch *watch, int64_t now_ms)
 static void pause_in(lam_watch *watch)
 {
     int64_t pause_ms = watch->limit_ms / 4 < LONGEST_PAUSE_MS ? watch->limit_ms / 4 + 1 : LONGEST_PAUSE_MS;
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t nanoseconds = until.tv_nsec + pause_ms * 1000000;
-    until.tv_sec += (time_t)(nanoseconds / 1000000000);
-    until.tv_nsec = (long)(nanoseconds % 1000000000);
+    struct timespec until = lam_clock_after_ms(pause_ms);
     pthread_cond_timedwait(&watch->ending, &watch->mutex, &until);
 }
 
@@ -64,11 +59,7 @@ lam_status lam_watch_create(int64_t limit_ms, lam_watch **out, lam_error *err)
     if (!watch)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     watch->limit_ms = limit_ms;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&watch->ending, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    lam_clock_condition_init(&watch->ending);
     pthread_mutex_init(&watch->mutex, NULL);
     int failed = pthread_create(&watch->thread, NULL, look, watch);
     if (failed) {

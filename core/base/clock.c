@@ -1,8 +1,6 @@
 #include "core/base/clock.h"
 
-#include <pthread.h>
 #include <stdio.h>
-#include <time.h>
 
 static int64_t read_us(clockid_t clock)
 {
@@ -38,6 +36,21 @@ int64_t lam_clock_steady_ms(void)
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, fix_steady_offset);
     return steady_offset_ms + lam_clock_monotonic_ms();
+}
+
+void lam_clock_condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+}
+
+struct timespec lam_clock_after_ms(int64_t ms)
+{
+    int64_t us = lam_clock_monotonic_us() + (ms > 0 ? ms : 0) * 1000;
+    return (struct timespec){.tv_sec = (time_t)(us / 1000000), .tv_nsec = (long)(us % 1000000) * 1000};
 }
 
 char *lam_clock_iso8601(int64_t wall_ms, char text[LAM_CLOCK_TEXT])

@@ -36,7 +36,7 @@ struct lam_json {
 
 typedef struct parser {
     lam_json *document;
-    const char *start;
+    const char *source; /* as it was given: strings of the copy are unescaped in place */
     char *at, *end;
     size_t values;
     int depth;
@@ -46,7 +46,8 @@ typedef struct parser {
 static lam_status fail_at(const parser *p, lam_status status, const char *what)
 {
     int line = 1, column = 1;
-    for (const char *c = p->start; c < p->at; c++, column++)
+    const char *stop = p->source + (p->at - p->document->text);
+    for (const char *c = p->source; c < stop; c++, column++)
         if (*c == '\n') {
             line++;
             column = 0;
@@ -370,11 +371,10 @@ lam_status lam_json_parse(const char *text, size_t length, lam_json **out, lam_e
         memcpy(document->text, text, length);
     document->text[length] = '\0';
     parser p = {.document = document,
-                .start = text,
+                .source = text,
                 .at = document->text,
                 .end = document->text + length,
                 .err = err};
-    p.start = document->text;
     lam_status status = parse_value(&p, &document->root);
     if (status == LAM_OK) {
         skip_blanks(&p);

@@ -6,32 +6,36 @@
 #include <string.h>
 
 #include "core/base/json.h"
+#include "core/base/text.h"
 
 lam_json_writer lam_json_write_to(lam_buffer *buffer)
 {
     return (lam_json_writer){.buffer = buffer};
 }
 
+/* Text from outside may be in any character set; what is not UTF-8 is replaced, so the document always is. */
 static void put_string(lam_buffer *out, const char *text)
 {
     lam_buffer_append_text(out, "\"");
-    const char *plain = text;
-    for (const char *c = text;; c++) {
+    const char *end = text + strlen(text), *plain = text;
+    for (const char *c = text; c < end;) {
         unsigned char byte = (unsigned char)*c;
-        bool special = byte < 0x20 || byte == '"' || byte == '\\';
-        if (!special)
+        size_t length = byte < 0x80 ? 1 : lam_text_utf8_length(c, end);
+        bool as_it_is = length && byte >= 0x20 && byte != '"' && byte != '\\';
+        if (as_it_is) {
+            c += length;
             continue;
+        }
         lam_buffer_append(out, plain, (size_t)(c - plain));
-        plain = c + 1;
-        if (byte == '\0')
-            break;
-        if (byte == '"' || byte == '\\')
-            lam_buffer_printf(out, "\\%c", byte);
+        if (!length)
+            lam_buffer_append_text(out, "\xef\xbf\xbd"); /* U+FFFD */
         else if (byte == '\n')
             lam_buffer_append_text(out, "\\n");
         else
-            lam_buffer_printf(out, "\\u%04x", byte);
+            lam_buffer_printf(out, byte < 0x20 ? "\\u%04x" : "\\%c", byte);
+        plain = ++c;
     }
+    lam_buffer_append(out, plain, (size_t)(end - plain));
     lam_buffer_append_text(out, "\"");
 }
 
@@ -78,40 +82,6 @@ void lam_jw_end(lam_json_writer *w)
     w->depth--;
 }
 
-/* Text from outside may be in any character set; what is not UTF-8 is replaced, so the document always is. */
-static char *valid_utf8(const char *text)
-{
-    size_t length = strlen(text);
-    char *out = malloc(3 * length + 1);
-    if (!out)
-        return NULL;
-    char *o = out;
-    for (const unsigned char *c = (const unsigned char *)text; *c;) {
-        int more = *c < 0x80                  ? 0
-                   : *c >= 0xc2 && *c <= 0xdf ? 1
-                   : (*c & 0xf0) == 0xe0      ? 2
-                   : *c >= 0xf0 && *c <= 0xf4 ? 3
-                                              : -1;
-        int good = 0;
-        while (more > good && (c[good + 1] & 0xc0) == 0x80)
-            good++;
-        unsigned second = more > 0 && good ? c[1] : 0;
-        bool overlong = (*c == 0xe0 && second < 0xa0) || (*c == 0xf0 && second < 0x90);
-        bool outside = (*c == 0xed && second > 0x9f) || (*c == 0xf4 && second > 0x8f);
-        if (more < 0 || good < more || overlong || outside) {
-            memcpy(o, "\xef\xbf\xbd", 3);
-            o += 3;
-            c++;
-        } else {
-            memcpy(o, c, (size_t)more + 1);
-            o += more + 1;
-            c += more + 1;
-        }
-    }
-    *o = '\0';
-    return out;
-}
-
 void lam_jw_text(lam_json_writer *w, const char *key, const char *text)
 {
     if (!text) {
@@ -119,14 +89,7 @@ void lam_jw_text(lam_json_writer *w, const char *key, const char *text)
         return;
     }
     begin(w, key);
-    bool ascii = true;
-    for (const char *c = text; *c && ascii; c++)
-        ascii = (unsigned char)*c < 0x80;
-    lam_autofree char *clean = ascii ? NULL : valid_utf8(text);
-    if (!ascii && !clean)
-        w->buffer->status = LAM_E_NO_MEMORY;
-    else
-        put_string(w->buffer, ascii ? text : clean);
+    put_string(w->buffer, text);
 }
 
 void lam_jw_number(lam_json_writer *w, const char *key, double number)

@@ -4,9 +4,9 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/io.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
@@ -57,11 +57,7 @@ lam_status lam_scp_link_tell(lam_scp_link *link, uint32_t type, const char *json
 
 static void enter(lam_scp_link *link, waiter *self)
 {
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&self->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    lam_clock_condition_init(&self->changed);
     pthread_mutex_lock(&link->lock);
     if (++link->last_request == 0) /* 0 is for events */
         link->last_request = 1;
@@ -84,9 +80,7 @@ static void leave(lam_scp_link *link, waiter *self)
 
 static lam_status wait_for_answer(lam_scp_link *link, waiter *self, int timeout_ms, lam_error *err)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
+    struct timespec until = lam_clock_after_ms(timeout_ms);
     pthread_mutex_lock(&link->lock);
     int waited = 0;
     while (!self->answered && !link->broken && waited != ETIMEDOUT)

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "daemon/dimse/session.h"
 #include "dicom/associate.h"
 
@@ -30,11 +30,7 @@ lam_status lam_scp_sessions_create(lam_scp_link *link, int spool, lam_scp_sessio
     sessions->link = link;
     sessions->spool = spool;
     pthread_mutex_init(&sessions->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&sessions->left, &attributes);
-    pthread_condattr_destroy(&attributes);
+    lam_clock_condition_init(&sessions->left);
     *out = sessions;
     return LAM_OK;
 }
@@ -115,9 +111,7 @@ void lam_scp_sessions_cut(lam_scp_sessions *sessions)
 
 bool lam_scp_sessions_wait(lam_scp_sessions *sessions, int timeout_ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
+    struct timespec until = lam_clock_after_ms(timeout_ms);
     pthread_mutex_lock(&sessions->lock);
     int waited = 0;
     while (sessions->seats && waited != ETIMEDOUT)

@@ -3,7 +3,8 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "core/base/clock.h"
 
 struct lam_changes {
     pthread_mutex_t mutex;
@@ -20,11 +21,7 @@ lam_changes *lam_changes_create(void)
     lam_changes *changes = calloc(1, sizeof *changes);
     if (!changes)
         return NULL;
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&changes->more, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    lam_clock_condition_init(&changes->more);
     pthread_mutex_init(&changes->mutex, NULL);
     return changes;
 }
@@ -82,19 +79,6 @@ int64_t lam_changes_now(lam_changes *changes)
     return last;
 }
 
-static struct timespec from_now(int64_t wait_ms)
-{
-    struct timespec deadline;
-    clock_gettime(CLOCK_MONOTONIC, &deadline);
-    deadline.tv_sec += (time_t)(wait_ms / 1000);
-    deadline.tv_nsec += (long)(wait_ms % 1000) * 1000000L;
-    if (deadline.tv_nsec >= 1000000000L) {
-        deadline.tv_sec++;
-        deadline.tv_nsec -= 1000000000L;
-    }
-    return deadline;
-}
-
 static size_t take(const lam_changes *changes, int64_t after, lam_change *out, size_t capacity)
 {
     size_t from = changes->count;
@@ -108,7 +92,7 @@ static size_t take(const lam_changes *changes, int64_t after, lam_change *out, s
 lam_status lam_changes_read(lam_changes *changes, int64_t after, int64_t wait_ms, lam_change *out,
                             size_t capacity, size_t *count, lam_error *err)
 {
-    struct timespec deadline = from_now(wait_ms);
+    struct timespec deadline = lam_clock_after_ms(wait_ms);
     lam_status status = LAM_OK;
     pthread_mutex_lock(&changes->mutex);
     while (!changes->ended && changes->last == after &&

@@ -1,5 +1,8 @@
 /* core/base/clock: the text form, and that the monotonic clock is. */
 #include "core/base/clock.h"
+
+#include <errno.h>
+
 #include "tests/unit/unit.h"
 
 static void iso8601_of_known_moments(void **state)
@@ -45,12 +48,30 @@ static void monotonic_does_not_go_back(void **state)
     assert_true(lam_clock_monotonic_ms() >= before / 1000);
 }
 
+static void a_wait_ends_by_the_monotonic_clock(void **state)
+{
+    (void)state;
+    pthread_cond_t condition;
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    lam_clock_condition_init(&condition);
+    pthread_mutex_lock(&mutex);
+    int64_t before = lam_clock_monotonic_us();
+    struct timespec past = lam_clock_after_ms(-5), until = lam_clock_after_ms(20);
+    assert_int_equal(pthread_cond_timedwait(&condition, &mutex, &past), ETIMEDOUT);
+    assert_int_equal(pthread_cond_timedwait(&condition, &mutex, &until), ETIMEDOUT);
+    assert_true(lam_clock_monotonic_us() - before >= 20000);
+    assert_true(until.tv_nsec >= 0 && until.tv_nsec < 1000000000L);
+    pthread_mutex_unlock(&mutex);
+    pthread_cond_destroy(&condition);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(iso8601_of_known_moments),
         cmocka_unit_test(absurd_moments_stay_in_the_buffer),
         cmocka_unit_test(monotonic_does_not_go_back),
+        cmocka_unit_test(a_wait_ends_by_the_monotonic_clock),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,6 +168,9 @@ static void errors_say_line_and_column(void **state)
     static const char text[] = "{\n  \"a\": 1,\n  \"b\": oops\n}";
     assert_fails(lam_json_parse(text, sizeof text - 1, &document, &err), LAM_E_INVALID, err);
     assert_non_null(strstr(err.message, "line 3 column 8"));
+    static const char escaped[] = "{\n  \"a\": \"x\\ny\\u000az\",\n  \"b\": oops\n}";
+    assert_fails(lam_json_parse(escaped, sizeof escaped - 1, &document, &err), LAM_E_INVALID, err);
+    assert_non_null(strstr(err.message, "line 3 column 8"));
 }
 
 static void twice_the_same_key_in_a_large_object(void **state)

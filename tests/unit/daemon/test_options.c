@@ -1,16 +1,12 @@
 /* Options read by a table: every kind of row, and what is said of a wrong one. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
+#include "daemon/cli/options.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
-
-#include "core/base/cleanup.h"
 #include "daemon/cli/cli.h"
-#include "daemon/cli/options.h"
+#include "tests/unit/unit.h"
 
 typedef struct values {
     bool quiet;
