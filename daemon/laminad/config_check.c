@@ -2,6 +2,7 @@
  * nothing listens beyond loopback without a way to know who asks. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,24 +65,40 @@ static void check_http(const lam_config *c, findings *f)
         add_warning(
             f, "http.auth = token beyond loopback without http.tls_certificate: anyone on the way can read "
                "tokens and patient data");
-    if (c->auth == LAM_AUTH_TOKEN && c->token_file[0] && access(c->token_file, R_OK) != 0)
-        add_error(f, "cannot read http.token_file = %s: %s", c->token_file, strerror(errno));
 }
 
 static void check_dicom_tls(const lam_config *c, findings *f)
 {
-    const char *const files[][2] = {
-        {"certificate", c->dicom_certificate}, {"key", c->dicom_key}, {"ca", c->dicom_ca}};
-    struct stat info;
     if ((c->dicom_certificate[0] == '\0') != (c->dicom_key[0] == '\0'))
         add_error(f, "dicom.tls_certificate and dicom.tls_key go together");
     if (c->dicom_ca[0] && !c->dicom_certificate[0])
         add_error(f, "dicom.tls_ca needs dicom.tls_certificate and dicom.tls_key");
-    for (size_t i = 0; i < LAM_COUNT(files); i++)
-        if (files[i][1][0] && access(files[i][1], R_OK) != 0)
-            add_error(f, "cannot read dicom.tls_%s = %s: %s", files[i][0], files[i][1], strerror(errno));
-    if (c->dicom_key[0] && stat(c->dicom_key, &info) == 0 && (info.st_mode & S_IRWXO))
-        add_error(f, "dicom.tls_key = %s is accessible to everyone: chmod o= it", c->dicom_key);
+}
+
+/* Files without which nothing is served; a secret is for nobody else to read. */
+static void check_files(const lam_config *c, findings *f)
+{
+    const struct {
+        const char *key, *path;
+        bool secret;
+    } files[] = {
+        {"dicom.tls_certificate", c->dicom_certificate, false},
+        {"dicom.tls_key", c->dicom_key, true},
+        {"dicom.tls_ca", c->dicom_ca, false},
+        {"http.tls_certificate", c->http_certificate, false},
+        {"http.tls_key", c->http_key, true},
+        {"http.tls_client_ca", c->http_client_ca, false},
+        {"http.token_file", c->auth == LAM_AUTH_TOKEN ? c->token_file : "", true},
+    };
+    struct stat info;
+    for (size_t i = 0; i < LAM_COUNT(files); i++) {
+        if (!files[i].path[0])
+            continue;
+        if (access(files[i].path, R_OK) != 0)
+            add_error(f, "cannot read %s = %s: %s", files[i].key, files[i].path, strerror(errno));
+        else if (files[i].secret && stat(files[i].path, &info) == 0 && (info.st_mode & S_IRWXO))
+            add_error(f, "%s = %s is accessible to everyone: chmod o= it", files[i].key, files[i].path);
+    }
 }
 
 static void check_dicom(const lam_config *c, findings *f)
@@ -172,8 +189,20 @@ static void check_models(const lam_config *c, findings *f)
                     c->models_dir);
 }
 
-static void (*const checks[])(const lam_config *, findings *) = {check_http,  check_dicom, check_dicom_tls,
-                                                                 check_ports, check_peers, check_models};
+static void check_rules(const lam_config *c, findings *f)
+{
+    for (size_t i = 0; i < c->rule_count; i++) {
+        char path[PATH_MAX];
+        snprintf(path, sizeof path, "%s/%s", c->models_dir, c->rules[i].model);
+        if (access(path, F_OK) != 0)
+            add_warning(f, "[rule %s] sends series to the model %s, which is not in lamina.models_dir = %s",
+                        c->rules[i].name, c->rules[i].model, c->models_dir);
+    }
+}
+
+static void (*const checks[])(const lam_config *, findings *) = {check_http,   check_dicom, check_dicom_tls,
+                                                                 check_files,  check_ports, check_peers,
+                                                                 check_models, check_rules};
 
 int lam_config_check_together(const lam_config *config, lam_buffer *report)
 {
