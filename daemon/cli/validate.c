@@ -1,6 +1,5 @@
 /* `lamina validate`: checks result objects against the rules that viewers and archives need
  * (dicom/validate.h), and against the images they were made from. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
@@ -12,10 +11,9 @@
 #include "core/base/cleanup.h"
 #include "core/base/json.h"
 #include "daemon/cli/cli.h"
+#include "daemon/cli/dicom_files.h"
 #include "daemon/cli/options.h"
 #include "dicom/validate.h"
-
-enum { MOST_SOURCES = 20000 };
 
 struct validation {
     lam_dataset **sources;
@@ -35,25 +33,24 @@ static lam_status read_object(const char *path, lam_dataset_extent extent, lam_d
     return status;
 }
 
-/* Headers of the DICOM files of a folder; what is not DICOM is passed over. */
+/* Headers of the images and results in a folder, at any depth. */
 static lam_status read_sources(const char *folder, struct validation *v, lam_error *err)
 {
-    DIR *directory = opendir(folder);
-    if (!directory)
-        return lam_fail_errno(err, errno, "cannot read the folder %s", folder);
-    v->sources = calloc(MOST_SOURCES, sizeof(lam_dataset *));
-    for (struct dirent *entry;
-         v->sources && v->source_count < MOST_SOURCES && (entry = readdir(directory));) {
-        char path[4096];
-        lam_dataset *object = NULL;
-        snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
-        if (entry->d_name[0] != '.' && read_object(path, LAM_DATASET_HEADER, &object, NULL) == LAM_OK)
-            v->sources[v->source_count++] = object;
+    char *const paths[] = {(char *)folder, NULL}; /* not written to: as fts_open wants them */
+    lam_dicom_files files LAM_AUTO(lam_dicom_files_done) = {.items = NULL};
+    lam_status status = lam_dicom_files_find(paths, &files, err);
+    if (status == LAM_OK && files.count == 0)
+        status = lam_fail(err, LAM_E_INVALID, "%s holds no DICOM images", folder);
+    if (status != LAM_OK)
+        return status;
+    v->sources = calloc(files.count, sizeof(lam_dataset *));
+    if (!v->sources)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %zu images", files.count);
+    for (size_t i = 0; status == LAM_OK && i < files.count; i++) {
+        status = read_object(files.items[i].path, LAM_DATASET_HEADER, &v->sources[i], err);
+        v->source_count += status == LAM_OK;
     }
-    closedir(directory);
-    if (v->source_count == 0)
-        return lam_fail(err, LAM_E_INVALID, "%s holds no DICOM files", folder);
-    return LAM_OK;
+    return status;
 }
 
 static void validation_done(struct validation *v)

@@ -4,6 +4,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 import warnings
@@ -40,6 +41,22 @@ def test_good_objects_pass():
     for kind in KINDS:
         status, said = validate("--source", source, os.path.join(folder, kind + ".dcm"))
         assert status == 0 and not said["problems"], said
+
+
+def test_sources_lie_at_any_depth():
+    """As send and predict find them; what is no DICOM file is passed over"""
+    source, folder = made()
+    with tempfile.TemporaryDirectory() as above:
+        shutil.copytree(source, os.path.join(above, "study", "series"))
+        with open(os.path.join(above, "readme.txt"), "w", encoding="ascii") as note:
+            note.write("text")
+        status, said = validate("--source", above, os.path.join(folder, "seg.dcm"))
+        assert status == 0 and not said["problems"], said
+        os.remove(os.path.join(above, "study", "series", os.listdir(os.path.join(above, "study", "series"))[0]))
+        status, said = validate("--source", above, os.path.join(folder, "seg.dcm"))
+        assert status == 1 and said["problems"], "an image is missing, and nobody said so"
+    with tempfile.TemporaryDirectory() as empty:
+        assert "holds no DICOM images" in validate("--source", empty, os.path.join(folder, "seg.dcm"))[1]
 
 
 # ---- what must be there (PS3.5 7.4): told when it is missing, and for type 1 when it is empty ----
