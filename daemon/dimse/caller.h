@@ -27,7 +27,8 @@ void lam_scp_caller_free(lam_scp_caller *caller);
 
 /* What laminad hears and logs of an association (ASSOCIATION in messages.h). */
 typedef struct lam_scp_event {
-    const char *event; /* "accepted", "rejected", "released", "aborted" or "failed" */
+    const char
+        *event; /* "accepted", "rejected", "released", "aborted", "failed" or, of an object, "refused" */
     const char *reason;
     int64_t stored, failed;
 } lam_scp_event;

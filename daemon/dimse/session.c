@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,14 @@ static void tell(lam_scp_session *session, const char *event, const char *reason
     lam_scp_tell(lam_scp_sessions_link(session->sessions), caller->association, caller->address,
                  caller->associate.calling_ae, caller->associate.called_ae,
                  (lam_scp_event){event, reason, session->stored, session->failed});
+}
+
+/* An object that laminad did not refuse itself. */
+static void tell_refused(lam_scp_session *session, const lam_scp_verdict *verdict)
+{
+    char reason[sizeof verdict->comment + 8];
+    snprintf(reason, sizeof reason, "%04XH: %s", verdict->status, verdict->comment);
+    tell(session, "refused", reason);
 }
 
 static lam_status answer(lam_scp_session *session, const lam_net_context *context, const lam_command *request,
@@ -203,6 +212,8 @@ static lam_status handle_store(lam_scp_session *session, const lam_net_context *
     lam_scp_spool_discard(&session->spool);
     if (status != LAM_OK)
         return status;
+    if (!in.keep || in.fault != LAM_OK)
+        tell_refused(session, &verdict);
     if (lam_dimse_outcome(verdict.status) >= 0)
         session->stored++;
     else

@@ -38,8 +38,8 @@ typedef enum lam_message_type {
     LAM_MESSAGE_STORE_REPLY,
 
     /* dimse → laminad, event.
-     * {"event":"accepted|rejected|released|aborted|failed","association","calling_ae","called_ae",
-     *  "address","reason"?,"stored","failed"} */
+     * {"event":"accepted|rejected|released|aborted|failed|refused" (an object, before it came to a
+     * STORE),"association","calling_ae","called_ae", "address","reason"?,"stored","failed"} */
     LAM_MESSAGE_ASSOCIATION,
 
     /* laminad → any child: finish what runs, take nothing new, exit 0. */

@@ -211,9 +211,11 @@ static lam_status note_association(const lam_dimse_link *link, const lam_ipc_mes
     const lam_jv *root = lam_json_root(json);
     const char *event = lam_jv_text(lam_jv_get(root, "event"), "?");
     bool rejected = strcmp(event, "rejected") == 0, accepted = strcmp(event, "accepted") == 0;
+    bool refused = strcmp(event, "refused") == 0;
     if (accepted || rejected)
         lam_metrics_add(rejected ? LAM_COUNT_ASSOCIATIONS_REJECTED : LAM_COUNT_ASSOCIATIONS, 1);
-    lam_log(rejected ? LAM_LOG_WARNING : LAM_LOG_INFO, "association",
+    lam_metrics_add(LAM_COUNT_REFUSED, refused);
+    lam_log(rejected || refused ? LAM_LOG_WARNING : LAM_LOG_INFO, "association",
             "what=%s association=%lld calling=%s called=%s address=%s stored=%lld failed=%lld reason=%s",
             LAM_QUOTE(event), (long long)lam_jv_integer(lam_jv_get(root, "association"), 0),
             LAM_QUOTE(lam_jv_text(lam_jv_get(root, "calling_ae"), "")),

@@ -77,8 +77,9 @@ static void count_fate(const lam_arrival *arrival)
     case LAM_ARRIVAL_REFUSED:
         lam_metrics_add(LAM_COUNT_REFUSED, 1);
         lam_metrics_add(LAM_COUNT_QUARANTINED, arrival->fate == LAM_ARRIVAL_QUARANTINED);
-        lam_log(LAM_LOG_WARNING, "refused", "sender=%s dicom_status=%04Xh quarantined=%s reason=%s",
-                LAM_QUOTE(arrival->sender), arrival->result.dicom_status,
+        lam_log(LAM_LOG_WARNING, "refused",
+                "association=%lld sender=%s dicom_status=%04Xh quarantined=%s reason=%s",
+                (long long)arrival->association, LAM_QUOTE(arrival->sender), arrival->result.dicom_status,
                 arrival->fate == LAM_ARRIVAL_QUARANTINED ? "yes" : "no", LAM_QUOTE(arrival->result.reason));
         break;
     case LAM_ARRIVAL_SAME:

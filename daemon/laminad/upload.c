@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -92,15 +93,32 @@ lam_status lam_upload_filled(lam_upload *upload, lam_error *err)
     return add_bytes(upload, info.st_size, err);
 }
 
+/* The preamble of a file belongs to whoever uses it (PS3.10 section 7.1), and could make it look like a
+ * program. Nobody uses it here. */
+static lam_status clear_preamble(int fd, lam_error *err)
+{
+    enum { PREAMBLE = 128 };
+    static const char none[PREAMBLE];
+    char start[PREAMBLE + 4];
+    if (pread(fd, start, sizeof start, 0) != sizeof start || memcmp(start + PREAMBLE, "DICM", 4) != 0 ||
+        memcmp(start, none, PREAMBLE) == 0)
+        return LAM_OK;
+    if (pwrite(fd, none, PREAMBLE, 0) != PREAMBLE)
+        return lam_fail_errno(err, errno, "cannot clear the preamble");
+    return LAM_OK;
+}
+
 void lam_upload_submit(lam_upload *upload, const char *study_uid)
 {
     lam_error err = {0};
     lam_text_copy(upload->arrival->study_uid, LAM_UID_TEXT, study_uid);
+    lam_status status = clear_preamble(upload->fd, &err);
     lam_io_start_writing(upload->fd); /* the intake syncs it */
     close(LAM_TAKE_FD(upload->fd));
     upload->submitted = true;
     lam_arrival *arrival = LAM_TAKE_PTR(upload->arrival);
-    lam_status status = lam_intake_submit(upload->intake, arrival, &err);
+    if (status == LAM_OK)
+        status = lam_intake_submit(upload->intake, arrival, &err);
     if (status == LAM_OK) /* from here on it may be answered at any moment */
         return;
     upload->arrival = arrival;

@@ -105,8 +105,8 @@ def test_somebody_says_so():
 
 
 def test_each_peer_has_its_own_times():
-    peers = {"dicom.accept": "known", "peer a.ae_title": "PATIENT", "peer b.ae_title": "QUICK", "peer b.stable_after": "300ms",
-             "peer c.ae_title": "POLITE", "peer c.stable_after_release": "300ms"}
+    peers = {"dicom.accept": "known", "peer a.ae_title": "PATIENT", "peer b.ae_title": "QUICK",
+             "peer b.stable_after": "300ms", "peer c.ae_title": "POLITE", "peer c.stable_after_release": "300ms"}
     with Daemon({**NEVER, **peers}) as d:
         patient, quick, polite = a_series(), a_series(), a_series()
         send(d, patient, calling="PATIENT")

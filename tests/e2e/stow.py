@@ -188,7 +188,7 @@ def test_real_files_by_the_hundred(d):
             continue
         url = values(answer, REFERENCED)[0]["00081190"]["Value"][0]
         back = curl(d.url + url[url.index("/dicom-web"):], headers={"Accept": "application/dicom; transfer-syntax=*"})
-        assert back.status == 200 and back.body == content, path
+        assert back.status == 200 and back.body == bytes(128) + content[128:], path  # but for the preamble
         stored += 1
     print(f"# {stored} stored, {refused} refused")
     assert stored >= 120, (stored, refused)  # many of them share UIDs or are broken on purpose

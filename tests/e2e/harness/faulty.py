@@ -4,7 +4,7 @@ import struct
 import threading
 import time
 
-COMMITMENT = "1.2.840.10008.1.20.1"
+COMMITMENT, IMPLICIT = "1.2.840.10008.1.20.1", "1.2.840.10008.1.2"
 STORE, ACTION, EVENT_REPORT, RESPONSE = 0x0001, 0x0130, 0x0100, 0x8000
 
 
@@ -69,6 +69,7 @@ class FaultyScp:
         return self
 
     def __exit__(self, *_):
+        self.socket.shutdown(socket.SHUT_RDWR)  # else the thread goes on, with whatever gets this descriptor next
         self.socket.close()
 
     def _serve(self):
@@ -252,19 +253,42 @@ def report_data(transaction, referenced, good):
 
 
 class Caller(Conversation):
-    """An association that is opened by the test: for Storage Commitment, as user or (`provider`) as provider."""
+    """An association that is opened by the test, with one presentation context, numbered 1, 3, 5 …, for each of
+    `proposals`: (abstract syntax, transfer syntax …). `results` says of each what became of it: (result, transfer
+    syntax)."""
 
-    def __init__(self, node, calling, provider=False):
+    def __init__(self, node, calling, proposals=((COMMITMENT, IMPLICIT),), provider=False):
         host, port, called = node
         super().__init__(None, socket.create_connection((host, port), 10))
-        role = element_item(0x54, struct.pack(">H", len(COMMITMENT)) + COMMITMENT.encode() + b"\0\1")
-        user = element_item(0x51, struct.pack(">L", 65536)) + element_item(0x52, b"1.2.3.4") + (role if provider else b"")
-        context = element_item(0x20, b"\1\0\0\0" + element_item(0x30, COMMITMENT.encode()) +
-                               element_item(0x40, b"1.2.840.10008.1.2"))
-        self.send_pdu(1, struct.pack(">HH16s16s32s", 1, 0, called.ljust(16).encode(), calling.ljust(16).encode(), b"") +
-                      element_item(0x10, b"1.2.840.10008.3.1.1.1") + context + element_item(0x50, user))
+        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.results, self.messages, self.longest = {}, 0, 0
+        request = element_item(0x10, b"1.2.840.10008.3.1.1.1")
+        for number, (abstract, *syntaxes) in enumerate(proposals):
+            self.contexts[2 * number + 1] = abstract
+            syntaxes = b"".join(element_item(0x40, syntax.encode()) for syntax in syntaxes)
+            request += element_item(0x20, bytes([2 * number + 1, 0, 0, 0]) + element_item(0x30, abstract.encode())
+                                    + syntaxes)
+        user = element_item(0x51, struct.pack(">L", 65536)) + element_item(0x52, b"1.2.3.4")
+        for abstract in {proposal[0] for proposal in proposals} if provider else ():
+            user += element_item(0x54, struct.pack(">H", len(abstract)) + abstract.encode() + b"\0\1")
+        request += element_item(0x50, user)
+        titles = called.ljust(16).encode(), calling.ljust(16).encode()
+        self.send_pdu(1, struct.pack(">HH16s16s32s", 1, 0, *titles, b"") + request)
         kind, self.answer = self.pdu()
         assert kind == 2, f"the association was refused: {kind} {self.answer!r}"
+        self.read_answer(self.answer, 68)
+
+    def read_answer(self, body, at):
+        while at < len(body):
+            kind, _, length = struct.unpack_from(">BBH", body, at)
+            item = body[at + 4:at + 4 + length]
+            at += 4 + length
+            if kind == 0x21:
+                self.results[item[0]] = (item[2], item[8:].rstrip(b"\0").decode() if item[2] == 0 else None)
+            elif kind == 0x50:
+                self.read_answer(item, 0)
+            elif kind == 0x51:
+                self.longest = struct.unpack(">L", item)[0]
 
     def exchange(self, fields, data):
         self.send(1, fields, data)
@@ -274,8 +298,30 @@ class Caller(Conversation):
         _, body = self.pdu()
         return self.message(body)[1:]
 
+    def ask_to_store(self, context, uid, sop_class=None):
+        """The command of a C-STORE, whose data set is to follow."""
+        self.messages += 1
+        body = command({0x00000002: sop_class or self.contexts[context], 0x00000100: STORE, 0x00000110: self.messages,
+                        0x00000700: 0, 0x00000800: 0, 0x00001000: uid})
+        self.send_pdu(4, struct.pack(">LBB", len(body) + 2, context, 3) + body)
+
+    def send_data(self, context, data, last=True):
+        """Bytes of a data set, in PDUs as long as the other end takes."""
+        size = self.longest - 6
+        pieces = [data[at:at + size] for at in range(0, len(data), size)] or [b""]
+        for number, piece in enumerate(pieces, 1):
+            flags = 2 if last and number == len(pieces) else 0
+            self.send_pdu(4, struct.pack(">LBB", len(piece) + 2, context, flags) + piece)
+
+    def store(self, context, uid, data, sop_class=None):
+        """The status of a C-STORE of exactly these bytes."""
+        self.ask_to_store(context, uid, sop_class)
+        self.send_data(context, data)
+        return struct.unpack("<H", self.receive()[0][0x00000900])[0]
+
     def release(self):
         self.send_pdu(5, b"\0\0\0\0")
+        self.pdu()
         self.connection.close()
 
 
