@@ -7,26 +7,18 @@
 #include "api/routes.h"
 #include "core/base/cleanup.h"
 
-enum {
-    IGNORED_BODY = 64 * 1024, /* on a route that takes none */
-    MAX_ACCEPT = 64 * 1024
-};
+enum { IGNORED_BODY = 64 * 1024 }; /* on a route that takes none */
 
 int64_t lam_request_body_limit(const lam_request *request)
 {
     return request->route && request->route->body ? request->options->max_body_bytes : IGNORED_BODY;
 }
 
-typedef struct header_size {
-    size_t bytes;
-} header_size;
-
 static enum MHD_Result add_header_size(void *context, enum MHD_ValueKind kind, const char *key,
                                        const char *value)
 {
     (void)kind;
-    header_size *size = context;
-    size->bytes += strlen(key) + (value ? strlen(value) : 0) + 4;
+    *(size_t *)context += strlen(key) + (value ? strlen(value) : 0) + 4;
     return MHD_YES;
 }
 
@@ -65,12 +57,12 @@ static enum MHD_Result find_wrong(void *context, enum MHD_ValueKind kind, const 
 
 static bool check_headers(lam_request *request)
 {
-    header_size size = {.bytes = strlen(request->path)};
-    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, add_header_size, &size);
-    if (size.bytes <= request->options->max_header_bytes)
+    size_t bytes = strlen(request->path);
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, add_header_size, &bytes);
+    if (bytes <= request->options->max_header_bytes)
         return true;
     lam_reply_problem(request, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
-                      "the headers have %zu bytes; at most %zu are taken", size.bytes,
+                      "the headers have %zu bytes; at most %zu are taken", bytes,
                       request->options->max_header_bytes);
     return false;
 }
@@ -111,8 +103,7 @@ static bool check_accept(lam_request *request)
     const char *list = request->route->produces;
     if (!list || (request->route->flags & LAM_ROUTE_NEGOTIATES))
         return true;
-    LAM_AUTO(lam_buffer_done) lam_buffer scratch;
-    lam_buffer_init(&scratch, MAX_ACCEPT);
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch = {0};
     lam_media_type types[MAX_OFFERS];
     lam_offer offers[MAX_OFFERS];
     size_t count = read_offers(list, types, offers, MAX_OFFERS);
@@ -158,10 +149,10 @@ static bool find_route(lam_request *request)
 
 void lam_request_admit(lam_request *request, const lam_access *access)
 {
-    bool found = check_headers(request) && find_route(request);
-    bool open = !request->route || (request->route->flags & LAM_ROUTE_OPEN);
-    if (!found) /* an answer about the URL, which tells nothing about data */
+    if (!check_headers(request) ||
+        !find_route(request)) /* an answer about the URL tells nothing about data */
         return;
+    bool open = request->route->flags & LAM_ROUTE_OPEN;
     if (!lam_access_check(access, request, open) || !check_query(request) || !check_accept(request) ||
         !check_body_size(request))
         return;

@@ -16,8 +16,7 @@ void lam_wado_bulkdata(lam_request *request)
     static const lam_offer offers[] = {{OCTETS, NULL, NULL, false},
                                        {"multipart/related", OCTETS, NULL, false}};
     const lam_backend *backend = request->backend;
-    LAM_AUTO(lam_buffer_done) lam_buffer scratch;
-    lam_buffer_init(&scratch, 64 * 1024);
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch = {0};
     int chosen = lam_negotiate(lam_request_accept(request, &scratch), offers, LAM_COUNT(offers));
     if (chosen < 0) {
         lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE,

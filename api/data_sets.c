@@ -8,14 +8,13 @@
 #include "api/reply.h"
 #include "core/base/cleanup.h"
 
-enum { MAX_ACCEPT = 64 * 1024, MAX_XML = 512 * 1024 * 1024 };
+enum { MAX_XML = 512 * 1024 * 1024 };
 
 static const char *const json_types[] = {"application/dicom+json", "application/json"};
 
 int lam_data_sets_choose(lam_request *request)
 {
-    LAM_AUTO(lam_buffer_done) lam_buffer scratch;
-    lam_buffer_init(&scratch, MAX_ACCEPT);
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch = {0};
     static const lam_offer offers[] = {
         {.type = "application/dicom+json"},
         {.type = "application/json"},

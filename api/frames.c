@@ -86,8 +86,7 @@ static bool choose(lam_request *request, const char *stored, choice *out)
                                           single ? NULL : all[i].type, all[i].syntax, .by_name = i == 1};
         }
     }
-    LAM_AUTO(lam_buffer_done) lam_buffer scratch;
-    lam_buffer_init(&scratch, 64 * 1024);
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch = {0};
     int chosen = lam_negotiate(lam_request_accept(request, &scratch), offers, count);
     if (chosen >= 0)
         *out = choices[chosen];

@@ -47,8 +47,12 @@ void lam_rest_job(lam_request *request);
 void lam_rest_job_retry(lam_request *request);
 void lam_rest_job_cancel(lam_request *request);
 void lam_rest_picture(lam_request *request);
-/* state, limit and offset of a list; false when one is wrong, which has been answered. */
-bool lam_rest_read_page(lam_request *request, lam_list_query *query);
+void lam_rest_models(lam_request *request);
+void lam_rest_model(lam_request *request);
+void lam_rest_status(lam_request *request);
+void lam_rest_healthz(lam_request *request);
+void lam_rest_readyz(lam_request *request);
+void lam_rest_metrics(lam_request *request);
 
 /* deliveries.c: the outbox */
 void lam_rest_deliveries(lam_request *request);
@@ -57,13 +61,6 @@ void lam_rest_delivery_retry(lam_request *request);
 void lam_rest_destinations(lam_request *request);
 void lam_rest_destination_pause(lam_request *request);
 void lam_rest_destination_resume(lam_request *request);
-
-void lam_rest_models(lam_request *request);
-void lam_rest_model(lam_request *request);
-void lam_rest_status(lam_request *request);
-void lam_rest_healthz(lam_request *request);
-void lam_rest_readyz(lam_request *request);
-void lam_rest_metrics(lam_request *request);
 
 /* events.c */
 void lam_rest_events(lam_request *request);

@@ -256,8 +256,7 @@ static bool choose(lam_request *request, bool thumbnail, wish *w, bool *multipar
                                        {"image/png", NULL, NULL, false},
                                        {"multipart/related", "image/jpeg", NULL, false},
                                        {"multipart/related", "image/png", NULL, false}};
-    LAM_AUTO(lam_buffer_done) lam_buffer scratch;
-    lam_buffer_init(&scratch, 64 * 1024);
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch = {0};
     int chosen = lam_negotiate(lam_request_accept(request, &scratch), offers, thumbnail ? 2 : 4);
     if (chosen < 0) {
         lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE, "on offer here: image/jpeg, image/png%s",

@@ -10,10 +10,11 @@
 #include "api/coding.h"
 #include "api/conditional.h"
 #include "api/routes.h"
+#include "core/base/cleanup.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
 
-enum { STREAM_BLOCK = 128 * 1024, WORTH_CODING = 1024, MAX_ACCEPT = 64 * 1024 };
+enum { STREAM_BLOCK = 128 * 1024, WORTH_CODING = 1024 };
 
 static const unsigned http_status[LAM_STATUS_COUNT] = {
     [LAM_OK] = 500, /* an error without a status is a bug */
@@ -71,13 +72,10 @@ void lam_reply_header(lam_request *request, const char *name, const char *value)
 /* What this text goes coded with. */
 static lam_coding wanted_coding(const lam_request *request, const char *media_type)
 {
-    lam_buffer scratch;
-    if (!lam_coding_helps(media_type))
-        return LAM_CODING_NONE;
-    lam_buffer_init(&scratch, MAX_ACCEPT);
-    lam_coding coding = lam_coding_choose(lam_request_header(request, "Accept-Encoding", &scratch));
-    lam_buffer_done(&scratch);
-    return coding;
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch = {0};
+    return lam_coding_helps(media_type)
+               ? lam_coding_choose(lam_request_header(request, "Accept-Encoding", &scratch))
+               : LAM_CODING_NONE;
 }
 
 /* Says in any case that it might have been coded. */

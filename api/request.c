@@ -4,6 +4,8 @@
 #include <string.h>
 #include <strings.h>
 
+enum { MAX_HEADER = 64 * 1024 };
+
 typedef struct header_search {
     const char *name;
     const char *first;
@@ -29,6 +31,7 @@ static enum MHD_Result join_header(void *context, enum MHD_ValueKind kind, const
 const char *lam_request_header(const lam_request *request, const char *name, lam_buffer *scratch)
 {
     header_search search = {.name = name, .joined = scratch};
+    scratch->maximum = MAX_HEADER;
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, join_header, &search);
     return scratch->length ? lam_buffer_text(scratch) : search.first;
 }

@@ -43,8 +43,8 @@ typedef struct lam_request {
     int64_t started_us;
 } lam_request;
 
-/* A header's value, its lines joined by commas; NULL when absent. Borrowed from `scratch`, which the caller
- * initialises and ends, when there are several lines. */
+/* A header's value, its lines joined by commas; NULL when absent. Borrowed from `scratch`, {0} before and
+ * ended by the caller, when there are several lines. */
 const char *lam_request_header(const lam_request *request, const char *name, lam_buffer *scratch);
 
 /* A query parameter's decoded value; NULL when absent, "" when without a value. Borrowed. */

@@ -7,14 +7,15 @@
 #include "api/handlers.h"
 #include "api/negotiate.h"
 #include "api/reply.h"
+#include "api/rest.h"
 #include "api/stats.h"
 #include "core/base/cleanup.h"
 
-enum { DEFAULT_LIMIT = 100, MAX_LIMIT = 1000, MAX_METRICS = 4 * 1024 * 1024, MAX_ACCEPT = 64 * 1024 };
+enum { DEFAULT_LIMIT = 100, MAX_LIMIT = 1000, MAX_METRICS = 4 * 1024 * 1024 };
 
-static void reply_result(lam_request *request, lam_status status, json_t *value, const lam_error *error)
+void lam_rest_reply(lam_request *request, const lam_error *error, json_t *value)
 {
-    if (status == LAM_OK)
+    if (error->status == LAM_OK)
         lam_reply_json(request, request->route->success, value);
     else
         lam_reply_error(request, error);
@@ -39,32 +40,40 @@ static bool read_integer(lam_request *request, const char *name, int64_t minimum
     return true;
 }
 
-typedef lam_status (*list_function)(void *context, const lam_list_query *query, json_t **out, lam_error *err);
-
 bool lam_rest_read_page(lam_request *request, lam_list_query *query)
 {
     *query = (lam_list_query){.state = lam_request_query(request, "state"), .limit = DEFAULT_LIMIT};
-    if (!read_integer(request, "limit", 1, MAX_LIMIT, &query->limit) ||
-        !read_integer(request, "offset", 0, INT64_MAX / 2, &query->offset))
-        return false;
-    return true;
+    return read_integer(request, "limit", 1, MAX_LIMIT, &query->limit) &&
+           read_integer(request, "offset", 0, INT64_MAX / 2, &query->offset);
 }
 
-/* {"studies":[…],"limit":100,"offset":0}: an object, so that members can be added without breaking clients.
- */
+void lam_rest_reply_page(lam_request *request, const lam_error *error, const char *name, json_t *members,
+                         const lam_list_query *query)
+{
+    lam_rest_reply(request, error,
+                   members ? json_pack("{s:o, s:I, s:I}", name, members, "limit", (json_int_t)query->limit,
+                                       "offset", (json_int_t)query->offset)
+                           : NULL);
+}
+
+void lam_rest_reply_list(lam_request *request, const lam_error *error, const char *name, json_t *members)
+{
+    lam_rest_reply(request, error, members ? json_pack("{s:o}", name, members) : NULL);
+}
+
+/* ---- lists ---- */
+
+typedef lam_status (*list_function)(void *context, const lam_list_query *query, json_t **out, lam_error *err);
+
 static void reply_list(lam_request *request, const char *name, list_function list)
 {
     lam_list_query query = {0};
-    if (!lam_rest_read_page(request, &query))
-        return;
     json_t *members = NULL;
     lam_error error = {0};
+    if (!lam_rest_read_page(request, &query))
+        return;
     error.status = list(request->backend->context, &query, &members, &error);
-    json_t *object = NULL;
-    if (error.status == LAM_OK)
-        object = json_pack("{s:o, s:I, s:I}", name, members, "limit", (json_int_t)query.limit, "offset",
-                           (json_int_t)query.offset);
-    reply_result(request, error.status, object, &error);
+    lam_rest_reply_page(request, &error, name, members, &query);
 }
 
 void lam_rest_studies(lam_request *request)
@@ -81,19 +90,20 @@ void lam_rest_models(lam_request *request)
 {
     json_t *models = NULL;
     lam_error error = {0};
-    lam_status status = request->backend->models(request->backend->context, &models, &error);
-    reply_result(request, status, status == LAM_OK ? json_pack("{s:o}", "models", models) : NULL, &error);
+    error.status = request->backend->models(request->backend->context, &models, &error);
+    lam_rest_reply_list(request, &error, "models", models);
 }
 
-/* Those that take one text parameter and give one object. */
+/* ---- what a text in the path names ---- */
+
 typedef lam_status (*object_function)(void *context, const char *key, json_t **out, lam_error *err);
 
 static void reply_object(lam_request *request, object_function get)
 {
     json_t *object = NULL;
     lam_error error = {0};
-    lam_status status = get(request->backend->context, request->parameters[0], &object, &error);
-    reply_result(request, status, object, &error);
+    error.status = get(request->backend->context, request->parameters[0], &object, &error);
+    lam_rest_reply(request, &error, object);
 }
 
 void lam_rest_study(lam_request *request)
@@ -123,8 +133,7 @@ static void reply_fhir(lam_request *request)
 void lam_rest_results(lam_request *request)
 {
     static const lam_offer offers[] = {{.type = "application/json"}, {.type = "application/fhir+json"}};
-    LAM_AUTO(lam_buffer_done) lam_buffer scratch;
-    lam_buffer_init(&scratch, MAX_ACCEPT);
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch = {0};
     const char *format = lam_request_query(request, "format");
     int chosen =
         format ? strcmp(format, "fhir") == 0
@@ -142,35 +151,34 @@ void lam_rest_model(lam_request *request)
     reply_object(request, request->backend->model);
 }
 
-/* Those that take a job. */
-typedef lam_status (*job_function)(void *context, int64_t job, json_t **out, lam_error *err);
+/* ---- what a number in the path names ---- */
 
-static int64_t job_number(const lam_request *request)
+static int64_t number_of(const lam_request *request)
 {
     return strtoll(request->parameters[0], NULL, 10); /* at most 18 digits: routes.c */
 }
 
-static void reply_job(lam_request *request, job_function ask)
+void lam_rest_reply_numbered(lam_request *request, lam_rest_ask ask)
 {
     json_t *object = NULL;
     lam_error error = {0};
-    lam_status status = ask(request->backend->context, job_number(request), &object, &error);
-    reply_result(request, status, object, &error);
+    error.status = ask(request->backend->context, number_of(request), &object, &error);
+    lam_rest_reply(request, &error, object);
 }
 
 void lam_rest_job(lam_request *request)
 {
-    reply_job(request, request->backend->job);
+    lam_rest_reply_numbered(request, request->backend->job);
 }
 
 void lam_rest_job_retry(lam_request *request)
 {
-    reply_job(request, request->backend->job_retry);
+    lam_rest_reply_numbered(request, request->backend->job_retry);
 }
 
 void lam_rest_job_cancel(lam_request *request)
 {
-    reply_job(request, request->backend->job_cancel);
+    lam_rest_reply_numbered(request, request->backend->job_cancel);
 }
 
 void lam_rest_analyze(lam_request *request)
@@ -185,9 +193,9 @@ void lam_rest_analyze(lam_request *request)
     }
     json_t *study = NULL;
     lam_error error = {0};
-    lam_status status =
+    error.status =
         request->backend->analyze(request->backend->context, request->parameters[0], model, &study, &error);
-    reply_result(request, status, study, &error);
+    lam_rest_reply(request, &error, study);
 }
 
 void lam_rest_picture(lam_request *request)
@@ -197,7 +205,7 @@ void lam_rest_picture(lam_request *request)
     const char *media_type = NULL;
     lam_error error = {0};
     lam_status status =
-        request->backend->picture_open(request->backend->context, job_number(request), request->parameters[1],
+        request->backend->picture_open(request->backend->context, number_of(request), request->parameters[1],
                                        &fd, &bytes, &media_type, &error);
     if (status == LAM_OK)
         lam_reply_file(request, media_type, fd, bytes);
@@ -209,8 +217,8 @@ void lam_rest_status(lam_request *request)
 {
     json_t *object = NULL;
     lam_error error = {0};
-    lam_status status = request->backend->status(request->backend->context, &object, &error);
-    reply_result(request, status, object, &error);
+    error.status = request->backend->status(request->backend->context, &object, &error);
+    lam_rest_reply(request, &error, object);
 }
 
 void lam_rest_healthz(lam_request *request)

@@ -33,9 +33,8 @@ typedef struct lam_query_parameter {
 typedef enum lam_route_flags {
     LAM_ROUTE_OPEN = 1,       /* no authentication: carries no data of patients */
     LAM_ROUTE_QUIET = 2,      /* asked every few seconds: logged at debug level */
+    LAM_ROUTE_FREE_QUERY = 4, /* query parameters that are not listed are ignored (PS3.18 section 8.3) */
     LAM_ROUTE_NEGOTIATES = 8, /* the handler chooses among what `produces` says */
-    LAM_ROUTE_FREE_QUERY =
-        4 /* query parameters that are not listed are ignored (PS3.18 section 8.3) instead of refused */
 } lam_route_flags;
 
 typedef struct lam_route {
@@ -48,7 +47,7 @@ typedef struct lam_route {
     unsigned success;     /* status of the usual answer */
     const lam_query_parameter *query; /* NULL: none */
     const lam_body_functions *body;   /* NULL: none */
-    unsigned flags;
+    unsigned flags;                   /* of lam_route_flags */
 } lam_route;
 
 extern const lam_route lam_routes[];

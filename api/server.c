@@ -296,31 +296,33 @@ static lam_status start_daemon(lam_http_server *server, lam_error *err)
     return LAM_OK;
 }
 
-static lam_status copy_text(const char **text, lam_error *err)
+enum { TEXTS = 8 };
+
+/* The texts among the options. */
+static void list_texts(lam_http_options *o, const char **texts[TEXTS])
 {
-    if (!*text)
-        return LAM_OK;
-    *text = strdup(*text);
-    return *text ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    const char **all[TEXTS] = {&o->address,  &o->public_url,      &o->token_file, &o->cors_origins,
+                               &o->ohif_dir, &o->tls_certificate, &o->tls_key,    &o->tls_client_ca};
+    memcpy(texts, all, sizeof all);
 }
 
 static lam_status copy_options(lam_http_server *server, const lam_http_options *options, lam_error *err)
 {
+    const char **texts[TEXTS];
+    bool copied = true;
     server->options = *options;
-    const char **texts[] = {&server->options.address,    &server->options.public_url,
-                            &server->options.token_file, &server->options.cors_origins,
-                            &server->options.ohif_dir,   &server->options.tls_certificate,
-                            &server->options.tls_key,    &server->options.tls_client_ca};
-    lam_status status = LAM_OK;
-    for (size_t i = 0; i < LAM_COUNT(texts); i++) {
-        lam_status copied = copy_text(texts[i], err);
-        status = copied == LAM_OK ? status : copied;
-    }
-    return status;
+    list_texts(&server->options, texts);
+    for (size_t i = 0; i < TEXTS; i++)
+        if (*texts[i]) {
+            *texts[i] = strdup(*texts[i]);
+            copied &= *texts[i] != NULL;
+        }
+    return copied ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
 }
 
 static void free_server(lam_http_server *server)
 {
+    const char **texts[TEXTS];
     if (server->listen_fd >= 0 && server->listen_fd != server->options.listen_fd)
         close(server->listen_fd);
     lam_access_free(server->access);
@@ -328,14 +330,9 @@ static void free_server(lam_http_server *server)
     lam_watch_free(server->watch);
     pthread_cond_destroy(&server->idle);
     pthread_mutex_destroy(&server->mutex);
-    free((void *)server->options.address);
-    free((void *)server->options.public_url);
-    free((void *)server->options.token_file);
-    free((void *)server->options.cors_origins);
-    free((void *)server->options.ohif_dir);
-    free((void *)server->options.tls_certificate);
-    free((void *)server->options.tls_key);
-    free((void *)server->options.tls_client_ca);
+    list_texts(&server->options, texts);
+    for (size_t i = 0; i < TEXTS; i++)
+        free((void *)*texts[i]);
     lam_http_tls_free(server->tls);
     free(server);
 }
@@ -343,8 +340,8 @@ static void free_server(lam_http_server *server)
 static lam_status check_url(const char *url, lam_error *err)
 {
     size_t length = url ? strlen(url) : 0;
-    if (!url || (length > 0 && length < MAX_PUBLIC_URL && url[length - 1] != '/' &&
-                 strncmp(url, "http", 4) == 0 && strstr(url, "://")))
+    bool web = url && (strncmp(url, "http://", 7) == 0 || strncmp(url, "https://", 8) == 0);
+    if (!url || (web && length < MAX_PUBLIC_URL && url[length - 1] != '/'))
         return LAM_OK;
     return lam_fail(err, LAM_E_INVALID,
                     "public_url must be an http or https URL without a slash at its end, not \"%.100s\"",

@@ -139,8 +139,7 @@ static lam_status on_part_end(void *context, lam_error *err)
 
 static bool choose_answer(stow *store)
 {
-    LAM_AUTO(lam_buffer_done) lam_buffer scratch;
-    lam_buffer_init(&scratch, 64 * 1024);
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch = {0};
     int chosen = lam_negotiate(lam_request_accept(store->request, &scratch), answers, LAM_COUNT(answers));
     if (chosen < 0) {
         lam_reply_problem(store->request, MHD_HTTP_NOT_ACCEPTABLE,

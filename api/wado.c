@@ -326,8 +326,7 @@ static void reply_several(lam_request *request, wado_stream **stream)
  * are stored. */
 static int choose(lam_request *request, wado_stream *stream)
 {
-    LAM_AUTO(lam_buffer_done) lam_buffer scratch;
-    lam_buffer_init(&scratch, 64 * 1024);
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch = {0};
     const char *syntax = common_syntax(stream);
     bool single = request->parameters[2][0] != '\0';
     const lam_offer offers[] = {{"multipart/related", "application/dicom", syntax, false},
