@@ -44,12 +44,15 @@ lam_status lam_model_open_file(const lam_model *model, const char *name, int *fd
     return LAM_OK;
 }
 
-static lam_status hash_weights(lam_model *model, lam_error *err)
+/* `expected`: what model.json states, or "". Results name the weights by their hash, and a damaged file
+ * should be noticed before a job is lost over it. */
+static lam_status hash_file(const lam_model *model, const char *name, const char *expected,
+                            char text[LAM_SHA256_TEXT], lam_error *err)
 {
     lam_autoclose int fd = -1;
     const void *bytes = NULL;
     size_t length = 0;
-    lam_status status = lam_model_open_file(model, LAM_BUNDLE_WEIGHTS, &fd, err);
+    lam_status status = lam_model_open_file(model, name, &fd, err);
     if (status == LAM_OK)
         status = lam_io_map(fd, max_weights, &bytes, &length, err);
     if (status != LAM_OK)
@@ -59,9 +62,23 @@ static lam_status hash_weights(lam_model *model, lam_error *err)
     lam_sha256_init(&hash);
     lam_sha256_update(&hash, bytes, length);
     lam_sha256_final(&hash, digest);
-    lam_sha256_hex(digest, model->weights_sha256);
+    lam_sha256_hex(digest, text);
     lam_io_unmap(bytes, length);
+    if (*expected && strcmp(expected, text) != 0)
+        return lam_fail(err, LAM_E_CORRUPT, "%s: its SHA-256 %s is not the %s that %s states", name, text,
+                        expected, LAM_BUNDLE_MANIFEST);
     return LAM_OK;
+}
+
+static lam_status hash_files(lam_model *model, lam_error *err)
+{
+    const lam_manifest *manifest = model->manifest;
+    char gate[LAM_SHA256_TEXT];
+    lam_status status =
+        hash_file(model, LAM_BUNDLE_WEIGHTS, manifest->provenance.weights_sha256, model->weights_sha256, err);
+    if (status == LAM_OK && *manifest->gate.sha256)
+        status = hash_file(model, LAM_BUNDLE_GATE, manifest->gate.sha256, gate, err);
+    return status;
 }
 
 static lam_status make_selections(lam_model *model, lam_error *err)
@@ -112,7 +129,7 @@ static lam_status load_bundle(int directory_fd, const char *name, const char *ve
                           model.manifest->name, model.manifest->version, model.manifest->name,
                           model.manifest->version);
     if (status == LAM_OK)
-        status = hash_weights(&model, err);
+        status = hash_files(&model, err);
     if (status == LAM_OK)
         status = make_selections(&model, err);
     if (status != LAM_OK) {

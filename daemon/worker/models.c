@@ -58,10 +58,8 @@ static lam_status load(entry *into, const char *name, const char *version, const
     LAM_AUTO_PTR(lam_bundle) *bundle = NULL;
     lam_predictor *predictor = NULL;
     lam_status status = lam_bundle_load(fds[0], fds[1], fds[2], &bundle, err);
-    if (status != LAM_OK) {
-        lam_error_prefix(err, "model %s %s", name, version);
+    if (status != LAM_OK)
         return status;
-    }
     if (!is_the_one(bundle, name, version, sha256))
         return lam_fail(err, LAM_E_CORRUPT, "the bundle's files are %s %s, not %s %s with weights %.12s",
                         lam_bundle_manifest(bundle)->name, lam_bundle_manifest(bundle)->version, name,
