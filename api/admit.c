@@ -1,6 +1,7 @@
 #include "api/admit.h"
 
 #include <string.h>
+#include <strings.h>
 
 #include "api/negotiate.h"
 #include "api/reply.h"
@@ -125,6 +126,19 @@ static bool check_body_size(lam_request *request)
     return false;
 }
 
+/* Bodies are kept as they come: one that is coded would be stored coded (RFC 9110 section 8.4). */
+static bool check_body_coding(lam_request *request)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer scratch = {0};
+    const char *coding = lam_request_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING, &scratch);
+    if (!request->route->body || !coding || strcasecmp(coding, "identity") == 0)
+        return true;
+    lam_reply_problem(request, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                      "bodies with a Content-Encoding are not taken; send it as it is");
+    lam_reply_header(request, MHD_HTTP_HEADER_ACCEPT_ENCODING, "identity");
+    return false;
+}
+
 /* Finds the route; otherwise answers 404, 405, 400, or OPTIONS (RFC 9110 section 9.3.7). */
 static bool find_route(lam_request *request)
 {
@@ -154,7 +168,7 @@ void lam_request_admit(lam_request *request, const lam_access *access)
         return;
     bool open = request->route->flags & LAM_ROUTE_OPEN;
     if (!lam_access_check(access, request, open) || !check_query(request) || !check_accept(request) ||
-        !check_body_size(request))
+        !check_body_size(request) || !check_body_coding(request))
         return;
     if (request->route->body)
         request->route->body->begin(request);

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """STOW-RS as PS3.18 section 10.5 has it, by curl: what is stored, what is refused, and with which words."""
+import gzip
 import io
 import xml.etree.ElementTree
 
@@ -100,6 +101,16 @@ def test_a_wrong_media_type_is_unsupported(d):
                  'multipart/related; type="image/jpeg"; boundary=x', "multipart/form-data; boundary=x"):
         answer = post_stow(d, kind, b"--x\r\n\r\n\r\n--x--")
         assert answer.status == 415, (kind, answer)
+
+
+def test_a_coded_body_is_unsupported(d):
+    """RFC 9110 8.4: what is coded would be stored coded, or be said to have no boundary"""
+    ds = one()
+    kind, body = multipart([images.to_bytes(ds)])
+    for coding, sent, status in (("gzip", gzip.compress(body), 415), ("identity", body, 200)):
+        answer = d.request("POST", "/dicom-web/studies", sent, {"Content-Type": kind, "Content-Encoding": coding})
+        assert answer.status == status, answer
+        assert status == 200 or (answer.headers["Accept-Encoding"] == "identity" and d.study(ds.StudyInstanceUID) is None)
 
 
 def test_a_missing_boundary_is_a_bad_request(d):
