@@ -90,6 +90,11 @@ void lam_arrival_refuse(lam_arrival *arrival, lam_status status, const char *rea
     lam_text_copy(result->reason, sizeof result->reason, reason);
 }
 
+void lam_arrival_fail(lam_arrival *arrival, lam_status status, const char *reason)
+{
+    lam_arrival_refuse(arrival, status == LAM_E_LIMIT ? LAM_E_BUSY : status, reason);
+}
+
 void lam_arrival_indexed(lam_arrival *arrival, const char *payload)
 {
     lam_error err = {0};
@@ -250,7 +255,7 @@ static lam_status enter_alone(lam_arrival *arrival, lam_arrival_group *group, la
         return status != LAM_OK ? status : lam_fail(err, LAM_E_IO, "the transaction was given up");
     }
     if (status != LAM_OK) {
-        lam_arrival_refuse(arrival, status, why.message);
+        lam_arrival_fail(arrival, status, why.message);
         status = lam_db_run(db, err, "ROLLBACK TO arrival", "");
         if (status != LAM_OK)
             return status;
@@ -267,7 +272,7 @@ static void refuse_all(lam_arrival *first, lam_store *store, bool doubtful, cons
         else if (is_entered(a))
             lam_store_remove(store, a->file);
         if (a->result.status == LAM_OK)
-            lam_arrival_refuse(a, why->status, why->message);
+            lam_arrival_fail(a, why->status, why->message);
     }
 }
 

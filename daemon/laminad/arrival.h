@@ -64,6 +64,9 @@ lam_arrival *lam_arrivals_pop(lam_arrivals *list);
 
 /* Makes it refused with this reason, and the DICOM status that goes with it. */
 void lam_arrival_refuse(lam_arrival *arrival, lam_status status, const char *reason);
+/* The same because of a fault of ours: a limit that is met then, as that of descriptors, says nothing about
+ * the object. */
+void lam_arrival_fail(lam_arrival *arrival, lam_status status, const char *reason);
 
 /* Takes the payload of INDEXED and holds it against what was announced. Refuses the arrival when they differ.
  */

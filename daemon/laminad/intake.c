@@ -212,7 +212,7 @@ static void admit_waiting(lam_intake *intake)
         if (status == LAM_OK) {
             lam_indexer_submit(intake->indexer, &arrival->index);
         } else {
-            lam_arrival_refuse(arrival, status == LAM_E_LIMIT ? LAM_E_BUSY : status, err.message);
+            lam_arrival_fail(arrival, status, err.message);
             lam_arrivals_push(&intake->indexed, arrival);
         }
     }

@@ -3,12 +3,14 @@
 does not take the rows. Each time the answer is an honest failure, nothing half-visible is left, the daemon lives, and
 once the fault is over the same object is stored. Faults are injected at the places of core/base/failpoint.h."""
 import os
+import resource
 import tempfile
 
 import harness
 from harness import images
 from harness.clients import echoscu, storescu, stow
 from harness.daemon import Daemon, wait_until
+from harness.faulty import Caller
 
 # where, what, how often; the status that a sender by DIMSE must see
 FAULTS = [
@@ -77,31 +79,72 @@ def test_by_dimse_of_laminad():
             fail_once(point, fault, status)
 
 
-def uploads(point, fault):
+def by_stow(d, source, _):
+    answer = stow(d, [images.to_bytes(source)])
+    assert answer.status in (200, 409, 503, 507), answer
+    return answer.status == 200
+
+
+def by_dimse(d, source, status):
+    """Over an association of its own, which no fault of the database may cost."""
+    content = images.to_bytes(source)
+    caller = Caller(("127.0.0.1", d.dicom_port, "LAMINA"), "TESTER", [(images.MR, "1.2.840.10008.1.2.1")])
+    answer = caller.store(1, source.SOPInstanceUID, content[144 + int.from_bytes(content[140:144], "little"):])
+    caller.release()
+    assert answer in (0, int(status, 16)), f"{answer:04X}, not {status}"
+    return answer == 0
+
+
+def send_until_it_failed(way, point, fault, status):
     """Start-up uses the database as well, so here objects are sent until one of them met the fault."""
     refused = 0
     with Daemon({"analysis.stable_after": "1h"}, hooks(f"{point}={fault}*3+40")) as d:
         for _ in range(60):
             source, _ = objects()
-            answer = stow(d, [images.to_bytes(source)])
-            assert answer.status in (200, 409, 503, 507), answer
-            assert is_stored(d, source) == (answer.status == 200), f"{answer.status} is not what happened"
-            refused += answer.status != 200
-            if refused == 0:
-                continue
-            answer = stow(d, [images.to_bytes(source)])
-            if answer.status == 200:
+            taken = way(d, source, status)
+            assert is_stored(d, source) == taken, f"{taken} is not what happened"
+            refused += not taken
+            if refused and way(d, source, status):
                 break
         assert is_stored(d, source), "it does not recover"
+        assert refused, "nothing met the fault"
         assert d.get("/readyz").status == 200
-        print(f"# {point} {fault}: {refused} refused")
-    return refused
+        print(f"# {point} {fault} {way.__name__}: {refused} refused")
 
 
 def test_of_the_database():
-    for point, fault, _ in FAULTS:
-        if point.startswith("db."):
-            uploads(point, fault)
+    for point, fault, status in FAULTS:
+        for way in (by_stow, by_dimse):
+            if point.startswith("db."):
+                send_until_it_failed(way, point, fault, status)
+
+
+def exhaust_descriptors(pid):
+    """No file can be opened any more by this process; gives the limits it had."""
+    used = max(int(name) for name in os.listdir(f"/proc/{pid}/fd")) + 1
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, before[1]))
+    return before
+
+
+def test_descriptors_run_out():
+    """Not injected but real, in each of the two that take objects."""
+    for victim in ("lamina-dimse", "laminad"):
+        with Daemon({"analysis.stable_after": "1h"}) as d:
+            pid = d.children(victim)[0] if victim != "laminad" else d.pid
+            source, path = objects()
+            content = images.to_bytes(source)
+            data = content[144 + int.from_bytes(content[140:144], "little"):]
+            caller = Caller(("127.0.0.1", d.dicom_port, "LAMINA"), "TESTER", [(images.MR, "1.2.840.10008.1.2.1")])
+            before = exhaust_descriptors(pid)
+            status = caller.store(1, source.SOPInstanceUID, data)
+            assert status == 0xA700, f"{victim}: {status:04X}"
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+            assert not is_stored(d, source)
+            assert caller.store(1, source.SOPInstanceUID, data) == 0, f"{victim} does not recover"
+            caller.release()
+            assert is_stored(d, source) and storescu(d, path)[0] == 0
+            assert d.get("/readyz").status == 200
 
 
 def crash_at(point):
