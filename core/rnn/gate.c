@@ -14,7 +14,7 @@ enum {
     EDGE_VALUES = 200000, /* about so many voxels of the training set decide on the bins */
 };
 
-#define SHRINKAGE 0.02 /* share of the identity in the covariance */
+#define LEAST_PIVOT 1e-4
 #define FARTHEST                                                                                             \
     8.0 /* deviations that a single number counts at most: one outlier must not hide the others */
 /* A number that does not vary in the training set counts as varying a hundredth. */
@@ -161,10 +161,12 @@ static void factorise(double *m, size_t n)
             double sum = m[i * n + j];
             for (size_t k = 0; k < j; k++)
                 sum -= m[i * n + k] * m[j * n + k];
-            m[i * n + j] = i == j ? sqrt(fmax(sum, SHRINKAGE * SHRINKAGE)) : sum / m[j * n + j];
+            m[i * n + j] = i == j ? sqrt(fmax(sum, LEAST_PIVOT)) : sum / m[j * n + j];
         }
 }
 
+/* The covariance is shrunk towards the identity as if as many cases as there are numbers had shown that: the
+ * fewer the cases, the less is known of how the numbers go together. */
 static lam_status learn(lam_gate *gate, const double *rows, size_t count, size_t first, size_t end,
                         lam_error *err)
 {
@@ -173,7 +175,7 @@ static lam_status learn(lam_gate *gate, const double *rows, size_t count, size_t
     if (!covariance)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     learn_scales(gate, rows, count, first, end);
-    double part = (1 - SHRINKAGE) / (double)(count - (end - first));
+    double part = 1 / (double)(count - (end - first) + n);
     for (size_t i = 0; i < count; i++) {
         double z[LAM_GATE_FEATURES];
         if (i >= first && i < end)
@@ -185,7 +187,7 @@ static lam_status learn(lam_gate *gate, const double *rows, size_t count, size_t
                 covariance[a * n + b] += part * z[a] * z[b];
     }
     for (size_t f = 0; f < n; f++)
-        covariance[f * n + f] += SHRINKAGE;
+        covariance[f * n + f] += part * (double)n;
     factorise(covariance, n);
     for (size_t a = 0; a < n; a++)
         for (size_t b = 0; b < n; b++)
@@ -229,9 +231,17 @@ static lam_status cross_validate(lam_gate *gate, const double *rows, size_t coun
     if (status != LAM_OK)
         return status;
     qsort(scores, count, sizeof *scores, by_score);
-    size_t rank = (size_t)ceil((1 - false_alarms) * (double)count);
-    *threshold = scores[rank < count ? rank : count - 1];
+    *threshold = scores[count - 1 - (size_t)(false_alarms * (double)count)];
     return LAM_OK;
+}
+
+/* A network of volumes may have learnt from slices: those are what its gate knows. */
+static bool are_slices(const lam_gate_case *cases, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (cases[i].size[0] != 1)
+            return false;
+    return true;
 }
 
 lam_status lam_gate_fit(const lam_model_preprocessing *preprocessing, int axes, int64_t channels,
@@ -249,8 +259,8 @@ lam_status lam_gate_fit(const lam_model_preprocessing *preprocessing, int axes, 
     double limit = 0;
     if (!gate)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    gate->axes = axes;
-    gate->features = lam_gate_feature_count(axes);
+    gate->axes = are_slices(cases, count) ? 2 : axes;
+    gate->features = lam_gate_feature_count(gate->axes);
     lam_status status = describe_cases(gate, preprocessing, channels, cases, count, &rows, err);
     if (status == LAM_OK)
         status = cross_validate(gate, rows, count, false_alarms, &limit, err);
@@ -269,10 +279,10 @@ lam_status lam_gate_score(const lam_gate *gate, const lam_model_preprocessing *p
                           int64_t channels, const lam_gate_case *input, double *score, lam_error *err)
 {
     view v = {.values = NULL};
-    if (axes != gate->axes)
+    if (axes < gate->axes)
         return lam_fail(err, LAM_E_INVALID, "the gate is one for %d axes, the network has %d", gate->axes,
                         axes);
-    lam_status status = open_view(preprocessing, axes, channels, input, &v, err);
+    lam_status status = open_view(preprocessing, gate->axes, channels, input, &v, err);
     if (status != LAM_OK)
         return status;
     lam_autofree double *scores = calloc((size_t)v.count, sizeof *scores);
@@ -280,8 +290,8 @@ lam_status lam_gate_score(const lam_gate *gate, const lam_model_preprocessing *p
         status = lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     for (int64_t i = 0; status == LAM_OK && i < v.count; i++) {
         double row[LAM_GATE_FEATURES];
-        lam_gate_describe_input(v.values + i * v.size[0] * v.size[1] * v.size[2], v.size, axes, gate->edges,
-                                row);
+        lam_gate_describe_input(v.values + i * v.size[0] * v.size[1] * v.size[2], v.size, gate->axes,
+                                gate->edges, row);
         scores[i] = distance(gate, row);
     }
     free(v.values);

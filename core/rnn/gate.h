@@ -8,7 +8,8 @@
  * ends, and its length. The score is the Mahalanobis distance of that description from those of the training
  * set, with a covariance that is shrunk towards the identity (Lee et al. NeurIPS 2018 use the same distance
  * on activations; here the input's own statistics are enough). Independent of the weights. Slices are judged
- * one by one where the network sees slices: a series is as good as the best quarter of them.
+ * one by one where the network sees slices, or has learnt from nothing else: a series is as good as the best
+ * quarter of them.
  *
  * A gate is immutable and shared between threads. */
 #ifndef LAMINA_RNN_GATE_H
@@ -57,8 +58,7 @@ LAM_DEFINE_AUTO(lam_gate, lam_gate_free)
 lam_status lam_gate_load(const lam_safetensors *file, lam_gate **out, lam_error *err);
 lam_status lam_gate_save(const lam_gate *gate, int fd, lam_error *err);
 
-/* The score of an input that is prepared already. LAM_E_INVALID: the gate is one for another number of axes.
- */
+/* The score of an input that is prepared already. LAM_E_INVALID: the gate is one for more axes. */
 lam_status lam_gate_score(const lam_gate *gate, const lam_model_preprocessing *preprocessing, int axes,
                           int64_t channels, const lam_gate_case *input, double *score, lam_error *err);
 

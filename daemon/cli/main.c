@@ -109,7 +109,7 @@ static const lam_cli_command commands[] = {
      "order\n"
      "  --fit-gate[=SHARE] do not score: learn from PATH which inputs are unlike the training set, and "
      "write\n"
-     "                gate.safetensors; SHARE of genuine inputs that may be refused, default 0.03\n"
+     "                gate.safetensors; SHARE of genuine inputs that may be refused, default 0.04\n"
      "  --training PATH...\n"
      "                of a generator: the set it was trained on; also how near what it draws comes to it\n"
      "  --threads N   default: all processors\n"

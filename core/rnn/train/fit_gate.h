@@ -12,7 +12,7 @@ extern "C" {
 
 /* Of genuine inputs so many are refused, where a training does not say otherwise: few enough to live with,
  * and hardly any input of another kind passes (docs/figures.md). */
-#define LAM_FIT_GATE_FALSE_ALARMS 0.03
+#define LAM_FIT_GATE_FALSE_ALARMS 0.04
 
 /* Learns the gate and writes it into the bundle's folder; `out` is for lam_manifest_update, its hash lies in
  * `sha256`. A model that generates, or is no model of images, or of fewer samples than a gate needs, has
