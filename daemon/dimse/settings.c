@@ -7,6 +7,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/json.h"
+#include "core/base/log.h"
 #include "dicom/net.h"
 #include "dicom/sop_class.h"
 
@@ -38,8 +39,12 @@ static void look_up(const char *host, lam_scp_peer *peer)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     struct addrinfo *found = NULL;
-    if (getaddrinfo(host, NULL, &hints, &found) != 0)
+    int failed = getaddrinfo(host, NULL, &hints, &found);
+    if (failed) {
+        lam_log(LAM_LOG_WARNING, "peer_not_found", "ae_title=%s host=%s reason=%s", LAM_QUOTE(peer->ae_title),
+                LAM_QUOTE(host), LAM_QUOTE(gai_strerror(failed)));
         return;
+    }
     for (const struct addrinfo *a = found; a && peer->address_count < LAM_SCP_PEER_ADDRESSES; a = a->ai_next)
         if (getnameinfo(a->ai_addr, a->ai_addrlen, peer->addresses[peer->address_count], LAM_SCP_ADDRESS,
                         NULL, 0, NI_NUMERICHOST) == 0)

@@ -35,7 +35,8 @@ typedef struct lam_scp_settings {
 } lam_scp_settings;
 
 /* Parses the payload of CONFIGURE; hosts that are names are looked up now. One that cannot be found is no
- * error: that peer is then let in from nowhere. Errors: LAM_E_INVALID names the member. One reference. */
+ * error but logged: that peer is then let in from nowhere. Errors: LAM_E_INVALID names the member. One
+ * reference. */
 lam_status lam_scp_settings_parse(const char *json, size_t length, lam_scp_settings **out, lam_error *err);
 
 /* Both are safe from any thread. */

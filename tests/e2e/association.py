@@ -69,6 +69,14 @@ def test_a_peer_from_another_address_is_refused():
         assert echoscu(d, calling="SCANNER")[0] != 0
 
 
+def test_a_peer_whose_host_is_not_known_is_refused_and_logged():
+    """As at a start before the name server's"""
+    with Daemon({"dicom.accept": "known", "peer scanner.ae_title": "SCANNER",
+                 "peer scanner.address": "scanner.invalid:104"}) as d:
+        assert echoscu(d, calling="SCANNER")[0] != 0
+        assert 'event=peer_not_found ae_title="SCANNER" host="scanner.invalid"' in d.log(), d.log()
+
+
 def test_too_many_associations_are_refused_for_now():
     with Daemon({"dicom.max_associations": "2"}) as d:
         holders = [socket.create_connection(("127.0.0.1", d.dicom_port)) for _ in range(2)]
