@@ -16,7 +16,10 @@ enum { PAGES = 1024, RETRY_MS = 50, BUSY_MS = 10000, FILES_A_FOLDER = 1024 };
 
 static lam_status fail_sqlite(sqlite3 *db, const char *what, lam_error *err)
 {
-    return lam_fail(err, LAM_E_IO, "%s: %s", what, db ? sqlite3_errmsg(db) : "out of memory");
+    int cause =
+        db ? sqlite3_system_errno(db) : 0; /* SQLite's own words do not say that a folder is missing */
+    return lam_fail(err, LAM_E_IO, "%s: %s%s%s", what, db ? sqlite3_errmsg(db) : "out of memory",
+                    cause ? ": " : "", cause ? strerror(cause) : "");
 }
 
 static lam_status sync_path(const char *path, lam_error *err)

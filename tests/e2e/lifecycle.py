@@ -170,6 +170,17 @@ def test_a_newer_database_is_refused():
     assert status > 0 and "newer" in d.log().lower(), d.log()[-2000:]
 
 
+def test_a_damaged_database_is_refused():
+    d = Daemon()
+    with d:
+        pass
+    path = os.path.join(d.data, "lamina.db")
+    with open(path, "r+b") as file:
+        file.write(b"damaged " * 64)
+    assert d.launch().wait(20 * PATIENCE) > 0
+    assert f"{path} is damaged; restore it and the store from a backup" in d.log(), d.log()
+
+
 def test_help_and_version():
     for program in ("laminad", "lamina"):
         status, said = ours(program, "--version")

@@ -63,6 +63,12 @@ def test_a_backup_of_a_running_daemon_restores_to_the_same():
         assert {uid: wado(d, study, None, None).status for uid in uids} == before
 
 
+def test_a_backup_to_a_folder_that_is_not_there():
+    with Daemon() as d:
+        status, said = ours("lamina", "backup", "--config", conf(d), os.path.join(d.data, "absent", "copy.db"))
+        assert status == 1 and "No such file or directory" in said, said
+
+
 def test_migrate_needs_a_stopped_daemon():
     with Daemon() as d:
         status, said = ours("lamina", "migrate", "--config", conf(d))
