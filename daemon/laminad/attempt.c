@@ -21,10 +21,7 @@ void lam_attempt_finish(lam_scheduler *s, lam_worker_slot *slot, lam_job_event e
     if (status == LAM_OK) {
         status =
             lam_jobs_apply(s->db, slot->job.id, event, &limits, reason, NULL, lam_clock_steady_ms(), &err);
-        if (status == LAM_OK)
-            status = lam_db_commit(s->db, &err);
-        else
-            lam_db_rollback(s->db);
+        status = lam_db_end(s->db, status, &err);
     }
     if (status != LAM_OK && status != LAM_E_STATE) /* STATE: cancelled meanwhile, which is final */
         lam_scheduler_log_fault("finish", &err);
@@ -134,10 +131,7 @@ static void renew(lam_scheduler *s, lam_worker_slot *slot)
     lam_status status = lam_db_begin(s->db, &err);
     if (status == LAM_OK) {
         status = lam_jobs_renew(s->db, slot->job.id, &limits, lam_clock_steady_ms(), &err);
-        if (status == LAM_OK)
-            status = lam_db_commit(s->db, &err);
-        else
-            lam_db_rollback(s->db);
+        status = lam_db_end(s->db, status, &err);
     }
     if (status != LAM_OK && status != LAM_E_STATE)
         lam_scheduler_log_fault("renewal of a lease", &err);

@@ -333,11 +333,7 @@ static lam_status apply_by_hand(lam_daemon *daemon, int64_t id, lam_job_event ev
     if (done != LAM_OK)
         return done;
     done = lam_jobs_apply(db, id, event, &none, reason, NULL, lam_clock_steady_ms(), err);
-    if (done != LAM_OK) {
-        lam_db_rollback(db);
-        return done;
-    }
-    done = lam_db_commit(db, err);
+    done = lam_db_end(db, done, err);
     if (done != LAM_OK)
         return done;
     lam_scheduler_notice_jobs(daemon->scheduler);

@@ -270,10 +270,7 @@ lam_status lam_catalog_sweep(lam_db *db, void (*visit)(void *context, int64_t fi
     status = visit_removed(db, visit, context, err);
     if (status == LAM_OK)
         status = lam_db_run(db, err, "DELETE FROM removed_file", "");
-    if (status == LAM_OK)
-        return lam_db_commit(db, err);
-    lam_db_rollback(db);
-    return status;
+    return lam_db_end(db, status, err);
 }
 
 lam_status lam_catalog_find_study(lam_db *db, const char *study_uid, int64_t *study, lam_error *err)

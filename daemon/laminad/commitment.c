@@ -22,14 +22,6 @@ enum {
     MAX_DOCUMENT = 16 * 1024 * 1024,
 };
 
-static lam_status finish(lam_db *db, lam_status status, lam_error *err)
-{
-    if (status == LAM_OK)
-        return lam_db_commit(db, err);
-    lam_db_rollback(db);
-    return status;
-}
-
 static const char *text_of(const json_t *object, const char *key)
 {
     const char *text = json_string_value(json_object_get(object, key));
@@ -37,25 +29,6 @@ static const char *text_of(const json_t *object, const char *key)
 }
 
 /* ---- ours to ask for ---- */
-
-lam_status lam_commitment_due(lam_db *db, const char *destination, int64_t now_ms, int64_t *due,
-                              int64_t *next_ms, lam_error *err)
-{
-    bool row = false;
-    sqlite3_stmt *s = lam_db_prepare(db, err,
-                                     "SELECT count(*) FILTER (WHERE not_before_ms <= ?2),"
-                                     " min(not_before_ms) FILTER (WHERE not_before_ms > ?2) FROM delivery"
-                                     " WHERE destination = ?1 AND state = 'sent'"
-                                     " AND NOT (SELECT paused FROM destination WHERE name = ?1)",
-                                     "ti", destination, now_ms);
-    lam_status status = lam_db_step(db, s, &row, err);
-    if (status != LAM_OK)
-        return status;
-    *due = sqlite3_column_int64(s, 0);
-    *next_ms = sqlite3_column_type(s, 1) == SQLITE_NULL ? INT64_MAX : sqlite3_column_int64(s, 1);
-    sqlite3_reset(s);
-    return LAM_OK;
-}
 
 static lam_status new_uid(char uid[LAM_UID_TEXT], lam_error *err)
 {
@@ -106,7 +79,7 @@ lam_status lam_commitment_begin(lam_db *db, const char *destination, int64_t now
                         "ttiii", uid, destination, now_ms, again_ms, (int64_t)MOST_OBJECTS);
     if (status == LAM_OK)
         status = list_transaction(db, uid, out, count, err);
-    return finish(db, status, err);
+    return lam_db_end(db, status, err);
 }
 
 lam_status lam_commitment_refused(lam_db *db, const char *transaction_uid, int64_t again_ms,
@@ -119,7 +92,7 @@ lam_status lam_commitment_refused(lam_db *db, const char *transaction_uid, int64
                         "UPDATE delivery SET not_before_ms = ?2, last_error = ?3, updated_ms = ?4"
                         " WHERE commitment_uid = ?1 AND state = 'sent'",
                         "titi", transaction_uid, again_ms, reason, now_ms);
-    return finish(db, status, err);
+    return lam_db_end(db, status, err);
 }
 
 static lam_status find_sent(lam_db *db, const char *transaction, const json_t *entry, int64_t *delivery,
@@ -173,7 +146,7 @@ lam_status lam_commitment_settle(lam_db *db, const char *payload, size_t length,
         status = settle_list(db, document, "committed", LAM_DELIVERY_COMMIT, retry_ms, now_ms, err);
         if (status == LAM_OK)
             status = settle_list(db, document, "failed", LAM_DELIVERY_FORGET, retry_ms, now_ms, err);
-        status = finish(db, status, err);
+        status = lam_db_end(db, status, err);
     }
     json_decref(document);
     return status;
@@ -222,7 +195,7 @@ static lam_status note_report(lam_db *db, const json_t *asked, int64_t now_ms, l
     char *instances = json_dumps(json_object_get(asked, "instances"), JSON_COMPACT);
     lam_status status = instances ? lam_db_begin(db, err) : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     if (status == LAM_OK)
-        status = finish(
+        status = lam_db_end(
             db,
             lam_db_run(db, err,
                        "INSERT OR REPLACE INTO commitment_report (calling_ae, transaction_uid, instances,"
@@ -266,11 +239,11 @@ static lam_status forget_report(lam_db *db, const char *calling_ae, const char *
     lam_status status = lam_db_begin(db, err);
     if (status != LAM_OK)
         return status;
-    return finish(db,
-                  lam_db_run(db, err,
-                             "DELETE FROM commitment_report WHERE calling_ae = ? AND transaction_uid = ?",
-                             "tt", calling_ae, transaction),
-                  err);
+    return lam_db_end(db,
+                      lam_db_run(db, err,
+                                 "DELETE FROM commitment_report WHERE calling_ae = ? AND transaction_uid = ?",
+                                 "tt", calling_ae, transaction),
+                      err);
 }
 
 lam_status lam_commitment_reported(lam_db *db, const char *payload, size_t length, lam_error *err)
@@ -346,11 +319,11 @@ static lam_status delay_report(lam_db *db, const report *r, int64_t now_ms, lam_
     lam_status status = lam_db_begin(db, err);
     if (status != LAM_OK)
         return status;
-    return finish(db,
-                  lam_db_run(db, err,
-                             "UPDATE commitment_report SET attempts = ?2, not_before_ms = ?3 WHERE id = ?1",
-                             "iii", r->id, (int64_t)r->attempts, now_ms + pause),
-                  err);
+    return lam_db_end(
+        db,
+        lam_db_run(db, err, "UPDATE commitment_report SET attempts = ?2, not_before_ms = ?3 WHERE id = ?1",
+                   "iii", r->id, (int64_t)r->attempts, now_ms + pause),
+        err);
 }
 
 static lam_status handle_report(lam_carriage *c, const report *r, lam_error *err)

@@ -18,12 +18,9 @@
 
 /* ---- ours to ask for ---- */
 
-/* Objects of this destination that were confirmed and have to be asked for, and when the next have. */
-lam_status lam_commitment_due(lam_db *db, const char *destination, int64_t now_ms, int64_t *due,
-                              int64_t *next_ms, lam_error *err);
-
-/* Puts up to a thousand of them under a new transaction and writes the member "commit" of DELIVER's content
- * to `out`. Until `again_ms` they are not asked for again. */
+/* Puts up to a thousand objects of this destination that are to be asked for (lam_outbox_due) under a new
+ * transaction and writes the member "commit" of DELIVER's content to `out`. Until `again_ms` they are not
+ * asked for again. */
 lam_status lam_commitment_begin(lam_db *db, const char *destination, int64_t now_ms, int64_t again_ms,
                                 lam_buffer *out, size_t *count, lam_error *err);
 /* The peer refused the question `transaction_uid`: to be asked again later. */

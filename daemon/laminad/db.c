@@ -361,6 +361,14 @@ void lam_db_rollback(lam_db *db)
     pthread_mutex_unlock(&db->database->writer);
 }
 
+lam_status lam_db_end(lam_db *db, lam_status status, lam_error *err)
+{
+    if (status == LAM_OK)
+        return lam_db_commit(db, err);
+    lam_db_rollback(db);
+    return status;
+}
+
 static lam_status grow_cache(lam_db *db, lam_error *err)
 {
     if (db->cached < db->capacity)

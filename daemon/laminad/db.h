@@ -37,10 +37,13 @@ static inline void lam_cleanup_db(lam_db **db)
 #define LAM_AUTO_DB LAM_AUTO(lam_cleanup_db) lam_db
 
 /* Starts a write transaction: waits for the other writers of this process (in turn) and, up to 10 s, of
- * others. Every begin is followed by exactly one commit or rollback; a failed commit has rolled back. */
+ * others. Every begin is followed by exactly one commit, rollback or end; a failed commit has rolled back. */
 lam_status lam_db_begin(lam_db *db, lam_error *err);
 lam_status lam_db_commit(lam_db *db, lam_error *err);
 void lam_db_rollback(lam_db *db);
+/* The end that the work since begin has earned: a commit when its `status` is LAM_OK, else a rollback.
+ * Returns `status`, or what the commit says. */
+lam_status lam_db_end(lam_db *db, lam_status status, lam_error *err);
 /* False once SQLite itself has rolled back, which it does after some errors (disk full, I/O, memory): what
  * is written then would be committed by itself. Ask after each failure that the caller means to survive. */
 bool lam_db_in_transaction(lam_db *db);

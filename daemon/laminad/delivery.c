@@ -275,9 +275,9 @@ static lam_status find_due(lam_delivery *d, const lam_config_peer *peer, int64_t
         lam_log(LAM_LOG_ERROR, "deliveries_given_up", "destination=%s count=%d", LAM_QUOTE(peer->name),
                 expired);
     if (status == LAM_OK)
-        status = lam_outbox_due(d->db, peer->name, now, due, next_ms, err);
+        status = lam_outbox_due(d->db, peer->name, LAM_DELIVERY_QUEUED, now, due, next_ms, err);
     if (status == LAM_OK && peer->commitment)
-        status = lam_commitment_due(d->db, peer->name, now, &asks, &next_ask, err);
+        status = lam_outbox_due(d->db, peer->name, LAM_DELIVERY_SENT, now, &asks, &next_ask, err);
     if (next_ask < *next_ms)
         *next_ms = next_ask;
     if (asks && !*due)

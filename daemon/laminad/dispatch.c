@@ -87,11 +87,7 @@ static lam_status claim(lam_scheduler *s, claimed *out, lam_error *err)
     lam_status status = lam_db_begin(s->db, err);
     if (status != LAM_OK)
         return status;
-    status = claim_rows(s, &c, err);
-    if (status == LAM_OK)
-        status = lam_db_commit(s->db, err);
-    else
-        lam_db_rollback(s->db);
+    status = lam_db_end(s->db, claim_rows(s, &c, err), err);
     if (status != LAM_OK) {
         free(c.inputs);
         return status;

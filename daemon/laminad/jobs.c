@@ -325,11 +325,7 @@ lam_status lam_jobs_recover(lam_db *db, const char *node, const lam_job_limits *
         status = recover_next(db, node, limits, now_ms, &found, err);
         count += found;
     }
-    if (status != LAM_OK) {
-        lam_db_rollback(db);
-        return status;
-    }
-    status = lam_db_commit(db, err);
+    status = lam_db_end(db, status, err);
     if (status == LAM_OK)
         *recovered = count;
     return status;

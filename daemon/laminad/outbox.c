@@ -119,14 +119,6 @@ lam_status lam_outbox_enter(lam_db *db, int64_t job, int64_t now_ms, lam_error *
 
 /* ---- transactions of their own ---- */
 
-static lam_status finish(lam_db *db, lam_status status, lam_error *err)
-{
-    if (status == LAM_OK)
-        return lam_db_commit(db, err);
-    lam_db_rollback(db);
-    return status;
-}
-
 static lam_status write_destinations(lam_db *db, const lam_config *config, lam_error *err)
 {
     static const char *const kinds[] = {[LAM_PEER_DIMSE] = "dimse",
@@ -161,7 +153,7 @@ lam_status lam_outbox_configure(lam_db *db, const lam_config *config, bool resum
                             "UPDATE delivery SET state = 'queued', not_before_ms = 0, updated_ms = ?"
                             " WHERE state = 'sending'",
                             "i", now_ms);
-    return finish(db, status, err);
+    return lam_db_end(db, status, err);
 }
 
 #define PARCEL_COLUMNS                                                                                       \
@@ -211,7 +203,7 @@ lam_status lam_outbox_claim(lam_db *db, const char *destination, int64_t now_ms,
     status = read_due(db, destination, now_ms, parcels, count, err);
     for (size_t i = 0; status == LAM_OK && i < *count; i++)
         status = lam_outbox_apply(db, parcels[i].delivery, LAM_DELIVERY_CLAIM, NULL, now_ms, err);
-    return finish(db, status, err);
+    return lam_db_end(db, status, err);
 }
 
 lam_status lam_outbox_settle(lam_db *db, int64_t delivery, lam_delivery_event event,
@@ -220,7 +212,7 @@ lam_status lam_outbox_settle(lam_db *db, int64_t delivery, lam_delivery_event ev
     lam_status status = lam_db_begin(db, err);
     if (status != LAM_OK)
         return status;
-    return finish(db, lam_outbox_apply(db, delivery, event, note, now_ms, err), err);
+    return lam_db_end(db, lam_outbox_apply(db, delivery, event, note, now_ms, err), err);
 }
 
 lam_status lam_outbox_expire(lam_db *db, const lam_config_peer *peer, int64_t now_ms, int *expired,
@@ -243,22 +235,24 @@ lam_status lam_outbox_expire(lam_db *db, const lam_config_peer *peer, int64_t no
                         " WHERE destination = ?1 AND state IN ('queued', 'sent') AND since_ms < ?2",
                         "tii", peer->name, limit, now_ms);
     int changed = lam_db_changes(db);
-    status = finish(db, status, err);
+    status = lam_db_end(db, status, err);
     if (status == LAM_OK)
         *expired = changed;
     return status;
 }
 
-lam_status lam_outbox_due(lam_db *db, const char *destination, int64_t now_ms, int64_t *due, int64_t *next_ms,
-                          lam_error *err)
+/* The state is a literal, as the partial indexes of the table want it. */
+#define DUE(state)                                                                                           \
+    "SELECT count(*) FILTER (WHERE not_before_ms <= ?2), min(not_before_ms) FILTER (WHERE not_before_ms >"   \
+    " ?2) FROM delivery WHERE destination = ?1 AND state = '" state                                          \
+    "' AND NOT (SELECT paused FROM destination WHERE name = ?1)"
+
+lam_status lam_outbox_due(lam_db *db, const char *destination, lam_delivery_state state, int64_t now_ms,
+                          int64_t *due, int64_t *next_ms, lam_error *err)
 {
     bool row = false;
-    sqlite3_stmt *s = lam_db_prepare(db, err,
-                                     "SELECT count(*) FILTER (WHERE not_before_ms <= ?2),"
-                                     " min(not_before_ms) FILTER (WHERE not_before_ms > ?2) FROM delivery"
-                                     " WHERE destination = ?1 AND state = 'queued'"
-                                     " AND NOT (SELECT paused FROM destination WHERE name = ?1)",
-                                     "ti", destination, now_ms);
+    const char *sql = state == LAM_DELIVERY_SENT ? DUE("sent") : DUE("queued");
+    sqlite3_stmt *s = lam_db_prepare(db, err, sql, "ti", destination, now_ms);
     lam_status status = lam_db_step(db, s, &row, err);
     if (status != LAM_OK)
         return status;
@@ -280,7 +274,7 @@ lam_status lam_outbox_pause(lam_db *db, const char *destination, bool paused, in
                         (int64_t)paused);
     if (status == LAM_OK && lam_db_changes(db) == 0)
         status = lam_fail(err, LAM_E_NOT_FOUND, "there is no destination of that name");
-    return finish(db, status, err);
+    return lam_db_end(db, status, err);
 }
 
 lam_status lam_outbox_retry(lam_db *db, int64_t delivery, int64_t now_ms, lam_error *err)

@@ -95,9 +95,10 @@ lam_status lam_outbox_settle(lam_db *db, int64_t delivery, lam_delivery_event ev
 lam_status lam_outbox_expire(lam_db *db, const lam_config_peer *peer, int64_t now_ms, int *expired,
                              lam_error *err);
 
-/* How many rows are due, and when the next will be (INT64_MAX: none). 0 while paused. */
-lam_status lam_outbox_due(lam_db *db, const char *destination, int64_t now_ms, int64_t *due, int64_t *next_ms,
-                          lam_error *err);
+/* How many rows in this state are due, and when the next will be (INT64_MAX: none): LAM_DELIVERY_QUEUED to be
+ * sent, LAM_DELIVERY_SENT to be asked for (commitment.h). 0 while paused. */
+lam_status lam_outbox_due(lam_db *db, const char *destination, lam_delivery_state state, int64_t now_ms,
+                          int64_t *due, int64_t *next_ms, lam_error *err);
 
 /* ---- by hand ---- */
 

@@ -29,10 +29,7 @@ lam_status lam_release_take(lam_db *db, const lam_release *releases, size_t coun
         return status;
     for (size_t i = 0; status == LAM_OK && i < count; i++)
         status = take_one(db, &releases[i], stable_after_ms, err);
-    if (status == LAM_OK)
-        return lam_db_commit(db, err);
-    lam_db_rollback(db);
-    return status;
+    return lam_db_end(db, status, err);
 }
 
 lam_status lam_release_forget(lam_db *db, int64_t series, lam_error *err)

@@ -82,11 +82,7 @@ lam_status lam_removal_run(lam_db *db, lam_store *store, const lam_place *place,
         status = run_steps(db, place, now_ms, err);
     if (status == LAM_OK)
         status = refresh_study(db, place, now_ms, err);
-    if (status != LAM_OK) {
-        lam_db_rollback(db);
-        return status;
-    }
-    status = lam_db_commit(db, err);
+    status = lam_db_end(db, status, err);
     if (status != LAM_OK)
         return status;
     *instances = count;

@@ -135,10 +135,7 @@ static lam_status settle_one(lam_db *db, int64_t series, const lam_models *model
     if (status != LAM_OK)
         return status;
     status = lam_routing_settle(db, series, models, config, NULL, false, now_ms, err);
-    if (status == LAM_OK)
-        return lam_db_commit(db, err);
-    lam_db_rollback(db);
-    return status;
+    return lam_db_end(db, status, err);
 }
 
 /* A series is complete when it was quiet for as long as its sender's peer section or the configuration says,
@@ -219,9 +216,5 @@ lam_status lam_routing_analyze(lam_db *db, const char *study_uid, const lam_mode
         status = lam_db_begin(db, err);
     if (status != LAM_OK)
         return status;
-    status = settle_study(db, study, models, config, only, now_ms, err);
-    if (status == LAM_OK)
-        return lam_db_commit(db, err);
-    lam_db_rollback(db);
-    return status;
+    return lam_db_end(db, settle_study(db, study, models, config, only, now_ms, err), err);
 }
