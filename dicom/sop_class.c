@@ -16,6 +16,10 @@ bool lam_sop_class_is_storage(const char *uid)
     /* All storage classes but these were given numbers under one arc. The rest of that arc's neighbours are
      * services, or objects of no patient (hanging protocols, palettes, implant templates). */
     static const char *const others[] = {
+        "1.2.840.10008.5.1.1.27",    /* Stored Print (retired) */
+        "1.2.840.10008.5.1.1.29",    /* Hardcopy Grayscale Image (retired) */
+        "1.2.840.10008.5.1.1.30",    /* Hardcopy Color Image (retired) */
+        "1.2.840.10008.5.1.4.34.1",  /* RT Beams Delivery Instruction, trial (retired) */
         "1.2.840.10008.5.1.4.34.7",  /* RT Beams Delivery Instruction */
         "1.2.840.10008.5.1.4.34.10", /* RT Brachy Application Setup Delivery Instruction */
     };
