@@ -7,7 +7,7 @@
 #include "core/base/status.h"
 #include "daemon/laminad/db.h"
 
-/* RESULT of docs/operations.md for this job. LAM_E_NOT_FOUND. */
+/* "Result" of api/schemas.json for this job. LAM_E_NOT_FOUND. */
 lam_status lam_result_document(lam_db *db, const char *study_uid, int64_t job, json_t **out, lam_error *err);
 
 #endif
