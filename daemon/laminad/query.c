@@ -428,8 +428,10 @@ lam_status lam_query_metadata(lam_db *db, const lam_place *place, const char *ro
         status = read_series(db, &m, cursor, &full, err);
         if (status != LAM_OK)
             return status;
-        if (!full)
-            cursor->series++; /* the next one, or the end */
+        if (!full) { /* the next one, or the end */
+            cursor->series++;
+            cursor->instance = 0;
+        }
     }
     if (!begun && m.first)
         return lam_fail(err, LAM_E_NOT_FOUND, "nothing is stored under these UIDs");

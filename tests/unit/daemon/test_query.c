@@ -304,6 +304,33 @@ static void test_metadata(void **state)
     assert_int_equal(lam_query_metadata(f->db, &nothing, "", &other, 1, &out, &err), LAM_E_NOT_FOUND);
 }
 
+/* As several senders, or a series beside results of another, bring them: numbers of instances do not rise
+ * from one series to the next. */
+static void test_metadata_of_interleaved_series(void **state)
+{
+    fixture *f = *state;
+    fixture_receive(f, "1.5", "2.5", "3.51", "", 1000);
+    fixture_receive(f, "1.5", "2.6", "3.61", "", 1000);
+    fixture_receive(f, "1.5", "2.5", "3.52", "", 1000);
+    fixture_receive(f, "1.5", "2.6", "3.62", "", 1000);
+    const lam_place study = {"1.5", NULL, NULL};
+    for (size_t enough = 1; enough < 1 << 20; enough *= 8) { /* a data set a call, some, all */
+        LAM_AUTO(lam_buffer_done) lam_buffer out;
+        lam_buffer_init(&out, 1 << 20);
+        lam_error err = {LAM_OK, ""};
+        lam_metadata_cursor cursor = {0};
+        lam_buffer_append_text(&out, "[");
+        while (!cursor.end)
+            assert_ok(lam_query_metadata(f->db, &study, "", &cursor, out.length + enough, &out, &err), err);
+        lam_buffer_append_text(&out, "]");
+        LAM_AUTO(json_decrefp) json_t *sets = json_loadb(out.data, out.length, 0, NULL);
+        static const char *const expected[] = {"3.51", "3.52", "3.61", "3.62"};
+        assert_int_equal(json_array_size(sets), LAM_COUNT(expected));
+        for (size_t i = 0; i < LAM_COUNT(expected); i++)
+            assert_string_equal(value_of(json_array_get(sets, i), "00080018"), expected[i]);
+    }
+}
+
 static void test_the_version_changes_with_what_is_stored(void **state)
 {
     fixture *f = *state;
@@ -325,9 +352,13 @@ static void test_the_version_changes_with_what_is_stored(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_found), cmocka_unit_test(test_what_is_returned),
-        cmocka_unit_test(test_pages),         cmocka_unit_test(test_what_is_refused_names_the_parameter),
-        cmocka_unit_test(test_metadata),      cmocka_unit_test(test_the_version_changes_with_what_is_stored),
+        cmocka_unit_test(test_what_is_found),
+        cmocka_unit_test(test_what_is_returned),
+        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_what_is_refused_names_the_parameter),
+        cmocka_unit_test(test_metadata),
+        cmocka_unit_test(test_metadata_of_interleaved_series),
+        cmocka_unit_test(test_the_version_changes_with_what_is_stored),
     };
     return cmocka_run_group_tests_name("query", tests, set_up, fixture_tear_down);
 }
