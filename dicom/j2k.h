@@ -1,4 +1,5 @@
-/* JPEG 2000 code streams (ISO 15444-1) to pixels, by OpenJPEG; DCMTK has no codec for them. Not HTJ2K. */
+/* JPEG 2000 code streams (ISO 15444-1, and 15444-15: HTJ2K) to pixels, by OpenJPEG; DCMTK has no codec for
+ * them. */
 #ifndef LAMINA_DICOM_J2K_H
 #define LAMINA_DICOM_J2K_H
 
@@ -12,7 +13,7 @@
 extern "C" {
 #endif
 
-/* Whether a transfer syntax is one of JPEG 2000 (PS3.5 A.4.4). */
+/* Whether a transfer syntax is one of JPEG 2000 (PS3.5 A.4.4) or HTJ2K (A.4.13). */
 bool lam_j2k_is(const char *transfer_syntax);
 
 /* What the image is said to be; the code stream has to agree. */

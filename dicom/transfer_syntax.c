@@ -35,7 +35,6 @@ const char *lam_transfer_syntax_undecoded(const char *uid)
     } codings[] = {
         {"1.2.840.10008.1.2.4.10", "video (MPEG)"}, /* .100 to .108; of fragmentable streams .100.1 */
         {"1.2.840.10008.1.2.4.11", "JPEG XL"},      /* .110 to .112 */
-        {"1.2.840.10008.1.2.4.20", "HTJ2K"},        /* .201 to .203 */
         {"1.2.840.10008.1.2.7", "SMPTE ST 2110"},
     };
     for (size_t i = 0; i < LAM_COUNT(codings); i++)

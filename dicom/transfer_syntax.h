@@ -25,7 +25,7 @@ typedef struct lam_transfer_syntax {
  * encapsulated pixel data. */
 lam_transfer_syntax lam_transfer_syntax_of(const char *uid);
 
-/* The name of the coding when it is one that nothing here decodes ("HTJ2K", "JPEG XL", video), else NULL. */
+/* The name of the coding when it is one that nothing here decodes ("JPEG XL", video), else NULL. */
 const char *lam_transfer_syntax_undecoded(const char *uid);
 
 #ifdef __cplusplus

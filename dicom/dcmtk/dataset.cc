@@ -16,6 +16,7 @@
 #include "dicom/dcmtk/dataset_handle.h"
 #include "dicom/dcmtk/guard.h"
 #include "dicom/file_meta.h"
+#include "dicom/j2k.h"
 #include "dicom/part10.h"
 #include "dicom/walk.h"
 
@@ -57,6 +58,8 @@ lam_status read_checked(const lam_part10 &file, lam_dataset_extent extent, lam_d
     DcmXfer xfer(file.meta.transfer_syntax);
     if (file.syntax.deflated) /* it is inflated already */
         xfer = DcmXfer(EXS_LittleEndianExplicit);
+    else if (lam_j2k_is(file.meta.transfer_syntax)) /* DCMTK 3.6.7 has not heard of HTJ2K */
+        xfer = DcmXfer(EXS_JPEG2000);
     if (xfer.getXfer() == EXS_Unknown)
         return lam_fail(err, LAM_E_UNSUPPORTED, "transfer syntax %s is not known", file.meta.transfer_syntax);
 

@@ -367,19 +367,39 @@ def test_jpeg_2000_frames_of_ours(d):
     assert parts_of(answer) == [p.astype("<u2").tobytes() for p in pixels], answer
 
 
-def test_what_nothing_here_decodes_is_named(d):
-    ds, _ = grey()
-    ds.PixelData = pydicom.encaps.encapsulate([b"\xff\x4f\xff\x51" + b"\0" * 60])
+def encoded(streams, syntax, **attributes):
+    """An image of these code streams, as bytes; pydicom does not know the younger transfer syntaxes."""
+    known = "1.2.840.10008.1.2.4.100"
+    ds, _ = grey(frames=len(streams), **attributes)
+    ds.PixelData = pydicom.encaps.encapsulate(streams)
     ds["PixelData"].is_undefined_length = True
     ds["PixelData"].VR = "OB"
-    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.4.100"  # as long as that of HTJ2K, which pydicom does not know
-    content = images.to_bytes(ds).replace(b"1.2.840.10008.1.2.4.100", b"1.2.840.10008.1.2.4.201")
+    ds.file_meta.TransferSyntaxUID = known
+    assert len(syntax) == len(known)
+    return ds, images.to_bytes(ds).replace(known.encode(), syntax.encode())
+
+
+def test_htj2k_is_decoded(d):
+    with open(os.path.join(harness.ROOT, "tests", "golden", "dicom", "htj2k_unsigned.j2c"), "rb") as file:
+        stream = file.read()  # tests/golden/make_htj2k.js says of which pixels
+    ds, content = encoded([stream, stream], "1.2.840.10008.1.2.4.201", rows=37, columns=29, BitsStored=16, HighBit=15)
+    place = numpy.arange(37 * 29)
+    expected = (place * 1237 % 4096 + numpy.where(place % 29 > place // 29, 20000, 0)).astype("<u2")
+    assert stow(d, [content]).status == 200
+    assert parts_of(get(d, ds, "/frames/2", OCTETS))[0] == expected.tobytes()
+    assert pydicom.dcmread(io.BytesIO(parts_of(get(
+        d, ds, "", f'multipart/related; type="application/dicom"; transfer-syntax={LITTLE}'))[0])).PixelData == 2 * expected.tobytes()
+    assert png_of(get(d, ds, "/rendered", "image/png").body).shape[:2] == (37, 29)
+
+
+def test_what_nothing_here_decodes_is_named(d):
+    ds, content = encoded([b"\xff\x0a" + b"\0" * 60], "1.2.840.10008.1.2.4.110")
     assert stow(d, [content]).status == 200
     for rest in ("/rendered", "/thumbnail"):
         answer = get(d, ds, rest)
-        assert answer.status == 406 and "HTJ2K" in answer.json["detail"], answer
-    assert "HTJ2K" in get(d, ds, "/frames/1", "application/octet-stream").json["detail"]
-    assert get(d, ds, "/frames/1", "image/jphc").status == 200  # as it is stored
+        assert answer.status == 406 and "JPEG XL" in answer.json["detail"], answer
+    assert "JPEG XL" in get(d, ds, "/frames/1", "application/octet-stream").json["detail"]
+    assert get(d, ds, "/frames/1", "image/jxl").status == 200  # as it is stored
 
 
 harness.run(globals(), Daemon())

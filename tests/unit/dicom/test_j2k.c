@@ -88,6 +88,31 @@ static void streams_are_decoded(void **state)
     }
 }
 
+/* Made by OpenJPH: tests/golden/make_htj2k.js. */
+static void high_throughput_streams_are_decoded(void **state)
+{
+    (void)state;
+    enum { HEIGHT = 37, WIDTH = 29 };
+    static const char *const names[] = {"unsigned", "signed"};
+    for (int is_signed = 0; is_signed < 2; is_signed++) {
+        char path[64];
+        snprintf(path, sizeof path, "tests/golden/dicom/htj2k_%s.j2c", names[is_signed]);
+        LAM_AUTO(lam_buffer_done) lam_buffer stream;
+        lam_buffer_init(&stream, 1 << 20);
+        int16_t out[HEIGHT * WIDTH];
+        lam_error err = {LAM_OK, ""};
+        assert_int_equal(lam_io_read_file(path, &stream, &err), LAM_OK);
+        const lam_j2k_shape shape = {HEIGHT, WIDTH, 1, 2, is_signed};
+        assert_int_equal(lam_j2k_decode(stream.data, stream.length, &shape, out, &err), LAM_OK);
+        for (int i = 0; i < HEIGHT * WIDTH; i++) {
+            int value = i * 1237 % 4096 + (i % WIDTH > i / WIDTH ? 20000 : 0) - (is_signed ? 12000 : 0);
+            assert_int_equal(out[i], value);
+        }
+        for (size_t cut = 1; cut < stream.length; cut += 97) /* damaged or partly decoded, never a crash */
+            lam_j2k_decode(stream.data, stream.length - cut, &shape, out, NULL);
+    }
+}
+
 static void other_shapes_and_damage_are_refused(void **state)
 {
     (void)state;
@@ -202,6 +227,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(streams_are_decoded),
+        cmocka_unit_test(high_throughput_streams_are_decoded),
         cmocka_unit_test(other_shapes_and_damage_are_refused),
         cmocka_unit_test(frames_of_an_object_are_decoded),
     };
