@@ -212,39 +212,3 @@ lam_config_quiet lam_config_quiet_of(const lam_config *config, const char *calli
     }
     return quiet;
 }
-
-static const void *find_record(const lam_config *config, size_t section, const char *name)
-{
-    if (section < LAM_SECTION_PEER)
-        return *name ? NULL : config;
-    for (size_t i = 0; section == LAM_SECTION_PEER && i < config->peer_count; i++)
-        if (strcmp(config->peers[i].name, name) == 0)
-            return &config->peers[i];
-    for (size_t i = 0; section == LAM_SECTION_RULE && i < config->rule_count; i++)
-        if (strcmp(config->rules[i].name, name) == 0)
-            return &config->rules[i];
-    return NULL;
-}
-
-bool lam_config_get_text(const lam_config *config, const char *key, char text[LAM_CONFIG_TEXT])
-{
-    /* section . [name .] key, where a name may contain dots itself */
-    const char *dot = strchr(key, '.');
-    const char *last = strrchr(key, '.');
-    char word[LAM_CONFIG_NAME] = "", name[LAM_CONFIG_NAME] = "";
-    if (!dot || dot - key >= LAM_CONFIG_NAME || last - dot > LAM_CONFIG_NAME)
-        return false;
-    memcpy(word, key, (size_t)(dot - key));
-    if (last > dot)
-        memcpy(name, dot + 1, (size_t)(last - dot - 1));
-    for (size_t i = 0; i < LAM_SECTION_COUNT; i++) {
-        const lam_config_section *section = &lam_config_sections[i];
-        const void *record = strcmp(section->name, word) == 0 ? find_record(config, i, name) : NULL;
-        for (size_t k = 0; record && k < section->key_count; k++)
-            if (strcmp(section->keys[k].name, last + 1) == 0) {
-                lam_config_value_format(&section->keys[k], record, text);
-                return true;
-            }
-    }
-    return false;
-}

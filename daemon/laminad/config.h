@@ -32,7 +32,7 @@ enum {
     LAM_CONFIG_HOST = 128,
     LAM_CONFIG_URL = 256,
     LAM_CONFIG_NOTICE = 33,
-    LAM_CONFIG_TEXT = LAM_RULE_MAX_TEXT + 1, /* longest text of one value, see lam_config_get_text */
+    LAM_CONFIG_TEXT = LAM_RULE_MAX_TEXT + 1, /* longest text of one value */
     LAM_CONFIG_MAX_PEERS = 256,
     LAM_CONFIG_MAX_RULES = 256,
 };
@@ -219,10 +219,6 @@ typedef struct lam_config_quiet {
     int64_t after_release_ms; /* once it has released its association */
 } lam_config_quiet;
 lam_config_quiet lam_config_quiet_of(const lam_config *config, const char *calling_ae);
-
-/* The value of "section.key" ("dicom.ae_title", "peer.pacs.address") as it would be written in the file.
- * False when there is no such key. */
-bool lam_config_get_text(const lam_config *config, const char *key, char text[LAM_CONFIG_TEXT]);
 
 /* The whole configuration in effect, as a file that reads back the same. */
 lam_status lam_config_write(const lam_config *config, lam_buffer *out);

@@ -16,26 +16,18 @@ typedef struct findings {
     int errors;
 } findings;
 
-static void __attribute__((format(printf, 2, 3))) add_error(findings *f, const char *format, ...)
+static void __attribute__((format(printf, 3, 4))) say(findings *f, const char *kind, const char *format, ...)
 {
     char message[512];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    lam_buffer_printf(f->report, "error: %s\n", message);
-    f->errors++;
+    lam_buffer_printf(f->report, "%s: %s\n", kind, message);
 }
 
-static void __attribute__((format(printf, 2, 3))) add_warning(findings *f, const char *format, ...)
-{
-    char message[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(message, sizeof message, format, arguments);
-    va_end(arguments);
-    lam_buffer_printf(f->report, "warning: %s\n", message);
-}
+#define add_error(f, ...)   (say((f), "error", __VA_ARGS__), (f)->errors++)
+#define add_warning(f, ...) say((f), "warning", __VA_ARGS__)
 
 bool lam_config_is_loopback(const char *host)
 {

@@ -24,7 +24,14 @@
 #include "daemon/laminad/listen.h"
 #include "daemon/laminad/recovery.h"
 
-enum { READY_MS = 10000, GRACE_MS = 20000, DELIVERY_GRACE_MS = 3000, PIXELS_MS = 30000, MAX_RELOADS = 1024 };
+enum {
+    READY_MS = 10000,
+    GRACE_MS = 20000,
+    DELIVERY_GRACE_MS = 3000,
+    PIXELS_MS = 30000,
+    MAX_RELOADS = 1024,
+    MAX_TEXT = 1 << 20
+};
 
 typedef struct laminad {
     lam_daemon daemon;
@@ -48,7 +55,7 @@ static lam_config *config_of(const laminad *d)
 static void log_warnings(const lam_config *config)
 {
     LAM_AUTO(lam_buffer_done) lam_buffer warnings;
-    lam_buffer_init(&warnings, 1 << 20);
+    lam_buffer_init(&warnings, MAX_TEXT);
     lam_config_warnings(config, &warnings);
     for (const char *line = lam_buffer_text(&warnings); *line; line += strcspn(line, "\n") + 1) {
         char text[LAM_LOG_QUOTE];
@@ -217,6 +224,7 @@ static void stop_all(laminad *d)
             close(fds[i]);
     for (size_t i = 0; i < d->config_count; i++)
         lam_config_free(d->configs[i]);
+    pthread_mutex_destroy(&d->daemon.unpacking);
     pthread_mutex_destroy(&d->daemon.lock);
 }
 
@@ -371,29 +379,38 @@ static int serve(lam_config *config)
 
 static int check_config(const char *path)
 {
-    lam_buffer report;
-    lam_buffer_init(&report, 1 << 20);
+    LAM_AUTO(lam_buffer_done) lam_buffer report;
+    lam_buffer_init(&report, MAX_TEXT);
     lam_status status = lam_config_check(path, &report);
     fputs(lam_buffer_text(&report), status == LAM_OK ? stdout : stderr);
     if (status == LAM_OK)
         puts("configuration is good");
-    lam_buffer_done(&report);
     return status == LAM_OK ? 0 : 1;
 }
 
+/* Without a configuration: what `write` says of all there could be. */
 static int print_with(lam_status (*write)(lam_buffer *))
 {
-    lam_buffer text;
-    lam_buffer_init(&text, 1 << 20);
+    LAM_AUTO(lam_buffer_done) lam_buffer text;
+    lam_buffer_init(&text, MAX_TEXT);
     lam_status status = write(&text);
     fputs(lam_buffer_text(&text), stdout);
-    lam_buffer_done(&text);
+    return status == LAM_OK ? 0 : 1;
+}
+
+static int print_config(lam_config *config)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer text;
+    lam_buffer_init(&text, MAX_TEXT);
+    lam_status status = lam_config_write(config, &text);
+    fputs(lam_buffer_text(&text), stdout);
+    lam_config_free(config);
     return status == LAM_OK ? 0 : 1;
 }
 
 static void usage(FILE *out)
 {
-    fputs("usage: laminad [--config FILE] [--check-config]\n"
+    fputs("usage: laminad [--config FILE] [--check-config | --print-config]\n"
           "       laminad --print-config-example | --print-config-man | --version | --help\n\n"
           "Runs the Lamina daemon in the foreground. Without --config it reads " LAM_CONFIG_DEFAULT_FILE ",\n"
           "or uses built-in defaults when that is not there. SIGTERM drains and ends it, SIGHUP reloads\n"
@@ -403,10 +420,11 @@ static void usage(FILE *out)
 
 int main(int argc, char **argv)
 {
-    enum { CONFIG = 'c', CHECK = 'k', EXAMPLE = 'e', MAN = 'm', VERSION = 'V', HELP = 'h' };
+    enum { CONFIG = 'c', CHECK = 'k', PRINT = 'p', EXAMPLE = 'e', MAN = 'm', VERSION = 'V', HELP = 'h' };
     static const struct option options[] = {
         {"config", required_argument, NULL, CONFIG},
         {"check-config", no_argument, NULL, CHECK},
+        {"print-config", no_argument, NULL, PRINT},
         {"print-config-example", no_argument, NULL, EXAMPLE},
         {"print-config-man", no_argument, NULL, MAN},
         {"version", no_argument, NULL, VERSION},
@@ -414,14 +432,15 @@ int main(int argc, char **argv)
         {NULL, 0, NULL, 0},
     };
     const char *path = NULL;
-    bool check = false;
+    int action = 0;
     for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {
         switch (option) {
         case CONFIG:
             path = optarg;
             break;
         case CHECK:
-            check = true;
+        case PRINT:
+            action = option;
             break;
         case EXAMPLE:
             return print_with(lam_config_write_example);
@@ -442,7 +461,7 @@ int main(int argc, char **argv)
         usage(stderr);
         return 2;
     }
-    if (check)
+    if (action == CHECK)
         return check_config(path);
     lam_error err = {0};
     lam_config *config = NULL;
@@ -450,6 +469,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "laminad: %s\n", err.message);
         return 1;
     }
+    if (action == PRINT)
+        return print_config(config);
     umask(0027);
     raise_open_files();
     prctl(PR_SET_DUMPABLE, 0); /* holds patients' data in memory */
