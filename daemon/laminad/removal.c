@@ -1,11 +1,17 @@
 #include "daemon/laminad/removal.h"
 
+#include <stdio.h>
+
+#include "core/base/uid.h"
 #include "daemon/laminad/catalog.h"
 
 /* The instances of the place, as a condition on s (series) and i (instance). */
 #define PLACE                                                                                                \
     " FROM instance i JOIN series s ON s.id = i.series_id JOIN study t ON t.id = s.study_id"                 \
     " WHERE t.uid = ?1 AND (?2 IS NULL OR s.uid = ?2) AND (?3 IS NULL OR i.uid = ?3)"
+
+/* The jobs that read a series of the place. */
+#define JOBS "SELECT job_id FROM job_input WHERE series_id IN (SELECT s.id" PLACE ")"
 
 typedef struct step {
     const char *sql;
@@ -16,10 +22,9 @@ static const step steps[] = {
     {"INSERT INTO removed_file (file) SELECT i.file" PLACE, false},
     /* A series that loses an instance has another input set: its jobs go, and it is settled again. */
     {"INSERT INTO removed_file (file) SELECT p.file FROM picture p JOIN job j ON j.id = p.job_id"
-     " WHERE j.id IN (SELECT job_id FROM job_input WHERE series_id IN (SELECT s.id" PLACE "))",
+     " WHERE j.id IN (" JOBS ")",
      false},
-    {"DELETE FROM job WHERE id IN (SELECT job_id FROM job_input WHERE series_id IN (SELECT s.id" PLACE "))",
-     false},
+    {"DELETE FROM job WHERE id IN (" JOBS ")", false},
     {"UPDATE series SET state = CASE state WHEN 'result' THEN state ELSE 'receiving' END, input_set = NULL,"
      " reason = NULL, received_ms = ?4 WHERE id IN (SELECT s.id" PLACE ")",
      true},
@@ -47,6 +52,32 @@ static lam_status run_steps(lam_db *db, const lam_place *place, int64_t now_ms, 
         status = lam_db_run(db, err, steps[i].sql, steps[i].timed ? "ttti" : "ttt", place->study_uid,
                             place->series_uid, place->sop_uid, now_ms);
     return status;
+}
+
+/* The objects that were made of what the place loses, each a place of its own: they may lie in another study,
+ * as where the place was a prior. A row that is gone takes its result_object along, so this ends. */
+static lam_status remove_results(lam_db *db, const lam_place *place, int64_t now_ms, lam_error *err)
+{
+    for (;;) {
+        char study[LAM_UID_TEXT], series[LAM_UID_TEXT], sop[LAM_UID_TEXT];
+        sqlite3_stmt *s = lam_db_prepare(
+            db, err,
+            "SELECT rt.uid, rs.uid, ri.uid FROM result_object o JOIN instance ri ON ri.id = o.instance_id"
+            " JOIN series rs ON rs.id = ri.series_id JOIN study rt ON rt.id = rs.study_id"
+            " WHERE o.job_id IN (" JOBS ") LIMIT 1",
+            "ttt", place->study_uid, place->series_uid, place->sop_uid);
+        bool found = false;
+        lam_status status = lam_db_step(db, s, &found, err);
+        if (status != LAM_OK || !found)
+            return status;
+        snprintf(study, sizeof study, "%s", lam_db_text(s, 0));
+        snprintf(series, sizeof series, "%s", lam_db_text(s, 1));
+        snprintf(sop, sizeof sop, "%s", lam_db_text(s, 2));
+        sqlite3_reset(s);
+        status = run_steps(db, &(lam_place){study, series, sop}, now_ms, err);
+        if (status != LAM_OK)
+            return status;
+    }
 }
 
 /* What is left of the study has the state of its series. */
@@ -78,6 +109,8 @@ lam_status lam_removal_run(lam_db *db, lam_store *store, const lam_place *place,
                                 place->series_uid, place->sop_uid);
     if (status == LAM_OK && count == 0)
         status = lam_fail(err, LAM_E_NOT_FOUND, "nothing is stored under these UIDs");
+    if (status == LAM_OK)
+        status = remove_results(db, place, now_ms, err);
     if (status == LAM_OK)
         status = run_steps(db, place, now_ms, err);
     if (status == LAM_OK)

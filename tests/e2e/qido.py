@@ -224,6 +224,25 @@ def test_delete(d):
         assert not left, left
 
 
+def test_delete_takes_results_along(_):
+    """What was found in a series is gone with it; what is found in the rest is published again"""
+    with Daemon({"http.allow_delete": "yes"}) as other:
+        mine, rest = images.series(), images.series(slices=2, SeriesDescription="T2")
+        for ds in rest:
+            ds.StudyInstanceUID = mine[0].StudyInstanceUID
+        assert stow(other, [images.to_bytes(ds) for ds in mine + rest]).status == 200
+        assert other.wait_for_study(mine[0].StudyInstanceUID)["state"] == "done"
+        path = f"/studies/{mine[0].StudyInstanceUID}"
+        objects = find(other, path + "/instances").json
+        assert len(objects) > len(mine + rest), objects
+        assert curl(f"{other.url}/dicom-web{path}/series/{mine[0].SeriesInstanceUID}", "-X", "DELETE").status == 204
+        assert len(find(other, path + "/instances").json) == len(rest)
+        assert stow(other, [images.to_bytes(ds) for ds in mine]).status == 200
+        assert other.wait_for_study(mine[0].StudyInstanceUID)["state"] == "done"
+        again = find(other, path + "/instances").json
+        assert {o["00080018"]["Value"][0] for o in again} == {o["00080018"]["Value"][0] for o in objects}
+
+
 def test_delete_under_a_running_job(_):
     """The job ends with what it worked on, nothing of it stays, and the daemon goes on"""
     with Daemon({"http.allow_delete": "yes", "analysis.stable_after": "1s"}) as other:

@@ -78,6 +78,37 @@ static void test_jobs_go(void **state)
     assert_int_equal(fixture_integer(f, "SELECT count(*) FROM job"), 1);
 }
 
+/* The objects that a job wrote are about what it read: they go with it, in whichever study they lie. */
+static void test_results_go(void **state)
+{
+    fixture *f = *state;
+    receive(f);
+    fixture_receive(f, "1.2", "1.2.9", "1.2.9.1", "", 1000);
+    fixture_receive(f, "1.3", "1.3.9", "1.3.9.1", "", 1000);
+    static const char *const steps[] = {
+        "UPDATE series SET state = 'result' WHERE uid IN ('1.2.9', '1.3.9')",
+        "INSERT INTO job (series_id, model, version, weights_sha256, input_set, state, created_ms, "
+        "updated_ms)"
+        " SELECT id, 'm', '1.0.0', 'x', 'y', 'done', 5, 5 FROM series WHERE uid IN ('1.2.1', '1.3.1')",
+        "INSERT INTO job_input SELECT id, 0, '', series_id, 'y' FROM job",
+        "INSERT INTO job_input SELECT j.id, 1, 'prior', s.id, 'y' FROM job j, series s"
+        " WHERE j.series_id = (SELECT id FROM series WHERE uid = '1.3.1') AND s.uid = '1.2.1'",
+        "INSERT INTO result_object (job_id, position, type, instance_id) SELECT j.id, 0, 'SR', i.id FROM job "
+        "j"
+        " JOIN series r ON r.id = j.series_id JOIN instance i ON i.uid = substr(r.uid, 1, 4) || '9.1'",
+    };
+    for (size_t i = 0; i < LAM_COUNT(steps); i++) {
+        lam_error err = {LAM_OK, ""};
+        assert_ok(lam_db_run(f->db, &err, steps[i], ""), err);
+    }
+    assert_int_equal(fixture_integer(f, "SELECT count(*) FROM result_object"), 2);
+    assert_int_equal(remove_ok(f, "1.2", "1.2.1", NULL), 2);
+    assert_row(f, "SELECT group_concat(uid) FROM (SELECT uid FROM series ORDER BY uid)", "1.2.2,1.3.1");
+    assert_row(f, "SELECT group_concat(instance_count) FROM study", "1,1");
+    assert_int_equal(fixture_integer(f, "SELECT count(*) FROM result_object"), 0);
+    assert_int_equal(fixture_count_files(f, "store"), 2);
+}
+
 static void test_nothing_there(void **state)
 {
     fixture *f = *state;
@@ -97,8 +128,8 @@ static void test_nothing_there(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_a_study), TEST(test_a_series),      TEST(test_an_instance_and_then_the_last),
-        TEST(test_jobs_go), TEST(test_nothing_there),
+        TEST(test_a_study), TEST(test_a_series),   TEST(test_an_instance_and_then_the_last),
+        TEST(test_jobs_go), TEST(test_results_go), TEST(test_nothing_there),
     };
     return cmocka_run_group_tests_name("removal", tests, NULL, NULL);
 }
