@@ -16,10 +16,12 @@ def peer(port, **keys):
 
 
 def analyse(d):
-    """Sends a small study and waits for its result; the SOP instance UIDs of the result's objects, sorted."""
+    """Sends a small study and has it analysed at once; the SOP instance UIDs of the result's objects, sorted."""
     source = images.series(slices=8)
+    study = source[0].StudyInstanceUID
     status, said = storescu(d, images.save(source, tempfile.mkdtemp()))
     assert status == 0, said
-    d.wait_for_study(source[0].StudyInstanceUID)
-    results = d.results(source[0].StudyInstanceUID)
-    return source[0].StudyInstanceUID, sorted(o["sop_uid"] for r in results for o in r["objects"])
+    assert d.analyze(study).status == 202
+    d.wait_for_study(study)
+    results = d.results(study)
+    return study, sorted(o["sop_uid"] for r in results for o in r["objects"])

@@ -330,7 +330,7 @@ def test_stored_code_streams(d):
     assert found >= 10, found
 
 
-def test_a_decoder_that_crashes_or_hangs_costs_one_request():
+def crash_and_hang():
     with Daemon(environment={"LAMINA_TEST_HOOKS": "1"}) as d:
         good, _ = grey()
         bad, _ = grey(PatientID="LAMINA-TEST-CRASH")
@@ -347,6 +347,10 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_request():
             answer = get(d, bad, "/rendered", "image/png")
             assert answer.status == 500 and "crashed" in answer.json["detail"], answer
         harness.daemon.wait_until(lambda: get(d, good, "/rendered", "image/png").status == 200, 10, "a fresh decoder")
+
+
+# Half a minute of waiting, while the other tests go on.
+beside = concurrent.futures.ThreadPoolExecutor(1).submit(crash_and_hang)
 
 
 def compressed(pixels, **options):
@@ -400,6 +404,10 @@ def test_what_nothing_here_decodes_is_named(d):
         assert answer.status == 406 and "JPEG XL" in answer.json["detail"], answer
     assert "JPEG XL" in get(d, ds, "/frames/1", "application/octet-stream").json["detail"]
     assert get(d, ds, "/frames/1", "image/jxl").status == 200  # as it is stored
+
+
+def test_a_decoder_that_crashes_or_hangs_costs_one_request():
+    beside.result()
 
 
 harness.run(globals(), Daemon())

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """Promise 6: an input that crashes or hangs the worker ends in `failed` with a reason, while other studies go on. The
 worker's test hooks do the crashing (LAMINA_TEST_HOOKS)."""
+import concurrent.futures
 import os
 import signal
 
@@ -8,6 +9,9 @@ import harness
 from harness import images
 from harness.clients import echoscu, pretty, stow
 from harness.daemon import Daemon, wait_until
+
+
+HOOKS = {"LAMINA_TEST_HOOKS": "1"}
 
 
 def send(d, **attributes):
@@ -33,6 +37,17 @@ def failed_while_others_finish(d, poison, *words):
     assert any(job["study_uid"] == bad for job in jobs), pretty(jobs)
     print(f"# {reason(d, study)}")
     return bad
+
+
+def hang_the_indexer():
+    with Daemon(environment=HOOKS) as d:
+        uid, answer = send(d, PatientID="LAMINA-TEST-HANG-INDEX", slices=1)
+        assert answer.status == 409, answer
+        assert d.study(uid) is None
+
+
+# Half a minute of waiting, while the other tests go on.
+beside = concurrent.futures.ThreadPoolExecutor(1).submit(hang_the_indexer)
 
 
 def test_a_crash(d):
@@ -62,12 +77,6 @@ def test_a_header_that_crashes_the_indexer(d):
     assert answer.status == 200, answer
 
 
-def test_a_header_that_hangs_the_indexer(d):
-    uid, answer = send(d, PatientID="LAMINA-TEST-HANG-INDEX", slices=1)
-    assert answer.status == 409, answer
-    assert d.study(uid) is None
-
-
 def test_without_hooks_the_name_is_only_a_name():
     with Daemon() as d:
         uid, answer = send(d, PatientID="LAMINA-TEST-CRASH")
@@ -88,5 +97,8 @@ def test_killed_children_come_back(d):
     d.wait_for_study(uid)
 
 
-harness.run(globals(), Daemon({"analysis.job_timeout": "3s", "analysis.max_attempts": "2"},
-                              {"LAMINA_TEST_HOOKS": "1"}))
+def test_a_header_that_hangs_the_indexer():
+    beside.result()
+
+
+harness.run(globals(), Daemon({"analysis.job_timeout": "3s", "analysis.max_attempts": "2"}, HOOKS))
