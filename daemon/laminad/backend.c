@@ -206,10 +206,11 @@ static lam_status instances(void *context, const char *study_uid, const char *se
 {
     const lam_daemon *daemon = context;
     WITH_DB(daemon, db);
-    sqlite3_stmt *s = lam_db_prepare(
-        db, err,
-        "SELECT s.uid, i.uid, i.sop_class_uid, i.transfer_syntax_uid, i.bytes" INSTANCE_FROM " ORDER BY i.id",
-        "ttt", study_uid, series_uid, sop_uid);
+    sqlite3_stmt *s =
+        lam_db_prepare(db, err,
+                       "SELECT s.uid, i.uid, i.sop_class_uid, i.transfer_syntax_uid, i.bytes" INSTANCE_FROM
+                       " ORDER BY s.id, i.number, i.id",
+                       "ttt", study_uid, series_uid, sop_uid);
     json_t *list = json_array();
     lam_status done = LAM_OK;
     for (bool row = true; row;) {

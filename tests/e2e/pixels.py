@@ -143,6 +143,18 @@ def add_plane(ds, group, bits, origin=(1, 1), vr="OW", **frames):
         ds.add_new((group, {"count": 0x15, "first": 0x51}[name]), {"count": "IS", "first": "US"}[name], value)
 
 
+def test_a_series_is_shown_by_its_middle(d):
+    """By number, in whatever order its images came"""
+    made = images.series(slices=5, SeriesDescription="T2")
+    for i in (4, 2, 0, 1, 3):
+        store(d, made[i])
+    series = url(d, made[0]).rsplit("/instances", 1)[0]
+    shown = curl(series + "/rendered", headers={"Accept": "image/png"})
+    assert shown.status == 200 and shown.body == get(d, made[2], "/rendered", "image/png").body
+    whole = parts_of(wado(d, made[0].StudyInstanceUID, made[0].SeriesInstanceUID, accept='multipart/related; type="application/dicom"; transfer-syntax=*'))
+    assert [pydicom.dcmread(io.BytesIO(part)).InstanceNumber for part in whole] == [1, 2, 3, 4, 5]
+
+
 def test_overlay_planes_are_drawn(d):
     """White where a bit is set, and the image where none is; a plane may be smaller than its image, or reach past it."""
     random = numpy.random.default_rng(5)
