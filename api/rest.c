@@ -121,7 +121,7 @@ static void reply_fhir(lam_request *request)
         lam_reply_error(request, &error);
         return;
     }
-    char *text = json_dumps(bundle, JSON_COMPACT);
+    char *text = json_dumps(bundle, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(bundle);
     if (text)
         lam_reply_text(request, MHD_HTTP_OK, "application/fhir+json", text, strlen(text));

@@ -84,7 +84,7 @@ static lam_status compose(lam_carriage *c, const lam_parcel *parcel, char **out,
     json_t *document =
         json_pack("{s:s,s:I,s:s,s:o}", "event", "result", "delivery", (json_int_t)parcel->delivery,
                   "study_uid", parcel->study_uid, "result", result);
-    *out = json_dumps(document, JSON_COMPACT);
+    *out = json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(15)); /* as REST gives it */
     json_decref(document);
     return *out ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
 }
