@@ -19,12 +19,13 @@ INLINE size_t step_unit(step_tile t, size_t vector, int e)
     return (t.panels == 1 ? vector : vector + (size_t)(e * t.width)) * LANES;
 }
 
-INLINE void step_start(step_tile t, const lam_step *s, size_t line, size_t vector, vf *acc)
+/* Bias or projected input of the lines (or steps) `row`, one for all panels. */
+INLINE void step_start(step_tile t, const lam_step *s, const size_t *row, size_t vector, vf *acc)
 {
     const struct lam_cell *cell = s->cell;
     UNROLL for (int e = 0; e < t.rows * t.panels; e++)
     {
-        size_t j = step_line(t, line, e);
+        size_t j = row[t.panels == 1 ? e : 0];
         const float *g = s->g + (s->g_rows ? s->g_rows[j] : j) * s->ldg;
         UNROLL for (int i = 0; i < t.width * t.slots; i++)
         {
@@ -62,8 +63,10 @@ INLINE const float *step_x(const lam_step *s, size_t j)
 INLINE void step_sums(step_tile t, const lam_step *s, size_t line, size_t vector, vf *acc)
 {
     const float *a[12];
+    size_t row[12];
     int last = t.gates * t.width - 1;
-    step_start(t, s, line, vector, acc);
+    UNROLL for (int r = 0; r < t.rows; r++) row[r] = line + (size_t)r;
+    step_start(t, s, row, vector, acc);
     if (s->x) {
         UNROLL for (int r = 0; r < t.rows; r++) a[r] = step_x(s, line + (size_t)r);
         step_product(t, s, &s->cell->x, a, vector, last, acc);
@@ -184,32 +187,41 @@ INLINE void elman_tile(step_tile t, const lam_step *s, size_t line, size_t vecto
     }
 }
 
-INLINE void light_tile(step_tile t, const lam_step *s, size_t line, size_t vector)
+/* Successive steps of one line are the rows of a tile, so that the state stays in registers. */
+INLINE void light_tile(int rows, int width, const lam_step *s, size_t line, size_t first, size_t vector)
 {
-    vf acc[TILE_MAX];
+    const step_tile t = {rows, 1, 2, 2, width};
     const float *a[12];
-    step_start(t, s, line, vector, acc);
+    size_t row[12];
+    vf acc[TILE_MAX], h[2];
+    UNROLL for (int r = 0; r < rows; r++) row[r] = line + (first + (size_t)r) * s->step_rows;
+    step_start(t, s, row, vector, acc);
     if (s->x) {
-        UNROLL for (int r = 0; r < t.rows; r++) a[r] = step_x(s, line + (size_t)r);
-        step_product(t, s, &s->cell->x, a, vector, t.gates * t.width - 1, acc);
+        UNROLL for (int r = 0; r < rows; r++) a[r] = step_x(s, row[r]);
+        step_product(t, s, &s->cell->x, a, vector, 2 * width - 1, acc);
     }
     const vf_constants *k = vf_constants_here();
-    UNROLL for (int i = 0; i < t.rows * t.width; i++)
+    size_t unit = vector * LANES, w = s->cell->padded, state = line * s->stride + unit;
+    const float *before = first ? s->h_next : s->h;
+    UNROLL for (int i = 0; i < width; i++) h[i] = vf_load(before + state + (size_t)i * LANES);
+    UNROLL for (int i = 0; i < rows * width; i++)
     {
-        size_t j = line + (size_t)(i / t.width), unit = (vector + (size_t)(i % t.width)) * LANES;
-        vf u = acc[2 * i], z = vf_gate(k, acc[2 * i + 1]), before = vf_load(s->h + j * s->stride + unit);
+        size_t j = row[i / width], at = unit + (size_t)(i % width) * LANES;
+        vf u = acc[2 * i], z = vf_light_gate(k, acc[2 * i + 1]), *now = &h[i % width];
         if (s->trace) {
-            size_t w = s->cell->padded;
-            float *trace = step_trace(s, j) + unit;
+            float *trace = step_trace(s, j) + at;
             vf_store(trace, u);
             vf_store(trace + w, z);
-            vf_store(trace + 2 * w, before);
+            vf_store(trace + 2 * w, *now);
         }
-        step_output(s, j, unit, vf_fma(z, u - before, before));
+        *now = vf_fma(z, u - *now, *now);
+        if (s->y)
+            vf_store_part(s->y + s->rows[j] * s->ldy + at, tile_part(at, s->cell->spec.hidden), *now);
     }
+    UNROLL for (int i = 0; i < width; i++) vf_store(s->h_next + state + (size_t)i * LANES, h[i]);
 }
 
-/* Runs `tile` over groups of rows of the panel at `vector`; cases above `most` are dead code. */
+/* Runs a tile over groups of rows, from `first` up to `count`; cases above `most` are dead code. */
 #define STEP_CASE(n, most, call)                                                                             \
     case n:                                                                                                  \
         if (n <= most) {                                                                                     \
@@ -217,9 +229,9 @@ INLINE void light_tile(step_tile t, const lam_step *s, size_t line, size_t vecto
             call;                                                                                            \
         }                                                                                                    \
         break
-#define STEP_GROUPS(most, call)                                                                              \
-    for (size_t line = 0, group; line < s->lines; line += group) {                                           \
-        group = tile_group(s->lines - line, most);                                                           \
+#define STEP_GROUPS(first, count, most, call)                                                                \
+    for (size_t first = 0, group; first < count; first += group) {                                           \
+        group = tile_group(count - first, most);                                                             \
         switch (group) {                                                                                     \
             STEP_CASE(1, most, call);                                                                        \
             STEP_CASE(2, most, call);                                                                        \
@@ -273,7 +285,7 @@ enum { PANELS_AT_ONCE = 2 };
         }                                                                                                    \
         const int panels = 1;                                                                                \
         for (size_t vector = 0; vector < vectors; vector++)                                                  \
-            STEP_GROUPS(TILE_ROWS_4, tile)                                                                   \
+            STEP_GROUPS(line, s->lines, TILE_ROWS_4, tile)                                                   \
     }
 
 STEP_OF_PANELS(step_lstm, lstm_tile(((step_tile){rows, panels, 4, 4, 1}), false, s, line, vector))
@@ -283,7 +295,7 @@ STEP_OF_PANELS(step_gru, gru_tile(((step_tile){rows, panels, 3, 4, 1}), s, line,
 /* Panels of one or two gates are several vectors of units wide. */
 #define ELMAN_PANEL(width, most)                                                                             \
     case width:                                                                                              \
-        STEP_GROUPS(most, elman_tile(((step_tile){rows, 1, 1, 1, width}), s, line, vector))                  \
+        STEP_GROUPS(line, s->lines, most, elman_tile(((step_tile){rows, 1, 1, 1, width}), s, line, vector))  \
         break
 
 static void step_elman(const lam_step *s)
@@ -304,10 +316,12 @@ static void step_light(const lam_step *s)
 {
     size_t vectors = s->cell->padded / LANES;
     for (size_t vector = 0; vector < vectors; vector += 2) {
-        if (vectors - vector >= 2)
-            STEP_GROUPS(TILE_ROWS_4, light_tile(((step_tile){rows, 1, 2, 2, 2}), s, line, vector))
-        else
-            STEP_GROUPS(TILE_ROWS_2, light_tile(((step_tile){rows, 1, 2, 2, 1}), s, line, vector))
+        for (size_t line = 0; line < s->lines; line++) {
+            if (vectors - vector >= 2)
+                STEP_GROUPS(first, s->steps, TILE_ROWS_4, light_tile(rows, 2, s, line, first, vector))
+            else
+                STEP_GROUPS(first, s->steps, TILE_ROWS_2, light_tile(rows, 1, s, line, first, vector))
+        }
     }
 }
 

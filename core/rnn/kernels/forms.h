@@ -49,10 +49,13 @@ typedef struct lam_outer {
     size_t ldc;
 } lam_outer;
 
-/* One time step of a block of lines. States are [lines, stride], padded to whole vectors. */
+/* One time step of a block of lines; of the light cell, whose products do not wait for the step before,
+ * several. States are [lines, stride], padded to whole vectors. */
 typedef struct lam_step {
     const struct lam_cell *cell;
     size_t lines;
+    size_t steps; /* LIGHT; what is said below of line j is at step e said of j + e · step_rows */
+    size_t step_rows;
     const size_t *rows; /* tensor row of each line at this step */
     const float
         *x; /* operand of the input product: line j at x + (x_rows ? x_rows[j] : j) · ldx; NULL with g */

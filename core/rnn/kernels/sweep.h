@@ -31,7 +31,8 @@ size_t sweep_tasks(const lam_sweep *sweeps, size_t count, size_t threads);
 typedef struct sweep_block {
     const lam_sweep *sweep;
     size_t first, lines, project; /* project: steps a chunk, 0 when fused or given */
-    float *y, *trace;             /* the sweep's; NULL: not written */
+    size_t at_once;   /* most steps a call: 1 but for the light cell; so many times lines are in rows */
+    float *y, *trace; /* the sweep's; NULL: not written */
     size_t *rows, *trace_rows, *project_rows;
     float *h[2], *c[2], *g, *scratch;
     float *masked;               /* recurrent dropout: h as the product sees it */
@@ -67,6 +68,13 @@ static inline size_t sweep_row(const lam_lines *lines, size_t line, size_t t)
 static inline size_t sweep_time(const lam_sweep *sweep, size_t step)
 {
     return sweep->reverse ? sweep->lines.steps - 1 - step : step;
+}
+
+/* How many to take of what is left, so that it goes in nearly equal parts of at most `most`. */
+static inline size_t sweep_share(size_t left, size_t most)
+{
+    size_t parts = (left + most - 1) / most;
+    return (left + parts - 1) / parts;
 }
 
 /* Hands out parts of a workspace, each on its own cache lines. An address is a number here, so that a

@@ -75,9 +75,9 @@ static void again_layout(back_block *b, const lam_sweep *sweep, size_t lines, ui
     size_t floats = stretch_of(sweep) * lines * lam_trace_width(&sweep->cell->spec);
     b->trace_rows = sweep_take(at, b->chunk * lines * sizeof *b->trace_rows);
     b->trace = sweep_take(at, floats * sizeof(float));
-    size_t *rows = sweep_take(at, lines * sizeof *rows);
     void *scratch = (void *)*at;
     *at += sweep_block_layout(&b->again, sweep, lines, scratch);
+    size_t *rows = sweep_take(at, b->again.at_once * lines * sizeof *rows);
     b->again.y = NULL;
     b->again.trace = b->trace;
     b->again.trace_rows = rows;

@@ -9,6 +9,8 @@
 
 enum {
     PROJECT_ROWS = 96,        /* rows of a projected chunk */
+    LIGHT_STEPS = 6,          /* of a line that the light cell takes at once, more where lines are few … */
+    LIGHT_ROWS = 96,          /* … so that all together are about as many */
     FUSED_LINES = 6,          /* from so many lines on, fuse the input product */
     FUSED_BYTES = 768 * 1024, /* … if both weight matrices fit in a second-level cache */
     FAR_BYTES = 4 << 20,      /* tensors from this size on are worth prefetching */
@@ -56,10 +58,18 @@ static size_t project_steps(const lam_sweep *sweep, size_t lines)
     size_t inputs = cell->x.depth + cell->h.depth;
     size_t weights = cell->gates * cell->padded * inputs * sizeof(float);
     bool fused = lines >= FUSED_LINES && weights <= FUSED_BYTES && !cell->spec.reset_before;
-    if (sweep->g || fused)
+    if (sweep->g || fused || cell->spec.kind == LAM_CELL_LIGHT)
         return 0;
     size_t steps = PROJECT_ROWS / lines ? PROJECT_ROWS / lines : 1;
     return steps < sweep->lines.steps ? steps : sweep->lines.steps;
+}
+
+/* Most steps of its lines that a call of the cell takes. */
+static size_t steps_at_once(const lam_sweep *sweep, size_t lines)
+{
+    if (sweep->cell->spec.kind != LAM_CELL_LIGHT)
+        return 1;
+    return lines * LIGHT_STEPS < LIGHT_ROWS ? LIGHT_ROWS / lines : LIGHT_STEPS;
 }
 
 /* Floats that hold a row of n bfloat16 values. */
@@ -78,7 +88,8 @@ size_t sweep_block_layout(sweep_block *b, const lam_sweep *sweep, size_t lines, 
     b->project = project_steps(sweep, lines);
     b->y = sweep->y;
     b->trace = sweep->checkpoint ? NULL : sweep->trace;
-    b->rows = b->trace_rows = sweep_take(&at, lines * sizeof *b->rows);
+    b->at_once = steps_at_once(sweep, lines);
+    b->rows = b->trace_rows = sweep_take(&at, b->at_once * lines * sizeof *b->rows);
     b->project_rows = sweep_take(&at, b->project * lines * sizeof *b->project_rows);
     for (int i = 0; i < 2; i++) {
         b->h[i] = sweep_take(&at, states);
@@ -87,7 +98,7 @@ size_t sweep_block_layout(sweep_block *b, const lam_sweep *sweep, size_t lines, 
     b->g = sweep_take(&at, b->project * cell->gates * states);
     b->scratch = sweep_take(&at, cell->spec.reset_before ? 3 * states : 0);
     b->masked = sweep_take(&at, sweep->mask ? states : 0);
-    size_t x_rows = cell->forms->bf16 && !sweep->g ? (b->project ? b->project : 1) * lines : 0;
+    size_t x_rows = cell->forms->bf16 && !sweep->g ? (b->project ? b->project : b->at_once) * lines : 0;
     b->pairs_x = sweep_take(&at, x_rows * pairs_of(cell->spec.input) * sizeof(float));
     for (int i = 0; i < 2; i++)
         b->pairs_h[i] =
@@ -214,6 +225,7 @@ static lam_step block_step(const sweep_block *b)
     const lam_cell *cell = sweep->cell;
     lam_step s = {.cell = cell,
                   .lines = b->lines,
+                  .step_rows = b->lines,
                   .rows = b->rows,
                   .stride = cell->padded,
                   .y = b->y,
@@ -331,43 +343,123 @@ static lam_step portion_of(const lam_step *s, size_t first, size_t lines)
     return part;
 }
 
+/* Leaves out the first steps of several. */
+static void skip_steps(lam_step *s, size_t steps)
+{
+    size_t rows = steps * s->step_rows;
+    s->rows += rows;
+    s->trace_rows += rows;
+    if (s->x_rows)
+        s->x_rows += rows;
+    else if (s->x)
+        s->x += rows * s->ldx;
+    if (s->g_rows)
+        s->g_rows += rows;
+}
+
+/* The light cell's steps from visited step `step` on, of each line those that it has; the others keep the
+ * state and give 0. */
+static void run_valid_steps(const sweep_block *b, const lam_step *s, size_t step)
+{
+    const lam_sweep *sweep = b->sweep;
+    size_t steps = sweep->lines.steps, hidden = sweep->cell->spec.hidden;
+    if (sweep->cell->forms->bf16 && s->x)
+        pair_inputs(b, b->rows, s->steps * b->lines);
+    for (size_t j = 0; j < b->lines; j++) {
+        size_t length = sweep->lengths[b->first + j];
+        size_t begin = sweep->reverse ? steps - length : 0, end = begin + length;
+        size_t skip = begin <= step ? 0 : begin - step < s->steps ? begin - step : s->steps;
+        size_t stop = end <= step ? skip : end - step < s->steps ? end - step : s->steps;
+        lam_step part = portion_of(s, j, 1);
+        for (size_t e = 0; s->y && e < s->steps; e++) {
+            if (e < skip || e >= stop)
+                memset(s->y + part.rows[e * s->step_rows] * s->ldy, 0, hidden * sizeof(float));
+        }
+        part.steps = stop - skip;
+        skip_steps(&part, skip);
+        if (part.steps > 0)
+            sweep->cell->forms->step[LAM_CELL_LIGHT](&part);
+        else
+            memcpy(part.h_next, part.h, s->stride * sizeof(float));
+    }
+}
+
+/* In bfloat16 the light cell's input is read here and not as it is multiplied: a few lines at a time, while
+ * the next ones are asked for. */
+static void run_paired_steps(const sweep_block *b, const lam_step *s)
+{
+    const lam_sweep *sweep = b->sweep;
+    size_t input = sweep->cell->spec.input;
+    for (size_t first = 0, lines; first < b->lines; first += lines) {
+        lines = sweep_share(b->lines - first, PORTION_LINES);
+        for (size_t i = 0; i < s->steps * lines; i++) {
+            size_t line = first + i % lines, row = i / lines * s->step_rows + line;
+            for (size_t k = 0; line + lines < b->lines && k < input; k += 16)
+                __builtin_prefetch(sweep->x + b->rows[row + lines] * sweep->ldx + k, 0);
+            sweep->cell->forms->to_bf16(input, sweep->x + b->rows[row] * sweep->ldx,
+                                        b->pairs_x + row * pairs_of(input));
+        }
+        lam_step part = portion_of(s, first, lines);
+        sweep->cell->forms->step[LAM_CELL_LIGHT](&part);
+    }
+}
+
+static void run_light(const sweep_block *b, const lam_step *s, size_t step)
+{
+    if (b->sweep->lengths)
+        run_valid_steps(b, s, step);
+    else if (b->sweep->cell->forms->bf16 && s->x)
+        run_paired_steps(b, s);
+    else
+        b->sweep->cell->forms->step[LAM_CELL_LIGHT](s);
+}
+
 /* Asks for the next step's rows while this step computes: steps are far apart in memory, where the processor
  * does not foresee them. It has few places for lines of the cache under way, so where the step is quick they
- * are asked for as it goes along. Portions are of nearly equal size, none of one line (see step_product). */
+ * are asked for as it goes along. Portions are of nearly equal size, none of one line (see step_product).
+ * Several steps at once are as many streams, which it does foresee. */
 static void run_far_step(const sweep_block *b, const lam_step *s, ptrdiff_t stride)
 {
     const lam_cell *cell = b->sweep->cell;
     size_t weights = cell->gates * cell->padded * (cell->x.depth + cell->h.depth) * sizeof(float);
     size_t most = weights <= PORTION_BYTES && !cell->spec.reset_before ? PORTION_LINES : b->lines;
-    size_t left = (b->lines + most - 1) / most;
-    for (size_t first = 0, lines; first < b->lines; first += lines, left--) {
-        lines = (b->lines - first + left - 1) / left;
+    for (size_t first = 0, lines; first < b->lines; first += lines) {
+        lines = sweep_share(b->lines - first, most);
         lam_step part = portion_of(s, first, lines);
         prefetch_rows(b, first, lines, stride);
         step_of(cell)(&part);
     }
 }
 
-/* Rows, and in the bf16 form the operand of the recurrent product, of the step to start from. */
+/* Rows from a line's step to the next visited one. */
+static ptrdiff_t row_stride(const lam_sweep *sweep)
+{
+    return (ptrdiff_t)sweep->lines.inner * (sweep->reverse ? -1 : 1);
+}
+
+/* Rows, and in the bf16 form the operand of the recurrent product, of the step (or steps) to start from. */
 static void start_steps(const sweep_block *b, size_t from)
 {
     const lam_sweep *sweep = b->sweep;
     const lam_cell *cell = sweep->cell;
     for (size_t j = 0; j < b->lines; j++)
         b->rows[j] = sweep_row(&sweep->lines, b->first + j, sweep_time(sweep, from));
-    for (size_t j = 0; b->trace_rows != b->rows && j < b->lines; j++)
-        b->trace_rows[j] = j;
+    for (size_t i = b->lines; i < b->at_once * b->lines; i++)
+        b->rows[i] = b->rows[i - b->lines] + (size_t)row_stride(sweep);
+    for (size_t i = 0; b->trace_rows != b->rows && i < b->at_once * b->lines; i++)
+        b->trace_rows[i] = i;
     for (size_t j = 0; cell->forms->bf16 && j < b->lines; j++)
         cell->forms->to_bf16(cell->padded, b->h[from % 2] + j * cell->padded,
                              b->pairs_h[from % 2] + j * pairs_of(cell->padded));
 }
 
-static void next_rows(const sweep_block *b, ptrdiff_t stride)
+/* Goes on by so many steps; rows of steps that are not there are never used. */
+static void next_rows(const sweep_block *b, size_t steps, ptrdiff_t stride)
 {
-    for (size_t j = 0; j < b->lines; j++)
-        b->rows[j] += (size_t)stride;
-    for (size_t j = 0; b->trace_rows != b->rows && j < b->lines; j++)
-        b->trace_rows[j] += b->lines;
+    for (size_t i = 0; i < b->at_once * b->lines; i++)
+        b->rows[i] += steps * (size_t)stride;
+    for (size_t i = 0; b->trace_rows != b->rows && i < b->at_once * b->lines; i++)
+        b->trace_rows[i] += steps * b->lines;
 }
 
 void sweep_block_run(sweep_block *b, size_t from, size_t to)
@@ -375,34 +467,37 @@ void sweep_block_run(sweep_block *b, size_t from, size_t to)
     const lam_sweep *sweep = b->sweep;
     const lam_cell *cell = sweep->cell;
     bool alone = sweep->lines.outer * sweep->lines.inner == 1;
-    bool far = !b->project && sweep_bytes(sweep) >= FAR_BYTES;
+    bool far = !b->project && b->at_once == 1 && sweep_bytes(sweep) >= FAR_BYTES;
     lam_step s = block_step(b);
-    ptrdiff_t stride = (ptrdiff_t)sweep->lines.inner * (sweep->reverse ? -1 : 1);
+    ptrdiff_t stride = row_stride(sweep);
     start_steps(b, from);
-    for (size_t step = from; step < to; step++) {
+    for (size_t step = from; step < to; step += s.steps) {
+        s.steps = sweep_share(to - step, b->at_once);
         if (b->project) {
             if ((step - from) % b->project == 0)
                 project(b, step, to);
             s.g = b->g + (step - from) % b->project * b->lines * s.ldg;
         }
-        if (cell->forms->bf16 && s.x)
+        if (cell->forms->bf16 && s.x && cell->spec.kind != LAM_CELL_LIGHT)
             pair_inputs(b, b->rows, b->lines);
         s.h = b->h[step % 2];
         s.c = b->c[step % 2];
-        s.h_next = b->h[1 - step % 2];
-        s.c_next = b->c[1 - step % 2];
+        s.h_next = b->h[(step + s.steps) % 2];
+        s.c_next = b->c[(step + s.steps) % 2];
         set_operands(b, &s, step);
         s.first = step == 0 && !sweep->h0;
         s.downward = alone && step % 2 == 1;
-        if (far && step + 1 < to)
+        if (cell->spec.kind == LAM_CELL_LIGHT)
+            run_light(b, &s, step);
+        else if (far && step + 1 < to)
             run_far_step(b, &s, stride);
         else
             step_of(cell)(&s);
         if (cell->spec.activation == LAM_CELL_SOFTMAX)
             soften(b, &s);
-        if (sweep->lengths)
+        if (cell->spec.kind != LAM_CELL_LIGHT && sweep->lengths)
             hold_ended(b, &s, sweep_time(sweep, step));
-        next_rows(b, stride);
+        next_rows(b, s.steps, stride);
     }
 }
 

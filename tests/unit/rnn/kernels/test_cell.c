@@ -364,10 +364,10 @@ static void test_forward_line_counts(void **state)
 
 static void test_forward_axes_masks_states(void **state)
 {
-    static const lam_lines axes[] = {{1, 4, 15}, {3, 4, 5}, {15, 4, 1}};
+    static const lam_lines axes[] = {{1, 4, 15}, {3, 4, 5}, {15, 4, 1}, {1, 25, 17}};
     (void)state;
     for (size_t spec = 0; spec < SPECS; spec++) {
-        for (size_t i = 0; i < 3 * 16; i++) {
+        for (size_t i = 0; i < 4 * 16; i++) {
             problem p = problem_of(spec, 6, 18, axes[i / 16]);
             p.reverse = i & 1;
             p.masked = i & 2;
@@ -634,7 +634,7 @@ static void test_bf16(void **state)
             continue; /* unbounded: rounding errors grow with the outputs */
         for (size_t i = 0; i < sizeof hidden / sizeof hidden[0]; i++) {
             for (size_t option = 0; option < 16; option++) {
-                problem p = problem_of(spec, 1 + 5 * i, hidden[i], (lam_lines){1, 5, option < 8 ? 9 : 1});
+                problem p = problem_of(spec, 1 + 5 * i, hidden[i], (lam_lines){1, 14, option < 8 ? 33 : 1});
                 p.reverse = option & 1;
                 p.masked = option & 2;
                 p.given_state = option & 4;
