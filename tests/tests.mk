@@ -25,7 +25,7 @@ UNIT_LIBS_daemon = $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz -lzstd -larchive -ls
 $(call lib,base): $(call obj,$(BASE_SRC))
 
 UNIT_PARTS ?= base rnn dicom api daemon
-UNIT_TESTS  =
+UNIT_TESTS +=
 # $(1) a part, $(2) one test source in it
 define unit_test
 UNIT_TESTS += $(BUILD)/$(2:.c=)
