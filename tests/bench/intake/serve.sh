@@ -10,6 +10,8 @@ models_dir = $2/models
 listen = 127.0.0.1:$3
 ae_title = BENCH
 accept = any
+[analysis]
+stable_after_release = 24h
 [http]
 listen = 127.0.0.1:$4
 END
