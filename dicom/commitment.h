@@ -23,7 +23,6 @@ enum {
     LAM_COMMITMENT_SUCCESS = 1,  /* event types */
     LAM_COMMITMENT_FAILURES = 2, /* some or all instances failed */
     LAM_COMMITMENT_MAX_BYTES = 16 * 1024 * 1024,
-    LAM_COMMITMENT_NO_SUCH_INSTANCE = 0x0112,
 };
 
 /* ---- data sets, Implicit VR Little Endian when written ---- */

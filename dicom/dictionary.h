@@ -16,12 +16,6 @@ extern "C" {
  * "UL" for group lengths, "LO" for private creators. False, and "UN", when the tag is not a standard one. */
 bool lam_dictionary_vr(uint32_t tag, char vr[3]) LAM_NOEXCEPT;
 
-/* Tag of a keyword such as "SeriesDescription"; false when there is none. */
-bool lam_dictionary_tag(const char *keyword, uint32_t *tag) LAM_NOEXCEPT;
-
-/* Keyword of a tag, or "" when it is not a standard one. Copied into `keyword`; returns it. */
-const char *lam_dictionary_keyword(uint32_t tag, char keyword[72]) LAM_NOEXCEPT;
-
 #ifdef __cplusplus
 }
 #endif

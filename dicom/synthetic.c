@@ -88,11 +88,6 @@ static void derive_uid(const lam_synthetic *s, const char *role, int64_t index, 
     lam_uid_derive(texts, LAM_COUNT(texts), uid);
 }
 
-void lam_synthetic_study(const lam_synthetic *series, char uid[LAM_UID_TEXT])
-{
-    derive_uid(series, "study", 0, uid);
-}
-
 static void set_uid(const lam_synthetic *s, lam_dataset *out, lam_tag tag, const char *role, int64_t index)
 {
     char uid[LAM_UID_TEXT];

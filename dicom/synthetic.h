@@ -34,9 +34,6 @@ typedef struct lam_synthetic {
 lam_status lam_synthetic_create(const lam_synthetic *series, int64_t index, lam_dataset **out,
                                 lam_error *err);
 
-/* The Study Instance UID. */
-void lam_synthetic_study(const lam_synthetic *series, char uid[LAM_UID_TEXT]);
-
 #ifdef __cplusplus
 }
 #endif

@@ -11,7 +11,6 @@ typedef uint32_t lam_tag; /* group in the upper, element in the lower half */
 /* For "(%04x,%04x)". */
 #define LAM_TAG_ARGS(tag) (unsigned)((tag) >> 16), (unsigned)((tag)&0xffff)
 
-#define LAM_TAG_TRANSFER_SYNTAX               LAM_TAG(0x0002, 0x0010)
 #define LAM_TAG_CHARACTER_SET                 LAM_TAG(0x0008, 0x0005)
 #define LAM_TAG_IMAGE_TYPE                    LAM_TAG(0x0008, 0x0008)
 #define LAM_TAG_CREATION_DATE                 LAM_TAG(0x0008, 0x0012)
@@ -20,7 +19,6 @@ typedef uint32_t lam_tag; /* group in the upper, element in the lower half */
 #define LAM_TAG_SOP_INSTANCE                  LAM_TAG(0x0008, 0x0018)
 #define LAM_TAG_SYNTHETIC                     LAM_TAG(0x0008, 0x001c)
 #define LAM_TAG_STUDY_DATE                    LAM_TAG(0x0008, 0x0020)
-#define LAM_TAG_ACQUISITION_DATE              LAM_TAG(0x0008, 0x0022)
 #define LAM_TAG_SERIES_DATE                   LAM_TAG(0x0008, 0x0021)
 #define LAM_TAG_CONTENT_DATE                  LAM_TAG(0x0008, 0x0023)
 #define LAM_TAG_STUDY_TIME                    LAM_TAG(0x0008, 0x0030)
@@ -54,7 +52,6 @@ typedef uint32_t lam_tag; /* group in the upper, element in the lower half */
 #define LAM_TAG_ANATOMIC_MODIFIER             LAM_TAG(0x0008, 0x2220)
 #define LAM_TAG_DERIVATION_IMAGES             LAM_TAG(0x0008, 0x9124)
 #define LAM_TAG_DERIVATION_CODES              LAM_TAG(0x0008, 0x9215)
-#define LAM_TAG_COMPLEX_COMPONENT             LAM_TAG(0x0008, 0x9208)
 #define LAM_TAG_PATIENT_NAME                  LAM_TAG(0x0010, 0x0010)
 #define LAM_TAG_PATIENT_ID                    LAM_TAG(0x0010, 0x0020)
 #define LAM_TAG_BIRTH_DATE                    LAM_TAG(0x0010, 0x0030)

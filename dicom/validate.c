@@ -106,11 +106,6 @@ static unsigned kind_of(const char *sop_class)
     return 0;
 }
 
-bool lam_validate_knows(const char *sop_class)
-{
-    return kind_of(sop_class) != 0;
-}
-
 bool lam_validate_full(const lam_validation *v)
 {
     return v->count >= MOST_PROBLEMS;

@@ -24,10 +24,6 @@ typedef struct lam_problem {
 /* Hears each problem, in the order of the rules. */
 typedef void lam_problem_heard(void *context, const lam_problem *problem);
 
-/* Whether there are rules for this SOP class: segmentations, label maps, reports, key objects, presentation
- * states, secondary captures and parametric maps. */
-bool lam_validate_knows(const char *sop_class);
-
 /* Checks `object` (LAM_DATASET_WHOLE, or the pixel rules fail) and, where `source_count` is not 0, its
  * geometry and identity against headers of the images it was made from. Returns the number of problems; after
  * 100 it stops. Data sets are only read. */

@@ -27,16 +27,6 @@ void lam_log_open(const char *program, lam_log_level level, bool systemd)
     log_systemd = systemd;
 }
 
-bool lam_log_level_parse(const char *text, lam_log_level *level)
-{
-    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++)
-        if (strcmp(text, levels[i].name) == 0) {
-            *level = (lam_log_level)i;
-            return true;
-        }
-    return false;
-}
-
 void lam_log(lam_log_level level, const char *event, const char *format, ...)
 {
     if (level > log_level)

@@ -19,9 +19,6 @@ typedef enum lam_log_level { LAM_LOG_ERROR, LAM_LOG_WARNING, LAM_LOG_INFO, LAM_L
  */
 void lam_log_open(const char *program, lam_log_level level, bool systemd);
 
-/* Accepts "error" … "debug"; returns false on anything else. */
-bool lam_log_level_parse(const char *text, lam_log_level *level);
-
 /* lam_log(LAM_LOG_INFO, "stored", "association=%s bytes=%zu", id, n): `event` is a constant word; the format
  * makes the key=value pairs. Use LAM_QUOTE for values from outside. Thread-safe; one write(2) a line; lines
  * over 2 KiB are cut. */

@@ -30,11 +30,6 @@ static void explaining_done(struct explaining *e)
 
 static const char *const method_names[LAM_EXPLAIN_COUNT] = {"gradient", "integrated", "attention"};
 
-const char *lam_explain_method_name(lam_explain_method method)
-{
-    return method_names[method < LAM_EXPLAIN_COUNT ? method : 0];
-}
-
 bool lam_explain_method_find(const char *name, lam_explain_method *out)
 {
     for (int i = 0; i < LAM_EXPLAIN_COUNT; i++)

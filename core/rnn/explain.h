@@ -22,9 +22,7 @@ typedef enum lam_explain_method {
     LAM_EXPLAIN_COUNT
 } lam_explain_method;
 
-/* "gradient", "integrated", "attention"; never NULL. */
-const char *lam_explain_method_name(lam_explain_method method);
-/* False when there is none of that name. */
+/* "gradient", "integrated" or "attention"; false when it is none of them. */
 bool lam_explain_method_find(const char *name, lam_explain_method *out);
 
 typedef struct lam_explain_options {

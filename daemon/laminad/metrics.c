@@ -31,17 +31,13 @@ void lam_metrics_add(lam_counter counter, int64_t amount)
     atomic_fetch_add_explicit(&values[counter], amount, memory_order_relaxed);
 }
 
-int64_t lam_metrics_get(lam_counter counter)
-{
-    return atomic_load_explicit(&values[counter], memory_order_relaxed);
-}
-
 void lam_metrics_write(lam_buffer *out)
 {
     for (int i = 0; i < LAM_COUNTERS; i++) {
         if (table[i].help)
             lam_buffer_printf(out, "# HELP %s %s\n# TYPE %s counter\n", table[i].name, table[i].help,
                               table[i].name);
-        lam_buffer_printf(out, "%s%s %lld\n", table[i].name, table[i].labels, (long long)lam_metrics_get(i));
+        lam_buffer_printf(out, "%s%s %lld\n", table[i].name, table[i].labels,
+                          (long long)atomic_load_explicit(&values[i], memory_order_relaxed));
     }
 }

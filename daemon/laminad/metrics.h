@@ -25,7 +25,6 @@ typedef enum lam_counter {
 } lam_counter;
 
 void lam_metrics_add(lam_counter counter, int64_t amount);
-int64_t lam_metrics_get(lam_counter counter);
 
 /* All counters in Prometheus' text format. */
 void lam_metrics_write(lam_buffer *out);

@@ -30,11 +30,6 @@ static const struct {
     {LAM_DELIVERY_RETRY, LAM_DELIVERY_FAILED, LAM_DELIVERY_QUEUED},
 };
 
-const char *lam_delivery_state_name(lam_delivery_state state)
-{
-    return state_names[state];
-}
-
 lam_delivery_state lam_delivery_next(lam_delivery_state state, lam_delivery_event event)
 {
     for (size_t i = 0; i < LAM_COUNT(transitions); i++)

@@ -39,8 +39,6 @@ typedef enum lam_delivery_event {
     LAM_DELIVERY_EVENTS
 } lam_delivery_event;
 
-const char *lam_delivery_state_name(lam_delivery_state state);
-
 /* Where an event leads; LAM_DELIVERY_STATES where it is not legal. */
 lam_delivery_state lam_delivery_next(lam_delivery_state state, lam_delivery_event event);
 

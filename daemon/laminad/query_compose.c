@@ -5,7 +5,7 @@
 
 enum { KEY = 11 /* "TTTTTTTT": */ };
 
-bool lam_wanted_has(const lam_wanted *wanted, uint32_t tag)
+static bool has(const lam_wanted *wanted, uint32_t tag)
 {
     for (size_t i = 0; i < wanted->count; i++)
         if (wanted->tags[i] == tag)
@@ -57,7 +57,7 @@ void lam_composer_take(lam_composer *composer, const char *object, size_t length
     for (const char *at = object + 1; at + KEY < end && *at == '"';) {
         const char *after = skip_object(at + KEY, end);
         uint32_t tag = (uint32_t)strtoul(at + 1, NULL, 16);
-        if (composer->count < LAM_COMPOSE_MEMBERS && lam_wanted_has(composer->wanted, tag))
+        if (composer->count < LAM_COMPOSE_MEMBERS && has(composer->wanted, tag))
             composer->members[composer->count++] =
                 (lam_member){.tag = tag, .text = at, .length = (size_t)(after - at)};
         at = after + (after < end && *after == ',');

@@ -20,7 +20,6 @@ typedef struct lam_wanted {
 
 /* False when there is no room for another. */
 bool lam_wanted_add(lam_wanted *wanted, uint32_t tag);
-bool lam_wanted_has(const lam_wanted *wanted, uint32_t tag);
 
 typedef struct lam_member {
     uint32_t tag;

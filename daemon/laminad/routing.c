@@ -114,8 +114,12 @@ static lam_status settle(settling *s, const lam_models *models, lam_error *err)
     return status;
 }
 
-lam_status lam_routing_settle(lam_db *db, int64_t series, const lam_models *models, const lam_config *config,
-                              const char *only, bool retry, int64_t now_ms, lam_error *err)
+/* Declares the series complete as it is and queues its jobs. `only` (or NULL) limits them to one model; a
+ * failed job of it is queued again when `retry`. Waiting jobs over an older input set are cancelled as
+ * superseded. Inside the caller's transaction. */
+static lam_status settle_series(lam_db *db, int64_t series, const lam_models *models,
+                                const lam_config *config, const char *only, bool retry, int64_t now_ms,
+                                lam_error *err)
 {
     settling s = {.db = db, .config = config, .only = only, .retry = retry, .now_ms = now_ms};
     lam_status status = lam_routed_read(db, series, &s.series, err);
@@ -134,7 +138,7 @@ static lam_status settle_one(lam_db *db, int64_t series, const lam_models *model
     lam_status status = lam_db_begin(db, err);
     if (status != LAM_OK)
         return status;
-    status = lam_routing_settle(db, series, models, config, NULL, false, now_ms, err);
+    status = settle_series(db, series, models, config, NULL, false, now_ms, err);
     return lam_db_end(db, status, err);
 }
 
@@ -199,7 +203,7 @@ static lam_status settle_study(lam_db *db, int64_t study, const lam_models *mode
         if (status == LAM_E_NOT_FOUND)
             return LAM_OK;
         if (status == LAM_OK)
-            status = lam_routing_settle(db, series, models, config, only, true, now_ms, err);
+            status = settle_series(db, series, models, config, only, true, now_ms, err);
         if (status != LAM_OK)
             return status;
     }

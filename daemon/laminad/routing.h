@@ -8,12 +8,6 @@
 #include "daemon/laminad/db.h"
 #include "daemon/laminad/models.h"
 
-/* Declares the series complete as it is and queues its jobs. `only` (or NULL) limits them to one model; a
- * failed job of it is queued again when `retry`. Waiting jobs over an older input set are cancelled as
- * superseded. Inside the caller's transaction. */
-lam_status lam_routing_settle(lam_db *db, int64_t series, const lam_models *models, const lam_config *config,
-                              const char *only, bool retry, int64_t now_ms, lam_error *err);
-
 /* Settles the series that have been quiet for [analysis] stable_after, each in its own transaction; gives the
  * milliseconds until the next is due, -1 when none is being received. */
 lam_status lam_routing_settle_due(lam_db *db, const lam_models *models, const lam_config *config,

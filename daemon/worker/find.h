@@ -44,9 +44,7 @@ typedef enum lam_gate_mode {
     LAM_GATE_MODES
 } lam_gate_mode;
 
-/* "flag", "refuse", "ignore". */
-const char *lam_gate_mode_name(lam_gate_mode mode);
-/* False when there is none of that name. */
+/* "flag", "refuse" or "ignore"; false when it is none of them. */
 bool lam_gate_mode_find(const char *name, lam_gate_mode *out);
 
 typedef struct lam_find_options {

@@ -6,11 +6,6 @@
 static const char *const names[LAM_GATE_MODES] = {
     [LAM_GATE_FLAG] = "flag", [LAM_GATE_REFUSE] = "refuse", [LAM_GATE_IGNORE] = "ignore"};
 
-const char *lam_gate_mode_name(lam_gate_mode mode)
-{
-    return names[mode < LAM_GATE_MODES ? mode : LAM_GATE_FLAG];
-}
-
 bool lam_gate_mode_find(const char *name, lam_gate_mode *out)
 {
     for (int i = 0; i < LAM_GATE_MODES; i++)

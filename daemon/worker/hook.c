@@ -29,7 +29,7 @@ static const struct {
     {"LAMINA-TEST-HANG", hang},
 };
 
-bool lam_worker_hooks_enabled(void)
+static bool enabled(void)
 {
     const char *value = getenv("LAMINA_TEST_HOOKS");
     return value && strcmp(value, "1") == 0;
@@ -37,7 +37,7 @@ bool lam_worker_hooks_enabled(void)
 
 void lam_worker_hook(const char *value, bool indexing)
 {
-    if (!value || !lam_worker_hooks_enabled())
+    if (!value || !enabled())
         return;
     for (size_t i = 0; i < LAM_COUNT(poisons); i++) {
         size_t n = strlen(poisons[i].prefix);
@@ -50,7 +50,7 @@ void lam_worker_hook(const char *value, bool indexing)
 void lam_worker_hook_index(const char *json)
 {
     LAM_AUTO_PTR(lam_json) *document = NULL;
-    if (!lam_worker_hooks_enabled() || lam_json_parse(json, strlen(json), &document, NULL) != LAM_OK)
+    if (!enabled() || lam_json_parse(json, strlen(json), &document, NULL) != LAM_OK)
         return;
     static const char *const tags[] = {"00100020", "0008103E"};
     const lam_jv *attributes = lam_jv_get(lam_json_root(document), "attributes");

@@ -6,8 +6,6 @@
 
 #include <stdbool.h>
 
-bool lam_worker_hooks_enabled(void);
-
 /* Acts on one value; NULL is none. `indexing`: an INDEX request, else an analysis. */
 void lam_worker_hook(const char *value, bool indexing);
 

@@ -1,6 +1,5 @@
 #include "dicom/dictionary.h"
 
-#include <cstdio>
 #include <cstring>
 
 #include <dcmtk/config/osconfig.h>
@@ -57,31 +56,5 @@ extern "C" bool lam_dictionary_vr(uint32_t tag, char vr[3]) noexcept
             set_vr(vr, encoded_name(entry->getVR()));
         dcmDataDict.rdunlock();
         return entry != nullptr;
-    });
-}
-
-extern "C" bool lam_dictionary_tag(const char *keyword, uint32_t *tag) noexcept
-{
-    return lam_guard_value(false, [&] {
-        const DcmDataDictionary &dictionary = dcmDataDict.rdlock();
-        const DcmDictEntry *entry = dictionary.findEntry(keyword);
-        if (entry)
-            *tag = static_cast<uint32_t>(entry->getGroup()) << 16 | entry->getElement();
-        dcmDataDict.rdunlock();
-        return entry != nullptr;
-    });
-}
-
-extern "C" const char *lam_dictionary_keyword(uint32_t tag, char keyword[72]) noexcept
-{
-    keyword[0] = '\0';
-    return lam_guard_value<const char *>(keyword, [&]() -> const char * {
-        const DcmDataDictionary &dictionary = dcmDataDict.rdlock();
-        const DcmDictEntry *entry = dictionary.findEntry(
-            DcmTagKey(static_cast<Uint16>(tag >> 16), static_cast<Uint16>(tag & 0xffff)), nullptr);
-        if (entry)
-            std::snprintf(keyword, 72, "%s", entry->getTagName());
-        dcmDataDict.rdunlock();
-        return keyword;
     });
 }

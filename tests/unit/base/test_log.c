@@ -109,17 +109,6 @@ static void quoting_bounds_any_value(void **state)
     assert_string_equal(text + strlen(text) - 4, "...\"");
 }
 
-static void levels_by_name(void **state)
-{
-    (void)state;
-    lam_log_level level = LAM_LOG_ERROR;
-    assert_true(lam_log_level_parse("debug", &level));
-    assert_int_equal(level, LAM_LOG_DEBUG);
-    assert_false(lam_log_level_parse("loud", &level));
-    assert_false(lam_log_level_parse("", &level));
-    assert_int_equal(level, LAM_LOG_DEBUG);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,7 +118,6 @@ int main(void)
         cmocka_unit_test(a_hostile_value_stays_in_its_line),
         cmocka_unit_test(long_lines_are_cut_at_the_end),
         cmocka_unit_test(quoting_bounds_any_value),
-        cmocka_unit_test(levels_by_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
