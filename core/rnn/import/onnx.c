@@ -168,6 +168,33 @@ static lam_status convert_nodes(lam_onnx_graph *g)
     return LAM_OK;
 }
 
+/* Whether a dimension is of channels and of axes that are all of size 1, as a Flatten after a pool leaves
+ * them. */
+static bool holds_empty_axes(const lam_placed *value, const lam_dimension *dimension)
+{
+    int axes = 0, channels = 0;
+    for (int i = 0; i < dimension->count; i++) {
+        const lam_atom *atom = &value->atom[dimension->atom[i]];
+        if (lam_placed_is_channel(value, dimension->atom[i]))
+            channels++;
+        else if (dimension->atom[i] != 0 && atom->fixed && atom->size == 1)
+            axes++;
+    }
+    return axes > 0 && channels > 0 && axes + channels == dimension->count;
+}
+
+static lam_status merge_empty_axes(lam_onnx_graph *g, lam_placed *value)
+{
+    for (int d = 0; d < value->rank; d++) {
+        lam_status status =
+            holds_empty_axes(value, &value->dim[d]) ? lam_graph_channels(g, value, d) : LAM_OK;
+        if (status)
+            return status;
+    }
+    lam_placed_simplify(value);
+    return LAM_OK;
+}
+
 /* The output as [batch, channels] or [batch, channels, axes…] or [batch, axes…, channels]: axes in its order,
  * channels as they lie. */
 static lam_status finish_output(lam_onnx_graph *g, const char *name, lam_placed *value)
@@ -177,6 +204,9 @@ static lam_status finish_output(lam_onnx_graph *g, const char *name, lam_placed 
     if (!known || known->constant || strcmp(known->placed.layer, "input") == 0)
         return lam_graph_fail(g, LAM_E_INVALID, "the output '%.80s' is not made by the network", name);
     *value = known->placed;
+    lam_status status = merge_empty_axes(g, value);
+    if (status)
+        return status;
     for (int d = 0; d < value->rank; d++)
         for (int i = 0; i < value->dim[d].count; i++) {
             int atom = value->dim[d].atom[i];

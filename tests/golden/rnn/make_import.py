@@ -8,6 +8,7 @@ import os
 import struct
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
@@ -131,6 +132,25 @@ class Volume(nn.Module):
         return torch.softmax(self.head(y[:, 0]), -1)
 
 
+class Arithmetic(nn.Module):
+    """Normalisation that no convolution absorbs, parts of the channels, constants on either side."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+        self.norm.running_mean.normal_()
+        self.norm.running_var.uniform_(0.5, 2)
+        self.norm.weight.data.normal_()
+        self.norm.bias.data.normal_()
+        self.conv = nn.Conv2d(2, 3, 3, padding=1)
+        self.pool = nn.AdaptiveMaxPool2d(1)
+
+    def forward(self, x):
+        a, b = self.norm(torch.relu(x)).chunk(2, 1)
+        y = torch.tanh(self.conv((a - 0.25) / 2 + b * 1.5))
+        return self.pool(y).flatten(1)
+
+
 def channels_last(layout, array):
     """From `layout` ("NTCHW") to N, the axes, C."""
     if "C" not in layout:
@@ -153,6 +173,22 @@ def add(name, module, shape, layout, out_layout, opset=13, dynamic=False):
     return module
 
 
+def add_nodes(name, nodes, shape, reference, out_layout, constants=()):
+    """Operators that PyTorch does not write, or no longer."""
+    x = torch.randn(*shape)
+    y = reference(x)
+    value = onnx.helper.make_tensor_value_info
+    graph = onnx.helper.make_graph([onnx.helper.make_node(*args, **options) for *args, options in nodes], name,
+                                   [value("x", onnx.TensorProto.FLOAT, shape)],
+                                   [value("y", onnx.TensorProto.FLOAT, y.shape)], list(constants))
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 9)])
+    onnx.checker.check_model(model)
+    onnx.save(model, os.path.join(HERE, "import", name + ".onnx"))
+    tensors[name + "/input"] = channels_last("NCHW", x.numpy())
+    tensors[name + "/output"] = channels_last(out_layout, y.numpy())
+    metadata[name + "/layout"] = "NCHW"
+
+
 def write(path):
     header, blobs, offset = {"__metadata__": metadata}, [], 0
     for name, array in sorted(tensors.items()):
@@ -173,6 +209,17 @@ add("flat", Flat(), (2, 2, 8, 6), "NCHW", "NC")
 add("signal", Signal(), (2, 3, 9), "NCT", "NC", dynamic=True)
 add("outline", Outline(), (1, 1, 6, 8), "NCHW", "NCHW")
 add("volume", Volume(), (2, 1, 6, 8, 8), "NCDHW", "NC")
+add("arithmetic", Arithmetic(), (2, 4, 5, 6), "NCHW", "NC")
+add_nodes("older", [
+    ("Identity", ["x"], ["a"], {}), ("Dropout", ["a"], ["b"], {"ratio": 0.5}), ("Tanh", ["b"], ["d"], {}),
+    ("Sum", ["b", "d"], ["e"], {}), ("Upsample", ["e", "scales"], ["f"], {"mode": "nearest"}),
+    ("Cast", ["f"], ["y"], {"to": onnx.TensorProto.FLOAT}),
+], (2, 2, 3, 4), lambda x: nn.functional.interpolate(x + torch.tanh(x), scale_factor=2), "NCHW",
+    [onnx.helper.make_tensor("scales", onnx.TensorProto.FLOAT, [4], [1, 1, 2, 2])])
+add_nodes("parts", [
+    ("Split", ["x"], ["a", "b"], {"axis": 1, "split": [1, 2]}), ("Concat", ["b", "a"], ["c"], {"axis": 1}),
+    ("GlobalMaxPool", ["c"], ["d"], {}), ("Flatten", ["d"], ["y"], {}),
+], (2, 3, 3, 4), lambda x: torch.cat([x[:, 1:], x[:, :1]], 1).amax((2, 3)), "NC")
 for key, value in slices.state_dict().items():
     if value.dim():
         tensors["slices/state/" + key] = value.numpy()

@@ -65,8 +65,8 @@ static void compare(const char *name, const lam_weights *weights)
 
 static void test_what_pytorch_exports(void **state)
 {
-    static const char *const names[] = {"slices", "last_states", "steps", "flat",
-                                        "signal", "outline",     "volume"};
+    static const char *const names[] = {"slices",  "last_states", "steps",      "flat",  "signal",
+                                        "outline", "volume",      "arithmetic", "older", "parts"};
     (void)state;
     for (size_t i = 0; i < LAM_COUNT(names); i++) {
         lam_buffer bytes, json;

@@ -1,4 +1,4 @@
-/* Training: losses against their numerical derivative, optimisers against PyTorch, the same bits whatever the
+/* Training: losses against their numerical derivative, the same bits whatever the
  * threads and wherever it was stopped, and that it learns. */
 #include "tests/unit/unit.h"
 
@@ -413,6 +413,34 @@ static void test_training(void **state)
     assert_float_equal(lam_scores_get(&scores, "dice_mean"), dice, 0);
 }
 
+/* A rate of zero: no validation is better than the first. */
+static void test_patience_ends_training(void **state)
+{
+    (void)state;
+    static lam_scores scores;
+    lam_error err = {0};
+    char bundle[80], file[96], text[sizeof model + 32];
+    make_bundle("patient", bundle);
+    const char *rate = strstr(model, "0.02}");
+    int before = (int)(rate - model);
+    snprintf(text, sizeof text, "%.*s1e-30}, \"patience\": 3%s", before, model, rate + strlen("0.02}"));
+    snprintf(file, sizeof file, "%s/model.json", bundle);
+    FILE *out = fopen(file, "w");
+    assert_non_null(out);
+    fputs(text, out);
+    fclose(out);
+    assert_ok(train(bundle, 1, false, NULL, &scores, &err), err);
+    lam_buffer curve;
+    lam_buffer_init(&curve, 1 << 20);
+    snprintf(file, sizeof file, "%s/curve.csv", bundle);
+    assert_ok(lam_io_read_file(file, &curve, &err), err);
+    int lines = 0;
+    for (size_t i = 0; i < curve.length; i++)
+        lines += curve.data[i] == '\n';
+    assert_int_equal(lines, 1 + 2 + 3 * 2); /* the heading, the first validation's epochs, three more */
+    lam_buffer_done(&curve);
+}
+
 static bool die_in_epoch_six(void *context, const lam_fit_progress *progress)
 {
     if (!stop_in_epoch_six(context, progress))
@@ -533,6 +561,7 @@ int main(void)
         cmocka_unit_test(test_augmentation_moves_boxes),
         cmocka_unit_test(test_schedules),
         cmocka_unit_test(test_training),
+        cmocka_unit_test(test_patience_ends_training),
         cmocka_unit_test(test_refuses_unfit_data),
         cmocka_unit_test(test_survives_kill),
         cmocka_unit_test(test_fine_tuning),
