@@ -2,6 +2,8 @@
  * both in double precision (double.h), where a wrong term of any size shows. The networks are the golden
  * cases of tests/golden/rnn/make_layers.py: sizes of one, odd tails, initial states, sequences that end
  * early. That float32 gives the same numbers is test_layers.c's to say. */
+#include "tests/unit/rnn/double/double.h"
+
 #include <cmocka.h>
 
 #include "core/base/cleanup.h"
