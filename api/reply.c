@@ -177,13 +177,8 @@ void lam_reply_validator(lam_request *request, const char *etag)
 
 void lam_reply_constant(lam_request *request, const char *media_type, const void *bytes, size_t length)
 {
-    uint8_t digest[LAM_SHA256_BYTES];
     char etag[LAM_SHA256_TEXT + 2] = "\"";
-    lam_sha256 hash;
-    lam_sha256_init(&hash);
-    lam_sha256_update(&hash, bytes, length);
-    lam_sha256_final(&hash, digest);
-    lam_sha256_hex(digest, etag + 1);
+    lam_sha256_text(bytes, length, etag + 1);
     memcpy(etag + 17, "\"", 2);
     if (!lam_reply_if_unchanged(request, etag))
         set_reply(request, MHD_HTTP_OK,

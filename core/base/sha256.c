@@ -87,6 +87,21 @@ void lam_sha256_final(lam_sha256 *hash, uint8_t digest[LAM_SHA256_BYTES])
         digest[i] = (uint8_t)(hash->state[i / 4] >> (24 - 8 * (i % 4)));
 }
 
+char *lam_sha256_final_text(lam_sha256 *hash, char text[LAM_SHA256_TEXT])
+{
+    uint8_t digest[LAM_SHA256_BYTES];
+    lam_sha256_final(hash, digest);
+    return lam_sha256_hex(digest, text);
+}
+
+char *lam_sha256_text(const void *bytes, size_t length, char text[LAM_SHA256_TEXT])
+{
+    lam_sha256 hash;
+    lam_sha256_init(&hash);
+    lam_sha256_update(&hash, bytes, length);
+    return lam_sha256_final_text(&hash, text);
+}
+
 char *lam_sha256_hex(const uint8_t digest[LAM_SHA256_BYTES], char text[LAM_SHA256_TEXT])
 {
     static const char digits[] = "0123456789abcdef";

@@ -22,6 +22,10 @@ void lam_sha256_update(lam_sha256 *hash, const void *bytes, size_t length);
 /* Feeds `text` and its terminating NUL, so that ("ab","c") and ("a","bc") differ. NULL counts as "". */
 void lam_sha256_update_text(lam_sha256 *hash, const char *text);
 void lam_sha256_final(lam_sha256 *hash, uint8_t digest[LAM_SHA256_BYTES]);
+/* Of `length` bytes at once, in hexadecimal; the digest of `hash` as lam_sha256_final gives it, the same way.
+ * Both return `text`. */
+char *lam_sha256_text(const void *bytes, size_t length, char text[LAM_SHA256_TEXT]);
+char *lam_sha256_final_text(lam_sha256 *hash, char text[LAM_SHA256_TEXT]);
 /* Lower-case hexadecimal, NUL-terminated. Returns `text`. */
 char *lam_sha256_hex(const uint8_t digest[LAM_SHA256_BYTES], char text[LAM_SHA256_TEXT]);
 

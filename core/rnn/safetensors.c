@@ -331,12 +331,7 @@ const lam_jv *lam_safetensors_all_metadata(const lam_safetensors *file)
 
 void lam_safetensors_sha256(const lam_safetensors *file, char text[65])
 {
-    lam_sha256 hash;
-    uint8_t digest[LAM_SHA256_BYTES];
-    lam_sha256_init(&hash);
-    lam_sha256_update(&hash, file->bytes, file->length);
-    lam_sha256_final(&hash, digest);
-    lam_sha256_hex(digest, text);
+    lam_sha256_text(file->bytes, file->length, text);
 }
 
 /* ---- writing ---- */

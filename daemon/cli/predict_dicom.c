@@ -31,12 +31,10 @@ static const struct {
 static void hash_inputs(const lam_dicom_file *sources, size_t count, char text[LAM_SHA256_TEXT])
 {
     lam_sha256 hash;
-    uint8_t digest[LAM_SHA256_BYTES];
     lam_sha256_init(&hash);
     for (size_t i = 0; i < count; i++)
         lam_sha256_update_text(&hash, sources[i].sop_uid);
-    lam_sha256_final(&hash, digest);
-    lam_sha256_hex(digest, text);
+    lam_sha256_final_text(&hash, text);
 }
 
 static void file_name(const lam_prediction_job *job, const char *series_uid, size_t file, char *path,

@@ -344,12 +344,7 @@ static lam_status apply_by_hand(lam_daemon *daemon, int64_t id, lam_job_event ev
 /* Who has the UID can find what became of the study; the log alone does not tell it. */
 static void mark_of_study(const char *study_uid, char mark[LAM_SHA256_TEXT])
 {
-    uint8_t digest[LAM_SHA256_BYTES];
-    lam_sha256 hash;
-    lam_sha256_init(&hash);
-    lam_sha256_update(&hash, study_uid, strlen(study_uid));
-    lam_sha256_final(&hash, digest);
-    lam_sha256_hex(digest, mark);
+    lam_sha256_text(study_uid, strlen(study_uid), mark);
     mark[16] = '\0';
 }
 

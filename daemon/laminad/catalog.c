@@ -323,9 +323,7 @@ lam_status lam_catalog_input_set(lam_db *db, int64_t series, char text[65], int6
             count++;
         }
     }
-    uint8_t digest[LAM_SHA256_BYTES];
-    lam_sha256_final(&hash, digest);
-    lam_sha256_hex(digest, text);
+    lam_sha256_final_text(&hash, text);
     *instances = count;
     return LAM_OK;
 }

@@ -71,7 +71,6 @@ bool lam_job_next(lam_job_state state, lam_job_event event, lam_job_state *next)
 void lam_jobs_input_set(const lam_job_input *inputs, size_t count, char text[65])
 {
     lam_sha256 hash;
-    uint8_t digest[LAM_SHA256_BYTES];
     if (count == 1) {
         memcpy(text, inputs->input_set, sizeof inputs->input_set);
         return;
@@ -81,8 +80,7 @@ void lam_jobs_input_set(const lam_job_input *inputs, size_t count, char text[65]
         lam_sha256_update_text(&hash, inputs[i].role);
         lam_sha256_update_text(&hash, inputs[i].input_set);
     }
-    lam_sha256_final(&hash, digest);
-    lam_sha256_hex(digest, text);
+    lam_sha256_final_text(&hash, text);
 }
 
 static lam_status add_inputs(lam_db *db, const lam_job_input *inputs, size_t count, lam_error *err)

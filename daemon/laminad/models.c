@@ -57,12 +57,7 @@ static lam_status hash_file(const lam_model *model, const char *name, const char
         status = lam_io_map(fd, max_weights, &bytes, &length, err);
     if (status != LAM_OK)
         return status;
-    lam_sha256 hash;
-    uint8_t digest[LAM_SHA256_BYTES];
-    lam_sha256_init(&hash);
-    lam_sha256_update(&hash, bytes, length);
-    lam_sha256_final(&hash, digest);
-    lam_sha256_hex(digest, text);
+    lam_sha256_text(bytes, length, text);
     lam_io_unmap(bytes, length);
     if (*expected && strcmp(expected, text) != 0)
         return lam_fail(err, LAM_E_CORRUPT, "%s: its SHA-256 %s is not the %s that %s states", name, text,

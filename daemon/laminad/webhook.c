@@ -40,8 +40,7 @@ void lam_webhook_sign(const char *secret, int64_t timestamp_s, const char *body,
     lam_sha256_final(&hash, digest);
     begin_keyed(&hash, key, 0x5c);
     lam_sha256_update(&hash, digest, sizeof digest);
-    lam_sha256_final(&hash, digest);
-    lam_sha256_hex(digest, out);
+    lam_sha256_final_text(&hash, out);
 }
 
 /* ---- the carrier of kind = webhook ---- */

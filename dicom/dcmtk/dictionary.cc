@@ -1,3 +1,4 @@
+/* dicom/dictionary.h over DCMTK's data dictionary. */
 #include "dicom/dictionary.h"
 
 #include <cstring>

@@ -36,6 +36,8 @@ static void standard_vectors(void **state)
     for (size_t i = 0; i < sizeof vectors / sizeof vectors[0]; i++) {
         digest_of(vectors[i].message, strlen(vectors[i].message), 1000, text);
         assert_string_equal(text, vectors[i].digest);
+        assert_string_equal(lam_sha256_text(vectors[i].message, strlen(vectors[i].message), text),
+                            vectors[i].digest);
     }
 }
 

@@ -1,3 +1,4 @@
+/* daemon/dimse/settings: CONFIGURE understood or refused, and who may come in. */
 #include "daemon/dimse/settings.h"
 
 #include <string.h>

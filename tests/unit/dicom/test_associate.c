@@ -1,3 +1,4 @@
+/* dicom/associate: requests read byte by byte, and what is answered to each context. */
 #include "dicom/associate.h"
 
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* dicom/command: command sets read and written, whole and damaged. */
 #include "dicom/command.h"
 
 #include <stdlib.h>

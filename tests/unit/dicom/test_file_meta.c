@@ -1,3 +1,4 @@
+/* dicom/file_meta: the header that a received data set is stored with. */
 #include "dicom/file_meta.h"
 
 #include <stdlib.h>
