@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """`lamina train` and `lamina eval` as a user runs them: killed with SIGKILL and resumed to the same bits, whatever the
-number of threads; scores with intervals as JSON; a card that names the weights it speaks of."""
+number of threads; scores with intervals as JSON; a card that names the weights it speaks of; progress, curves, and
+training that goes on from another bundle."""
 import hashlib
 import json
 import os
@@ -69,6 +70,15 @@ def digest(path):
         return hashlib.sha256(file.read()).hexdigest()
 
 
+def tensors(path):
+    """The bytes of each tensor by name."""
+    with open(os.path.join(path, "weights.safetensors"), "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        values = file.read()
+    header.pop("__metadata__", None)
+    return {name: values[slice(*entry["data_offsets"])] for name, entry in header.items()}
+
+
 def run(command):
     done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 0, done.stderr.decode()
@@ -108,6 +118,50 @@ def test_killed_and_resumed():
         card = file.read()
     assert f"Weights SHA-256: {digest(whole)}" in card and "On bars, 80 cases" in card, card
     assert f"| auc | {metrics['auc']:.4f} |" in card, card
+
+
+def test_a_training_is_seen():
+    """A line an epoch with what one waits for, and the curves as numbers and as a picture."""
+    folder = tempfile.mkdtemp()
+    data = os.path.join(folder, "bars.safetensors")
+    write_set(data, 24)
+    path = bundle(folder, "seen")
+    done = subprocess.run(train(path, data), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          check=True)
+    lines = [line for line in done.stderr.decode().splitlines() if "epoch 10/30" in line]
+    assert len(lines) == 2, lines  # one a member
+    for what in ("member 1/2", "loss ", "samples/s", "ETA "):
+        assert what in lines[0], lines
+    files = os.listdir(path)
+    rows = [name for name in files if name.startswith("curve") and name.endswith(".csv")]
+    pictures = [name for name in files if name.startswith("curve") and name.endswith(".svg")]
+    assert rows and len(rows) == len(pictures), files
+    with open(os.path.join(path, rows[0]), encoding="utf-8") as file:
+        table = file.read().splitlines()
+    assert table[0].startswith("epoch,loss") and len(table) == 31, table
+    with open(os.path.join(path, pictures[0]), encoding="utf-8") as file:
+        assert file.read().startswith("<svg"), pictures
+
+
+def test_training_goes_on_from_another_bundle():
+    """What is frozen keeps the numbers of the bundle it came from."""
+    folder = tempfile.mkdtemp()
+    data = os.path.join(folder, "bars.safetensors")
+    write_set(data, 24)
+    for name, frozen in (("first", False), ("second", True)):
+        model = json.loads(json.dumps(MODEL))
+        model["postprocessing"] = {"members": 1}
+        model["training"].update(epochs=2, validate_every=1, cross_validate=False, average=0)
+        model["network"]["layers"][0]["frozen"] = frozen
+        os.mkdir(os.path.join(folder, name))
+        with open(os.path.join(folder, name, "model.json"), "w", encoding="utf-8") as file:
+            json.dump(model, file)
+    first, second = (os.path.join(folder, name) for name in ("first", "second"))
+    run(train(first, data, "--val", data))
+    run(train(second, data, "--val", data, "--init", first))
+    before, after = (tensors(path) for path in (first, second))
+    assert before["sweep.weight_ih"] == after["sweep.weight_ih"]
+    assert before["logits.weight"] != after["logits.weight"]
 
 
 def test_wrong_usage():

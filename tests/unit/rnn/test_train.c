@@ -106,6 +106,20 @@ static void test_metrics(void **state)
 }
 
 /* Distances by the transform are those of trying every pair. */
+static void test_measures_of_two_classes(void **state)
+{
+    (void)state;
+    const lam_confusion c = {.true_positive = 6,
+                             .false_positive = 2,
+                             .true_negative = 30,
+                             .false_negative = 3},
+                        none = {0};
+    assert_float_equal(lam_metric_sensitivity(&c), 6.0 / 9, 1e-12);
+    assert_float_equal(lam_metric_specificity(&c), 30.0 / 32, 1e-12);
+    assert_float_equal(lam_metric_f1(&c), 12.0 / 17, 1e-12);
+    assert_float_equal(lam_metric_f1(&none), 0, 0);
+}
+
 static void test_hd95_is_exhaustive_search(void **state)
 {
     (void)state;
@@ -398,6 +412,8 @@ static void test_training(void **state)
     if (!(dice > 0.75))
         fail_msg("Dice of the validation set is %g", dice);
     assert_true(lam_scores_get(&scores, "ece") < 0.2);
+    double error = lam_scores_get(&scores, "volume_error_ml.blob"); /* of balls of some 0.04 ml */
+    assert_true(error >= 0 && error < 0.02);
 
     /* The same bits whatever the number of threads. */
     assert_ok(train(three, 3, false, NULL, &scores, &err), err);
@@ -556,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_loss_gradients),
         cmocka_unit_test(test_cross_entropy_is_its_definition),
         cmocka_unit_test(test_metrics),
+        cmocka_unit_test(test_measures_of_two_classes),
         cmocka_unit_test(test_hd95_is_exhaustive_search),
         cmocka_unit_test(test_augmentation),
         cmocka_unit_test(test_augmentation_moves_boxes),
