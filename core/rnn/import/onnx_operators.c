@@ -683,12 +683,29 @@ static lam_status compute_constant(lam_onnx_graph *g, const lam_onnx_tensor *a, 
     return lam_graph_set_constant(g, g->node->outputs[0], result);
 }
 
+/* value += the node's input `index`, a computed one. */
+static lam_status add_input(lam_onnx_graph *g, size_t index, lam_placed *value)
+{
+    lam_placed other;
+    lam_status status = lam_graph_placed(g, index, &other);
+    if (status)
+        return status;
+    lam_placed_simplify(value);
+    lam_placed_simplify(&other);
+    if ((status = align(g, value, &other, -1)))
+        return status;
+    const lam_placed *from[] = {value, &other};
+    lam_graph_layer(g, "add", from, 2, value->layer);
+    lam_jw_end(&g->writer);
+    return LAM_OK;
+}
+
 static lam_status convert_arithmetic(lam_onnx_graph *g)
 {
     const lam_onnx_tensor *a = lam_graph_constant(g, 0), *b = lam_graph_constant(g, 1);
     char operation = *lam_onnx_detail(g);
     bool commutes = operation == '+' || operation == '*';
-    lam_placed value, other;
+    lam_placed value;
     lam_status status;
     if (g->node->input_count != 2)
         return lam_graph_fail(g, LAM_E_UNSUPPORTED, "%zu inputs", g->node->input_count);
@@ -704,16 +721,19 @@ static lam_status convert_arithmetic(lam_onnx_graph *g)
     }
     if (operation != '+')
         return lam_graph_fail(g, LAM_E_UNSUPPORTED, "of two computed values only the sum is supported");
-    if ((status = lam_graph_placed(g, 1, &other)))
-        return status;
-    lam_placed_simplify(&value);
-    lam_placed_simplify(&other);
-    if ((status = align(g, &value, &other, -1)))
-        return status;
-    const lam_placed *from[] = {&value, &other};
-    lam_graph_layer(g, "add", from, 2, value.layer);
-    lam_jw_end(&g->writer);
-    return set_output(g, &value);
+    status = add_input(g, 1, &value);
+    return status ? status : set_output(g, &value);
+}
+
+static lam_status convert_sum(lam_onnx_graph *g)
+{
+    lam_placed value;
+    if (g->node->input_count == 2)
+        return convert_arithmetic(g); /* one may be a constant */
+    lam_status status = lam_graph_placed(g, 0, &value);
+    for (size_t i = 1; i < g->node->input_count && status == LAM_OK; i++)
+        status = add_input(g, i, &value);
+    return status ? status : set_output(g, &value);
 }
 
 /* ---- concat ---- */
@@ -840,7 +860,7 @@ const lam_onnx_operator lam_onnx_operators[] = {
     {"InstanceNormalization", convert_norm, "instance_norm"},
     {"LayerNormalization", convert_layer_norm, NULL},
     {"Add", convert_arithmetic, "+"},
-    {"Sum", convert_arithmetic, "+"},
+    {"Sum", convert_sum, "+"},
     {"Sub", convert_arithmetic, "-"},
     {"Mul", convert_arithmetic, "*"},
     {"Div", convert_arithmetic, "/"},

@@ -212,9 +212,9 @@ add("volume", Volume(), (2, 1, 6, 8, 8), "NCDHW", "NC")
 add("arithmetic", Arithmetic(), (2, 4, 5, 6), "NCHW", "NC")
 add_nodes("older", [
     ("Identity", ["x"], ["a"], {}), ("Dropout", ["a"], ["b"], {"ratio": 0.5}), ("Tanh", ["b"], ["d"], {}),
-    ("Sum", ["b", "d"], ["e"], {}), ("Upsample", ["e", "scales"], ["f"], {"mode": "nearest"}),
+    ("Relu", ["b"], ["c"], {}), ("Sum", ["b", "c", "d"], ["e"], {}), ("Upsample", ["e", "scales"], ["f"], {"mode": "nearest"}),
     ("Cast", ["f"], ["y"], {"to": onnx.TensorProto.FLOAT}),
-], (2, 2, 3, 4), lambda x: nn.functional.interpolate(x + torch.tanh(x), scale_factor=2), "NCHW",
+], (2, 2, 3, 4), lambda x: nn.functional.interpolate(x + torch.relu(x) + torch.tanh(x), scale_factor=2), "NCHW",
     [onnx.helper.make_tensor("scales", onnx.TensorProto.FLOAT, [4], [1, 1, 2, 2])])
 add_nodes("parts", [
     ("Split", ["x"], ["a", "b"], {"axis": 1, "split": [1, 2]}), ("Concat", ["b", "a"], ["c"], {"axis": 1}),
