@@ -103,9 +103,9 @@ lam_status lam_jobs_add(lam_db *db, const lam_job_input *inputs, size_t count, c
     lam_jobs_input_set(inputs, count, input_set);
     lam_status status =
         lam_db_run(db, err,
-                   "INSERT INTO job (series_id, model, version, weights_sha256, input_set, state,"
-                   " created_ms, updated_ms) VALUES (?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?6)"
-                   " ON CONFLICT DO NOTHING",
+                   "INSERT INTO job (id, series_id, model, version, weights_sha256, input_set, state,"
+                   " created_ms, updated_ms) SELECT number + 1, ?1, ?2, ?3, ?4, ?5, 'queued', ?6, ?6"
+                   " FROM last_number WHERE of = 'job' ON CONFLICT DO NOTHING",
                    "itttti", inputs->series, model, version, weights_sha256, input_set, now_ms);
     bool added = status == LAM_OK && lam_db_changes(db) == 1;
     if (added)

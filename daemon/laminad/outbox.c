@@ -79,6 +79,8 @@ lam_status lam_outbox_apply(lam_db *db, int64_t delivery, lam_delivery_event eve
 
 /* ---- entering ---- */
 
+#define LAST_NUMBER "(SELECT number FROM last_number WHERE of = 'delivery')"
+
 lam_status lam_outbox_enter(lam_db *db, int64_t job, int64_t now_ms, lam_error *err)
 {
     /* An older result must not follow a newer one. */
@@ -93,8 +95,10 @@ lam_status lam_outbox_enter(lam_db *db, int64_t job, int64_t now_ms, lam_error *
     if (status == LAM_OK)
         status = lam_db_run(
             db, err,
-            "INSERT OR IGNORE INTO delivery (destination, job_id, instance_id, state, since_ms, created_ms,"
-            " updated_ms) SELECT d.name, j.id, o.instance_id, 'queued', ?2, ?2, ?2 FROM job j"
+            "INSERT OR IGNORE INTO delivery (id, destination, job_id, instance_id, state, since_ms,"
+            " created_ms, updated_ms) SELECT " LAST_NUMBER
+            " + row_number() OVER (ORDER BY d.name, o.position),"
+            " d.name, j.id, o.instance_id, 'queued', ?2, ?2, ?2 FROM job j"
             " JOIN current_job c ON c.id = j.id"
             " JOIN destination d ON d.active AND d.kind IN ('dimse', 'dicomweb')"
             " JOIN result_object o ON o.job_id = j.id AND o.profile = d.profile AND o.problems IS NULL"
@@ -104,8 +108,9 @@ lam_status lam_outbox_enter(lam_db *db, int64_t job, int64_t now_ms, lam_error *
     if (status == LAM_OK)
         status = lam_db_run(
             db, err,
-            "INSERT OR IGNORE INTO delivery (destination, job_id, instance_id, state, since_ms, created_ms,"
-            " updated_ms) SELECT d.name, j.id, NULL, 'queued', ?2, ?2, ?2 FROM job j"
+            "INSERT OR IGNORE INTO delivery (id, destination, job_id, instance_id, state, since_ms,"
+            " created_ms, updated_ms) SELECT " LAST_NUMBER " + row_number() OVER (ORDER BY d.name),"
+            " d.name, j.id, NULL, 'queued', ?2, ?2, ?2 FROM job j"
             " JOIN current_job c ON c.id = j.id"
             " JOIN destination d ON d.active AND d.kind IN ('mllp', 'webhook') WHERE j.id = ?1",
             "ii", job, now_ms);

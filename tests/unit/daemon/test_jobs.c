@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "daemon/laminad/jobs.h"
+#include "daemon/laminad/outbox.h"
 #include "tests/unit/daemon/fixture.h"
 
 static const lam_job_limits limits = {.max_attempts = 3, .retry_delay_ms = 100, .lease_ms = 1000};
@@ -91,6 +92,32 @@ static void is_queued_once(void **state)
     assert_true(queued);
     assert_int_equal(fixture_integer(f, "SELECT count(*) FROM job"), 2);
     free(input_set);
+}
+
+/* Not even when the newest is gone: who was told it would meet another job, or take a new result for a
+ * repeat. */
+static void numbers_are_not_given_out_again(void **state)
+{
+    fixture *f = *state;
+    lam_error err = {LAM_OK, ""};
+    const char *destination =
+        "INSERT INTO destination (name, kind, profile, active) VALUES ('a', 'webhook', '', 1),"
+        " ('b', 'mllp', '', 1)";
+    assert_ok(lam_db_run(f->db, &err, destination, ""), err);
+    add_job(f);
+    lam_autofree char *input_set = fixture_text(f, "SELECT input_set FROM job");
+    for (int64_t job = 1; job < 4; job++) {
+        if (job > 1)
+            assert_int_equal(fixture_add_job(f, 1, "m", "w", input_set, 2000, NULL), LAM_OK);
+        assert_int_equal(fixture_integer(f, "SELECT id FROM job"), job);
+        assert_ok(lam_db_run(f->db, &err, "UPDATE job SET state = 'done'", ""), err);
+        assert_ok(lam_outbox_enter(f->db, job, 2000, &err), err);
+        assert_int_equal(fixture_integer(f, "SELECT min(id) FROM delivery WHERE destination = 'a'"),
+                         2 * job - 1);
+        assert_int_equal(fixture_integer(f, "SELECT max(id) FROM delivery WHERE destination = 'b'"), 2 * job);
+        assert_ok(lam_db_run(f->db, &err, "DELETE FROM job", ""), err);
+        assert_int_equal(fixture_integer(f, "SELECT count(*) FROM delivery"), 0);
+    }
 }
 
 static void a_claim_takes_lease_and_attempt(void **state)
@@ -278,6 +305,7 @@ int main(void)
         cmocka_unit_test(every_state_meets_every_event),
         cmocka_unit_test(names_read_back),
         TEST(is_queued_once),
+        TEST(numbers_are_not_given_out_again),
         TEST(a_claim_takes_lease_and_attempt),
         TEST(promise_6_lost_attempts_wait_longer_and_end_in_failed),
         TEST(the_pause_has_a_bound),
