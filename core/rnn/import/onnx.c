@@ -135,8 +135,9 @@ static lam_status find_input(lam_onnx_graph *g, const lam_onnx_value **out)
                                   found->name, m->inputs[i].name);
         found = &m->inputs[i];
     }
-    if (!found || found->rank < 1)
-        return lam_graph_fail(g, LAM_E_INVALID, "the model has no input whose dimensions are known");
+    if (!found || found->rank < 1 || !*found->name)
+        return lam_graph_fail(g, LAM_E_INVALID,
+                              "the model has no input that has a name and known dimensions");
     *out = found;
     return LAM_OK;
 }

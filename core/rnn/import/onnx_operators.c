@@ -800,6 +800,14 @@ static lam_status convert_concat(lam_onnx_graph *g)
 
 /* ---- upsampling ---- */
 
+enum { MOST_UPSAMPLING = 64 };
+
+/* 0 where it is none. */
+static int64_t whole_factor(float scale)
+{
+    return scale >= 1 && scale <= MOST_UPSAMPLING && scale == rintf(scale) ? (int64_t)scale : 0;
+}
+
 static lam_status convert_upsample(lam_onnx_graph *g)
 {
     lam_placed value;
@@ -815,10 +823,10 @@ static lam_status convert_upsample(lam_onnx_graph *g)
     for (int i = 0; i < value.rank; i++) {
         int64_t size = lam_dimension_size(&value, i), factor = 0;
         if (scales && scales->floats && scales->count == value.rank)
-            factor = scales->floats[i] == rintf(scales->floats[i]) ? (int64_t)scales->floats[i] : 0;
+            factor = whole_factor(scales->floats[i]);
         else if (sizes && sizes->integers && sizes->count == value.rank && sizes->integers[i] % size == 0)
             factor = sizes->integers[i] / size;
-        if (factor < 1 || factor > 64 || (i < 2 && factor != 1))
+        if (factor < 1 || factor > MOST_UPSAMPLING || (i < 2 && factor != 1))
             return lam_graph_fail(g, LAM_E_UNSUPPORTED, "factors that are not whole, or not constant");
         window.stride[i < 2 ? LAM_ONNX_MAX_RANK - 1 : i - 2] = factor;
     }

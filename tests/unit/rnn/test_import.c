@@ -120,6 +120,17 @@ static void test_an_operator_without_a_counterpart_is_named(void **state)
     lam_buffer_done(&bytes);
 }
 
+static void test_an_input_without_a_name_is_refused(void **state)
+{
+    (void)state;
+    lam_buffer bytes;
+    lam_error err = {0};
+    lam_buffer_init(&bytes, 1 << 16);
+    assert_ok(lam_io_read_file("tests/fuzz/corpus/fuzz_onnx/input-without-name.onnx", &bytes, &err), err);
+    assert_fails(import(bytes.data, bytes.length, NULL, &err), LAM_E_INVALID, err);
+    lam_buffer_done(&bytes);
+}
+
 static void test_a_layout_must_fit(void **state)
 {
     static const char *const wrong[] = {"NC", "NTCHWD", "ntchw", "NTTHW", "CTHWX"};
@@ -313,6 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_pytorch_exports),
         cmocka_unit_test(test_an_operator_without_a_counterpart_is_named),
+        cmocka_unit_test(test_an_input_without_a_name_is_refused),
         cmocka_unit_test(test_a_layout_must_fit),
         cmocka_unit_test(test_damaged_files_are_refused),
         cmocka_unit_test(test_a_pytorch_state_by_a_map),
