@@ -15,11 +15,19 @@ int64_t lam_request_body_limit(const lam_request *request)
     return request->route && request->route->body ? request->options->max_body_bytes : IGNORED_BODY;
 }
 
-static enum MHD_Result add_header_size(void *context, enum MHD_ValueKind kind, const char *key,
-                                       const char *value)
+typedef struct header_count {
+    size_t bytes;
+    int lengths; /* headers that say where the body ends */
+} header_count;
+
+static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *key,
+                                    const char *value)
 {
     (void)kind;
-    *(size_t *)context += strlen(key) + (value ? strlen(value) : 0) + 4;
+    header_count *count = context;
+    count->bytes += strlen(key) + (value ? strlen(value) : 0) + 4;
+    count->lengths += strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
+                      strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
     return MHD_YES;
 }
 
@@ -58,12 +66,17 @@ static enum MHD_Result find_wrong(void *context, enum MHD_ValueKind kind, const 
 
 static bool check_headers(lam_request *request)
 {
-    size_t bytes = strlen(request->path);
-    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, add_header_size, &bytes);
-    if (bytes <= request->options->max_header_bytes)
+    header_count count = {.bytes = strlen(request->path)};
+    MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_header, &count);
+    if (count.lengths > 1) { /* a proxy may have believed the other (RFC 9112 section 6.3) */
+        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "the length of the body is said more than once");
+        lam_reply_header(request, MHD_HTTP_HEADER_CONNECTION, "close");
+        return false;
+    }
+    if (count.bytes <= request->options->max_header_bytes)
         return true;
     lam_reply_problem(request, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE,
-                      "the headers have %zu bytes; at most %zu are taken", bytes,
+                      "the headers have %zu bytes; at most %zu are taken", count.bytes,
                       request->options->max_header_bytes);
     return false;
 }

@@ -383,6 +383,27 @@ static void malformed_requests_are_survived(void **state)
     answer_done(&a);
 }
 
+/* Else what follows one body could pass a proxy as part of it. */
+static void a_length_said_twice_ends_the_connection(void **state)
+{
+    fixture *x = *state;
+    static const char *const lengths[] = {"Content-Length: 0\r\nContent-Length: 5\r\n",
+                                          "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"};
+    for (size_t i = 0; i < LAM_COUNT(lengths); i++) {
+        char text[256];
+        snprintf(text, sizeof text, "POST /api/v1/jobs/7/retry HTTP/1.1\r\nHost: localhost\r\n%s\r\n",
+                 lengths[i]);
+        int fd = client_connect(x->port);
+        client_send(fd, text, strlen(text));
+        client_send(fd, "0\r\n\r\n", 5);
+        answer a = client_read(fd, 0);
+        assert_int_equal(a.status, 400);
+        assert_string_equal(answer_header(&a, "Connection"), "close");
+        answer_done(&a);
+        close(fd);
+    }
+}
+
 static void other_sites_may_not_post(void **state)
 {
     fixture *x = *state;
@@ -732,6 +753,7 @@ int main(void)
         WITH_SERVER(bodies_where_none_belongs),
         WITH_SERVER(keeps_connections_open),
         WITH_SERVER(malformed_requests_are_survived),
+        WITH_SERVER(a_length_said_twice_ends_the_connection),
         WITH_SERVER(other_sites_may_not_post),
         WITH_SERVER(other_names_are_not_answered),
         WITH_SERVER(a_port_in_use_is_named),
