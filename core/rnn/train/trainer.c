@@ -387,7 +387,7 @@ lam_status lam_trainer_run_epoch(lam_trainer *trainer, lam_trainer_report *repor
     for (int64_t i = 0; i < samples && !trainer->recipe.shuffle; i++)
         trainer->order[i] = (uint32_t)i;
     for (int64_t i = 0; i < trainer->steps_an_epoch; i++) {
-        double norm, rate;
+        double norm = 0, rate = 0;
         trainer->batch_begin = i * trainer->recipe.batch;
         trainer->batch_size = samples - trainer->batch_begin < trainer->recipe.batch
                                   ? samples - trainer->batch_begin
