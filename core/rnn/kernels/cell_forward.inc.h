@@ -19,13 +19,13 @@ INLINE size_t step_unit(step_tile t, size_t vector, int e)
     return (t.panels == 1 ? vector : vector + (size_t)(e * t.width)) * LANES;
 }
 
-/* Bias or projected input of the lines (or steps) `row`, one for all panels. */
-INLINE void step_start(step_tile t, const lam_step *s, const size_t *row, size_t vector, vf *acc)
+/* Bias or projected input of lines from `row` on, or of one line's steps, which are `apart`. */
+INLINE void step_start(step_tile t, const lam_step *s, size_t row, size_t apart, size_t vector, vf *acc)
 {
     const struct lam_cell *cell = s->cell;
     UNROLL for (int e = 0; e < t.rows * t.panels; e++)
     {
-        size_t j = row[t.panels == 1 ? e : 0];
+        size_t j = row + (t.panels == 1 ? (size_t)e * apart : 0);
         const float *g = s->g + (s->g_rows ? s->g_rows[j] : j) * s->ldg;
         UNROLL for (int i = 0; i < t.width * t.slots; i++)
         {
@@ -63,10 +63,8 @@ INLINE const float *step_x(const lam_step *s, size_t j)
 INLINE void step_sums(step_tile t, const lam_step *s, size_t line, size_t vector, vf *acc)
 {
     const float *a[12];
-    size_t row[12];
     int last = t.gates * t.width - 1;
-    UNROLL for (int r = 0; r < t.rows; r++) row[r] = line + (size_t)r;
-    step_start(t, s, row, vector, acc);
+    step_start(t, s, line, 1, vector, acc);
     if (s->x) {
         UNROLL for (int r = 0; r < t.rows; r++) a[r] = step_x(s, line + (size_t)r);
         step_product(t, s, &s->cell->x, a, vector, last, acc);
@@ -195,7 +193,7 @@ INLINE void light_tile(int rows, int width, const lam_step *s, size_t line, size
     size_t row[12];
     vf acc[TILE_MAX], h[2];
     UNROLL for (int r = 0; r < rows; r++) row[r] = line + (first + (size_t)r) * s->step_rows;
-    step_start(t, s, row, vector, acc);
+    step_start(t, s, row[0], s->step_rows, vector, acc);
     if (s->x) {
         UNROLL for (int r = 0; r < rows; r++) a[r] = step_x(s, row[r]);
         step_product(t, s, &s->cell->x, a, vector, 2 * width - 1, acc);
