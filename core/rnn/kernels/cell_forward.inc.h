@@ -75,6 +75,16 @@ INLINE void step_sums(step_tile t, const lam_step *s, size_t line, size_t vector
     }
 }
 
+/* Writes a vector of an output row. */
+INLINE void step_y(const lam_step *s, size_t j, size_t unit, vf h)
+{
+    float *y = s->y + s->rows[j] * s->ldy + unit;
+    if (s->stream)
+        vf_stream(y, h);
+    else
+        vf_store_part(y, tile_part(unit, s->cell->spec.hidden), h);
+}
+
 /* Writes the new h where it belongs. */
 INLINE void step_output(const lam_step *s, size_t j, size_t unit, vf h)
 {
@@ -83,7 +93,7 @@ INLINE void step_output(const lam_step *s, size_t j, size_t unit, vf h)
     vf_store_bf16(s->h_operand_next + j * s->h_stride + unit / 2, h);
 #endif
     if (s->y)
-        vf_store_part(s->y + s->rows[j] * s->ldy + unit, tile_part(unit, s->cell->spec.hidden), h);
+        step_y(s, j, unit, h);
 }
 
 INLINE float *step_trace(const lam_step *s, size_t j)
@@ -214,7 +224,7 @@ INLINE void light_tile(int rows, int width, const lam_step *s, size_t line, size
         }
         *now = vf_fma(z, u - *now, *now);
         if (s->y)
-            vf_store_part(s->y + s->rows[j] * s->ldy + at, tile_part(at, s->cell->spec.hidden), *now);
+            step_y(s, j, at, *now);
     }
     UNROLL for (int i = 0; i < width; i++) vf_store(s->h_next + state + (size_t)i * LANES, h[i]);
 }

@@ -75,6 +75,7 @@ typedef struct lam_step {
                     */
     float *y;      /* by rows[]; NULL: not wanted */
     size_t ldy;
+    bool stream;  /* y past the caches: rows are aligned and whole vectors wide */
     float *trace; /* by trace_rows[]; NULL: inference */
     const size_t *trace_rows;
     size_t trace_width;

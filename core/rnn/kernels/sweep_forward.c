@@ -14,6 +14,7 @@ enum {
     FUSED_LINES = 6,          /* from so many lines on, fuse the input product */
     FUSED_BYTES = 768 * 1024, /* … if both weight matrices fit in a second-level cache */
     FAR_BYTES = 4 << 20,      /* tensors from this size on are worth prefetching */
+    STREAM_BYTES = 8 << 20,   /* outputs from this size on leave the caches before they are read */
     PORTION_LINES = 6,        /* lines asked for and computed at a time … */
     PORTION_BYTES = 40 * 1024 /* … by cells whose weights stay in the first-level cache meanwhile */
 };
@@ -76,6 +77,24 @@ static size_t steps_at_once(const lam_sweep *sweep, size_t lines)
 static size_t pairs_of(size_t n)
 {
     return lam_round_up((n + 1) / 2, 16);
+}
+
+/* Whether the output is written past the caches, which saves reading it before and what it would displace. */
+static bool streams(const sweep_block *b)
+{
+    const lam_sweep *sweep = b->sweep;
+    const lam_cell_spec *spec = &sweep->cell->spec;
+    size_t rows = sweep->lines.outer * sweep->lines.steps * sweep->lines.inner;
+    bool whole = (uintptr_t)b->y % 64 == 0 && sweep->ldy % 16 == 0 && spec->hidden % 16 == 0;
+    bool again = sweep->lengths || spec->activation == LAM_CELL_SOFTMAX; /* these come back to it */
+    return b->y && whole && !again && rows * sweep->ldy * sizeof(float) >= STREAM_BYTES;
+}
+
+static void end_streams(void)
+{
+#ifdef __x86_64__
+    __builtin_ia32_sfence();
+#endif
 }
 
 size_t sweep_block_layout(sweep_block *b, const lam_sweep *sweep, size_t lines, void *scratch)
@@ -230,6 +249,7 @@ static lam_step block_step(const sweep_block *b)
                   .stride = cell->padded,
                   .y = b->y,
                   .ldy = sweep->ldy,
+                  .stream = streams(b),
                   .trace = b->trace,
                   .trace_rows = b->trace_rows,
                   .trace_width = lam_trace_width(&cell->spec),
@@ -251,7 +271,8 @@ static lam_step block_step(const sweep_block *b)
 }
 
 /* Asks for the next step's input and output rows of some lines. */
-static void prefetch_rows(const sweep_block *b, size_t first, size_t lines, ptrdiff_t stride)
+static void prefetch_rows(const sweep_block *b, const lam_step *s, size_t first, size_t lines,
+                          ptrdiff_t stride)
 {
     const lam_sweep *sweep = b->sweep;
     const lam_cell_spec *spec = &sweep->cell->spec;
@@ -262,8 +283,8 @@ static void prefetch_rows(const sweep_block *b, size_t first, size_t lines, ptrd
         size_t row = b->rows[j] + (size_t)stride;
         for (size_t i = 0; i < width; i += 16)
             __builtin_prefetch(in + row * ld + i, 0);
-        for (size_t i = 0; b->y && i < spec->hidden; i += 16)
-            __builtin_prefetch(b->y + row * sweep->ldy + i, 1);
+        for (size_t i = 0; s->y && !s->stream && i < spec->hidden; i += 16)
+            __builtin_prefetch(s->y + row * s->ldy + i, 1);
     }
 }
 
@@ -426,7 +447,7 @@ static void run_far_step(const sweep_block *b, const lam_step *s, ptrdiff_t stri
     for (size_t first = 0, lines; first < b->lines; first += lines) {
         lines = sweep_share(b->lines - first, most);
         lam_step part = portion_of(s, first, lines);
-        prefetch_rows(b, first, lines, stride);
+        prefetch_rows(b, s, first, lines, stride);
         step_of(cell)(&part);
     }
 }
@@ -522,6 +543,7 @@ static void run_block(sweep_block *b)
         if (to < steps)
             save_states(b, to, sweep_kept_h(sweep, to), sweep_kept_c(sweep, to));
     }
+    end_streams();
     save_states(b, steps, sweep->h_last, sweep->c_last);
 }
 

@@ -1,6 +1,9 @@
 /* One vector of floats, in the form that the including file is compiled for: AVX-512, AVX2 with FMA, or GNU C
  * vectors of four. Kernels are written once against this and compiled three times (forms_*.c).
  *
+ * vf_stream writes a whole vector to an address aligned to it, past the caches; other threads may read it
+ * after a store fence.
+ *
  * Private to the kernels. Arithmetic on `vf` uses the operators + - * /. In vf_max and vf_min the second
  * operand wins when either is NaN, so that NaN survives a clamp. */
 #ifndef LAMINA_RNN_KERNELS_VEC_H
@@ -35,6 +38,10 @@ INLINE vf vf_load(const float *p)
 INLINE void vf_store(float *p, vf a)
 {
     _mm512_storeu_ps(p, a);
+}
+INLINE void vf_stream(float *p, vf a)
+{
+    _mm512_stream_ps(p, a);
 }
 INLINE vf vf_load_part(const float *p, size_t n)
 {
@@ -124,6 +131,10 @@ INLINE void vf_store(float *p, vf a)
 {
     _mm256_storeu_ps(p, a);
 }
+INLINE void vf_stream(float *p, vf a)
+{
+    _mm256_stream_ps(p, a);
+}
 INLINE vf vf_load_part(const float *p, size_t n)
 {
     return n == LANES ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, vf_part_mask(n));
@@ -207,6 +218,10 @@ INLINE vf vf_load(const float *p)
 INLINE void vf_store(float *p, vf a)
 {
     memcpy(p, &a, sizeof a);
+}
+INLINE void vf_stream(float *p, vf a)
+{
+    vf_store(p, a);
 }
 INLINE vf vf_load_part(const float *p, size_t n)
 {
