@@ -86,7 +86,7 @@ static lam_status begin(program *self, lam_ipc_message *message, lam_error *err)
 {
     lam_scp_settings *settings = NULL;
     lam_scp_reception *reception = NULL;
-    lam_tls_context *tls = NULL;
+    LAM_AUTO_PTR(lam_tls_context) *tls = NULL;
     if (message->fd_count < OWN_FDS)
         return lam_fail(err, LAM_E_INVALID, "the first configuration came with %zu descriptors, not %d",
                         message->fd_count, OWN_FDS);
@@ -102,8 +102,10 @@ static lam_status begin(program *self, lam_ipc_message *message, lam_error *err)
     if (status == LAM_OK)
         status =
             lam_scp_reception_start(listener, tls, settings, self->sessions, self->link, &reception, err);
-    if (status == LAM_OK)
+    if (status == LAM_OK) {
+        tls = NULL; /* it is the reception's now */
         status = lam_scp_chores_start(reception, self->sessions, end, &self->chores, err);
+    }
     if (status == LAM_OK)
         status = tell_ready(self, err);
     lam_scp_settings_unref(settings);

@@ -264,7 +264,8 @@ static lam_status enter_alone(lam_arrival *arrival, lam_arrival_group *group, la
 }
 
 /* `doubtful`: it was the commit itself that failed. */
-static void refuse_all(lam_arrival *first, lam_store *store, bool doubtful, const lam_error *why)
+static void refuse_all(lam_arrival *first, lam_store *store, bool doubtful, lam_status status,
+                       const char *reason)
 {
     for (lam_arrival *a = first; a; a = a->next) {
         if (is_entered(a) && doubtful)
@@ -272,7 +273,7 @@ static void refuse_all(lam_arrival *first, lam_store *store, bool doubtful, cons
         else if (is_entered(a))
             lam_store_remove(store, a->file);
         if (a->result.status == LAM_OK)
-            lam_arrival_fail(a, why->status, why->message);
+            lam_arrival_fail(a, status, reason);
     }
 }
 
@@ -299,7 +300,7 @@ static lam_status enter_group(lam_arrival_group *group, lam_error *err)
 void lam_arrivals_begin(lam_arrival_group *group)
 {
     if (any_to_enter(group->first))
-        enter_group(group, &group->fault);
+        group->fate = enter_group(group, &group->fault);
 }
 
 bool lam_arrivals_are_synced(const lam_arrival_group *group)
@@ -310,7 +311,7 @@ bool lam_arrivals_are_synced(const lam_arrival_group *group)
 /* `doubtful`: it was the commit itself that failed. */
 static lam_status commit(const lam_arrival_group *group, bool *doubtful, lam_error *err)
 {
-    lam_status status = group->fault.status;
+    lam_status status = group->fate;
     lam_error late = {0};
     /* promise 1: the bytes and their names before the rows */
     if (group->syncing && lam_store_sync_end(group->place.store, &late) != LAM_OK && status == LAM_OK) {
@@ -356,8 +357,9 @@ void lam_arrivals_end(lam_arrival_group *group)
 {
     const lam_arrival_place *place = &group->place;
     bool doubtful = false;
-    if (commit(group, &doubtful, &group->fault) != LAM_OK)
-        refuse_all(group->first, place->store, doubtful, &group->fault);
+    lam_status status = commit(group, &doubtful, &group->fault);
+    if (status != LAM_OK)
+        refuse_all(group->first, place->store, doubtful, status, group->fault.message);
     for (lam_arrival *a = group->first; a; a = a->next) {
         if (a->fate == LAM_ARRIVAL_REFUSED && place->quarantine && is_worth_a_look(a, place->config))
             put_aside(a, place);

@@ -87,7 +87,8 @@ typedef struct lam_arrival_group {
     lam_arrival_place place;
     bool entered; /* a transaction is open */
     bool syncing;
-    lam_error fault; /* why all of it is refused */
+    lam_status fate; /* not LAM_OK: all of it is refused, */
+    lam_error fault; /* for this reason */
 } lam_arrival_group;
 
 /* Those not refused get their names in the store and their rows, and the sync of them begins. */

@@ -125,9 +125,9 @@ void lam_dimse_link_start(lam_dimse_link *link, const lam_config *config)
     const lam_child_limits limits = {.open_files = OPEN_FILES, .non_blocking = true};
     lam_error err = {0};
     lam_spool_sweep(link->store, LAM_SPOOL_DIMSE);
-    lam_status status = lam_release_lose(link->idle_db(link->context), &err);
-    if (status == LAM_OK)
-        status = lam_child_start(&link->child, &limits, &err);
+    if (lam_release_lose(link->idle_db(link->context), &err) != LAM_OK) /* a hint less, no more */
+        lam_log(LAM_LOG_WARNING, "release_fault", "reason=%s", LAM_QUOTE(err.message));
+    lam_status status = lam_child_start(&link->child, &limits, &err);
     if (status == LAM_OK)
         status = send_configuration(link, config, true, &err);
     if (status != LAM_OK)

@@ -15,9 +15,9 @@ typedef struct lam_dimse_link {
     lam_child child;
     int listener; /* borrowed */
     lam_store *store;
-    /* For Storage Commitment: a connection without an open transaction, borrowed for the call. To be set
-     * before the start. */
-    lam_db *(*idle_db)(void *context);
+    /* To be set before the start; called on the intake's thread. */
+    lam_db *(*idle_db)(void *context); /* a connection without an open transaction, borrowed for the call */
+    /* The peer released an association; all it brought has been received before. */
     void (*released)(void *context, int64_t association, const char *calling_ae);
     void *context;
     bool draining; /* its end is no accident */
