@@ -10,6 +10,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,6 +117,28 @@ static int somebody_else(void)
     return kill(getppid(), 0) < 0 ? errno : 0;
 }
 
+/* As kill refuses it, but of one thread. */
+static int thread_of_somebody_else(void)
+{
+    return syscall(SYS_tgkill, getppid(), getppid(), 0) < 0 ? errno : 0;
+}
+
+static int thread_of_ours(void)
+{
+    return syscall(SYS_tgkill, getpid(), gettid(), 0) < 0 ? errno : 0; /* abort() needs it */
+}
+
+/* Who is named here gets a signal of our choice when something can be read. */
+static int owner(void)
+{
+    return fcntl(STDERR_FILENO, F_SETOWN, getppid()) < 0 ? errno : 0;
+}
+
+static int copy_of_descriptor(void)
+{
+    return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3) < 0 ? errno : 0;
+}
+
 static int traced(void)
 {
     return ptrace(PTRACE_ATTACH, getppid(), NULL, NULL) < 0 ? errno : 0;
@@ -147,6 +170,10 @@ static const struct {
     {"mapping code", code, EPERM},
     {"making code", made_code, EPERM},
     {"a signal to another process", somebody_else, EPERM},
+    {"a signal to a thread of another process", thread_of_somebody_else, EPERM},
+    {"a signal to a thread of ours", thread_of_ours, 0},
+    {"a signal by way of a descriptor", owner, EPERM},
+    {"a copy of a descriptor", copy_of_descriptor, 0},
     {"tracing another process", traced, EPERM},
     {"a limit", raised_limit, EPERM},
 };
