@@ -112,7 +112,8 @@ void lam_dataset_set_numbers(lam_dataset *dataset, lam_tag tag, const double *nu
 void lam_dataset_set_tags(lam_dataset *dataset, lam_tag tag, const lam_tag *values,
                           size_t count) LAM_NOEXCEPT;
 
-/* Bytes into an OB attribute, or OW for pixel data of more than 8 bits allocated (set before). */
+/* Bytes into an OB attribute, or OW for pixel data of more than 8 bits allocated (set before). More than an
+ * attribute holds, 2^32 - 2, are LAM_E_LIMIT, as they are for the two below. */
 void lam_dataset_set_bytes(lam_dataset *dataset, lam_tag tag, const void *bytes, size_t length) LAM_NOEXCEPT;
 
 /* The same without a copy: an attribute of `length` bytes, an even number, all 0, for the caller to fill

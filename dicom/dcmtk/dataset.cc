@@ -1,6 +1,7 @@
 /* lam_dataset over DCMTK: reading, writing and the values between. Pixel data are in frame.cc. */
 #include "dicom/dataset.h"
 
+#include <cerrno>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -22,6 +23,10 @@
 
 namespace
 {
+/* Of a value with a length of 32 bits, which is even and not that of undefined length (PS3.5 section 7.1.1).
+ */
+constexpr size_t MOST_BYTES = 0xfffffffe;
+
 DcmTagKey key_of(lam_tag tag)
 {
     return DcmTagKey(static_cast<Uint16>(tag >> 16), static_cast<Uint16>(tag & 0xffff));
@@ -232,15 +237,16 @@ static lam_status write_data(lamina::Whole *whole, int fd, E_TransferSyntax xfer
         return lam_fail_errno(err, errno, "cannot write the object");
     }
     DcmOutputFileStream stream(file); /* closes it */
+    errno = 0;
     whole->data.transferInit();
     OFCondition condition =
         whole->data.write(stream, xfer, EET_ExplicitLength, nullptr, EGL_withoutGL, EPD_withoutPadding);
     whole->data.transferEnd();
     if (condition.good())
         condition = stream.status();
-    errno = 0;
-    if (condition.good() && fflush(file) != 0)
-        return lam_fail_errno(err, errno, "cannot write the object");
+    /* DCMTK has one condition for a full disk and for an object that makes no sense; the file knows. */
+    if (ferror(file) || (condition.good() && fflush(file) != 0))
+        return lam_fail_errno(err, errno ? errno : EIO, "cannot write the object");
     return lam_condition_status(condition, "cannot write the object", err);
 }
 
@@ -430,6 +436,8 @@ static Uint8 *make_bytes(lam_dataset *dataset, lam_tag tag, size_t length) noexc
     Uint8 *into = nullptr;
     change(dataset, tag, [&] {
         DcmElement *element = nullptr;
+        if (length > MOST_BYTES)
+            return OFCondition(EC_TooManyBytesRequested);
         OFCondition condition = DcmItem::newDicomElement(element, DcmTag(key_of(tag)));
         if (condition.good() && tag == LAM_TAG_PIXELS && length % 2 == 0 && lamina::words(dataset->item)) {
             element->setVR(EVR_OW);
@@ -472,6 +480,8 @@ extern "C" void lam_dataset_set_floats(lam_dataset *dataset, lam_tag tag, const 
 {
     change(dataset, tag, [&] {
         DcmElement *element = nullptr;
+        if (count > MOST_BYTES / sizeof *values)
+            return OFCondition(EC_TooManyBytesRequested);
         OFCondition condition = DcmItem::newDicomElement(element, DcmTag(key_of(tag)));
         if (condition.good())
             condition = element->putFloat32Array(values, static_cast<unsigned long>(count));

@@ -1,6 +1,8 @@
 /* Data sets written and read again, the kept failure, copies, and the bits of a segmentation. */
 #include "dicom/dataset.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -135,6 +137,35 @@ static void test_frames(void **state)
     }
 }
 
+/* A disk that is full is not the object's fault: who writes it may try again. */
+static void test_what_the_disk_refuses(void **state)
+{
+    (void)state;
+    enum { ROOM = 4096, PIXELS = 1 << 20 };
+    LAM_AUTO_PTR(lam_dataset) *ds = make();
+    lam_dataset_set_number(ds, LAM_TAG_BITS_ALLOCATED, 8);
+    assert_non_null(lam_dataset_make_bytes(ds, LAM_TAG_PIXELS, PIXELS));
+    int file = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    assert_int_equal(ftruncate(file, ROOM), 0);
+    assert_int_equal(fcntl(file, F_ADD_SEALS, F_SEAL_GROW), 0);
+    lam_error err = {LAM_OK, ""};
+    assert_int_equal(lam_dataset_write(ds, file, LAM_TS_EXPLICIT_LITTLE, &err), LAM_E_DENIED);
+    assert_non_null(strstr(err.message, strerror(EPERM)));
+    close(file);
+}
+
+/* Lengths have 32 bits. */
+static void test_values_that_no_attribute_holds(void **state)
+{
+    (void)state;
+    static const float one = 1;
+    LAM_AUTO_PTR(lam_dataset) *bytes = make(), *floats = make();
+    assert_null(lam_dataset_make_bytes(bytes, LAM_TAG_PIXELS, (size_t)UINT32_MAX + 1 + 16));
+    assert_int_equal(lam_dataset_status(bytes, NULL), LAM_E_LIMIT);
+    lam_dataset_set_floats(floats, LAM_TAG_FLOAT_PIXELS, &one, ((size_t)UINT32_MAX + 1) / sizeof one + 1);
+    assert_int_equal(lam_dataset_status(floats, NULL), LAM_E_LIMIT);
+}
+
 /* Frames follow each other bit by bit (PS3.5 8.2), lowest bit first. */
 static void test_packing(void **state)
 {
@@ -155,6 +186,8 @@ int main(void)
         cmocka_unit_test(test_copies_are_text),
         cmocka_unit_test(test_the_first_failure_is_kept),
         cmocka_unit_test(test_frames),
+        cmocka_unit_test(test_what_the_disk_refuses),
+        cmocka_unit_test(test_values_that_no_attribute_holds),
         cmocka_unit_test(test_packing),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);
