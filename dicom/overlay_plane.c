@@ -44,7 +44,7 @@ static void draw_plane(lam_dataset *object, unsigned group, int64_t frame, lam_c
             left = integer(object, LAM_TAG(group, ORIGIN), 1, 1) - 1;
     int64_t own = frame_of_plane(object, group, frame);
     if (!bits || own < 0 || rows < 1 || columns < 1 || rows > MAX_SIDE || columns > MAX_SIDE ||
-        (own + 1) * rows * columns > (int64_t)count)
+        own >= (int64_t)count / (rows * columns))
         return;
     for (int64_t i = 0, at = own * rows * columns; i < rows * columns; i++, at++)
         if (bits[at / 8] >> at % 8 & 1)

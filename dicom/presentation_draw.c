@@ -115,6 +115,12 @@ static double scale_y(const lam_canvas *c, bool display)
     return display ? c->height : 1;
 }
 
+/* The pixel that a place is in; one outside of every canvas for places that no integer holds. */
+static int pixel_of(double place)
+{
+    return (int)fmax(-1, fmin(floor(place), INT16_MAX));
+}
+
 /* In pixels from the top left corner of the image. */
 static void line(lam_canvas *canvas, const double from[2], const double to[2], const uint8_t rgb[3])
 {
@@ -122,8 +128,8 @@ static void line(lam_canvas *canvas, const double from[2], const double to[2], c
     int steps = (int)fmin(ceil(far), 65536) + 1;
     for (int i = 0; i <= steps; i++) {
         double t = (double)i / steps;
-        lam_canvas_set(canvas, (int)floor(from[0] + t * (to[0] - from[0])),
-                       (int)floor(from[1] + t * (to[1] - from[1])), rgb);
+        lam_canvas_set(canvas, pixel_of(from[0] + t * (to[0] - from[0])),
+                       pixel_of(from[1] + t * (to[1] - from[1])), rgb);
     }
 }
 

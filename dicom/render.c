@@ -108,8 +108,7 @@ static lut *read_lut(lam_dataset *item, lam_tag descriptor, lam_tag data, bool f
     lut *t = count > 0 && count <= MAX_LUT && (have >= (size_t)count || packed) ? malloc(sizeof *t) : NULL;
     if (!t)
         return NULL;
-    t->first =
-        (double)(first_is_signed || first <= 32767 ? (first_is_signed ? (int16_t)first : first) : first);
+    t->first = (double)(first_is_signed ? (int16_t)first : first);
     t->count = (size_t)count;
     t->bits = bits >= 1 && bits <= 16 ? (int)bits : 16;
     for (size_t i = 0; i < t->count; i++) {
@@ -262,7 +261,7 @@ static lam_status draw_grey(lam_frames *frames, int64_t index, const pixels *p, 
 
 static uint8_t byte_of(double value)
 {
-    return (uint8_t)(value <= 0 ? 0 : value >= 255 ? 255 : value + 0.5);
+    return (uint8_t)(value > 0 ? fmin(value, 255) + 0.5 : 0); /* NaN is black */
 }
 
 /* PS3.3 C.7.6.3.1.2; `partial` has luminance 16 … 235. */

@@ -17,10 +17,13 @@
 #include "core/base/cleanup.h"
 #include "core/base/io.h"
 #include "dicom/file_meta.h"
+#include "dicom/overlay_plane.h"
 
 enum { ROWS = 4, COLUMNS = 8, PIXELS = ROWS * COLUMNS };
 
-#define SHORT(tag, value) tag "US\x02\0" value
+#define SHORT(tag, value)   tag "US\x02\0" value
+#define DOUBLE_2_52         "\0\0\0\0\0\0\x30\x43"
+#define DOUBLE_2_MINUS_2_34 "\x00\x00\xf0\xff\xff\xff\x0f\xc2"
 
 static int prepare(void **state)
 {
@@ -155,6 +158,30 @@ static void regions_outside_are_refused(void **state)
     }
 }
 
+/* The origin of its frames makes this the plane's frame 2^34, which begins 2^64 bits further on. */
+static void overlay_planes_stay_in_their_bits(void **state)
+{
+    (void)state;
+    static const char plane[] = SHORT("\0\x60\x10\0", "\0\x80")
+        SHORT("\0\x60\x11\0", "\0\x80") "\0\x60\x15\0FD\x08\0" DOUBLE_2_52
+                                        "\0\x60\x51\0FD\x08\0" DOUBLE_2_MINUS_2_34
+                                        "\0\x60\0\x30OW\0\0\x04\0\0\0"
+                                        "\xff\xff\xff\xff";
+    lam_file_meta meta = {"1.1", "1.2", LAM_TS_EXPLICIT_LITTLE};
+    uint8_t head[LAM_FILE_META_MAX_BYTES];
+    lam_autoclose int file = memfd_create("test", MFD_CLOEXEC);
+    LAM_AUTO(lam_canvas_done) lam_canvas c = gradient(), before = gradient();
+    LAM_AUTO_PTR(lam_dataset) *object = NULL;
+    int64_t frames = 0;
+    assert_int_equal(lam_io_write_all(file, head, lam_file_meta_write(&meta, head), NULL), LAM_OK);
+    assert_int_equal(lam_io_write_all(file, plane, sizeof plane - 1, NULL), LAM_OK);
+    assert_int_equal(lam_dataset_read(file, LAM_DATASET_WHOLE, &object, NULL), LAM_OK);
+    assert_true(lam_dataset_integer(object, LAM_TAG(0x6000, 0x0015), 0, &frames));
+    assert_true(frames == INT64_C(1) << 52);
+    lam_overlay_planes_draw(object, 0, &c);
+    assert_memory_equal(c.rgb, before.rgb, 3 * PIXELS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -162,6 +189,7 @@ int main(void)
         cmocka_unit_test(without_a_window_the_range_is_shown),
         cmocka_unit_test(viewports_cut_scale_and_mirror),
         cmocka_unit_test(regions_outside_are_refused),
+        cmocka_unit_test(overlay_planes_stay_in_their_bits),
     };
     return cmocka_run_group_tests(tests, prepare, NULL);
 }
