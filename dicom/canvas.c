@@ -10,7 +10,7 @@
 
 #include "dicom/glyphs.h"
 
-enum { MAX_SIDE = 16384 };
+enum { MAX_SIDE = 16384, JPEG_PIECE = 64 * 1024 };
 
 lam_status lam_canvas_init(lam_canvas *canvas, int width, int height, lam_error *err)
 {
@@ -59,6 +59,12 @@ int lam_canvas_text_width(const char *text, int scale)
     return (int)strlen(text) * (LAM_GLYPH_WIDTH + 1) * scale;
 }
 
+/* The encoders fail for want of room in the buffer, or of memory of their own. */
+static lam_status fail_encoding(const lam_buffer *out, lam_error *err)
+{
+    return lam_fail(err, out->status != LAM_OK ? out->status : LAM_E_NO_MEMORY, "cannot encode a picture");
+}
+
 static void append(png_structp png, png_bytep bytes, png_size_t length)
 {
     if (lam_buffer_append(png_get_io_ptr(png), bytes, length) != LAM_OK)
@@ -70,7 +76,13 @@ static void flush(png_structp png)
     (void)png;
 }
 
-static void be_silent(png_structp png, png_const_charp message)
+static _Noreturn void leave_png(png_structp png, png_const_charp message)
+{
+    (void)message; /* which libpng's own handler would write to standard error */
+    png_longjmp(png, 1);
+}
+
+static void say_nothing_of_png(png_structp png, png_const_charp message)
 {
     (void)png;
     (void)message;
@@ -95,13 +107,11 @@ static bool write_rows(png_structp png, png_infop info, const lam_canvas *canvas
 
 lam_status lam_canvas_png(const lam_canvas *canvas, lam_buffer *out, lam_error *err)
 {
-    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, be_silent);
+    png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, leave_png, say_nothing_of_png);
     png_infop info = png ? png_create_info_struct(png) : NULL;
     bool written = info && write_rows(png, info, canvas, out);
     png_destroy_write_struct(&png, &info);
-    if (written)
-        return LAM_OK;
-    return lam_fail(err, out->status != LAM_OK ? out->status : LAM_E_NO_MEMORY, "cannot encode a picture");
+    return written ? LAM_OK : fail_encoding(out, err);
 }
 
 /* ---- JPEG ---- */
@@ -121,12 +131,47 @@ static void say_nothing(j_common_ptr info)
     (void)info;
 }
 
-/* libjpeg leaves by longjmp as well; `*memory` is freed by the caller. */
-static bool compress_jpeg(const lam_canvas *canvas, int quality, unsigned char **memory,
-                          unsigned long *length)
+/* Into the buffer piece by piece: libjpeg's own destination in memory leaves a pointer to freed memory behind
+ * when it runs out. */
+typedef struct jpeg_sink {
+    struct jpeg_destination_mgr manager; /* first, as above */
+    lam_buffer *out;
+} jpeg_sink;
+
+static jpeg_sink *sink_of(j_compress_ptr info)
+{
+    return (jpeg_sink *)(void *)info->dest;
+}
+
+static void begin_piece(j_compress_ptr info)
+{
+    jpeg_sink *sink = sink_of(info);
+    sink->manager.next_output_byte = (JOCTET *)lam_buffer_reserve(sink->out, JPEG_PIECE);
+    sink->manager.free_in_buffer = JPEG_PIECE;
+    if (!sink->manager.next_output_byte)
+        leave_jpeg((j_common_ptr)info);
+}
+
+static boolean next_piece(j_compress_ptr info)
+{
+    sink_of(info)->out->length += JPEG_PIECE;
+    begin_piece(info);
+    return TRUE;
+}
+
+static void end_piece(j_compress_ptr info)
+{
+    sink_of(info)->out->length += JPEG_PIECE - info->dest->free_in_buffer;
+}
+
+/* libjpeg leaves by longjmp as well. */
+static bool write_jpeg(const lam_canvas *canvas, int quality, lam_buffer *out)
 {
     struct jpeg_compress_struct info;
     jpeg_failure failure;
+    jpeg_sink sink = {
+        {.init_destination = begin_piece, .empty_output_buffer = next_piece, .term_destination = end_piece},
+        out};
     info.err = jpeg_std_error(&failure.manager);
     failure.manager.error_exit = leave_jpeg;
     failure.manager.output_message = say_nothing;
@@ -135,7 +180,7 @@ static bool compress_jpeg(const lam_canvas *canvas, int quality, unsigned char *
         return false;
     }
     jpeg_create_compress(&info);
-    jpeg_mem_dest(&info, memory, length);
+    info.dest = &sink.manager;
     info.image_width = (JDIMENSION)canvas->width;
     info.image_height = (JDIMENSION)canvas->height;
     info.input_components = 3;
@@ -154,10 +199,5 @@ static bool compress_jpeg(const lam_canvas *canvas, int quality, unsigned char *
 
 lam_status lam_canvas_jpeg(const lam_canvas *canvas, int quality, lam_buffer *out, lam_error *err)
 {
-    unsigned char *memory = NULL;
-    unsigned long length = 0;
-    bool made = compress_jpeg(canvas, quality, &memory, &length);
-    lam_status status = made ? lam_buffer_append(out, memory, length) : LAM_E_NO_MEMORY;
-    free(memory);
-    return status == LAM_OK ? LAM_OK : lam_fail(err, status, "cannot encode a picture");
+    return write_jpeg(canvas, quality, out) ? LAM_OK : fail_encoding(out, err);
 }

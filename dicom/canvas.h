@@ -27,10 +27,10 @@ void lam_canvas_fill(lam_canvas *canvas, int x, int y, int width, int height, co
 int lam_canvas_text(lam_canvas *canvas, int x, int y, int scale, const uint8_t rgb[3], const char *text);
 int lam_canvas_text_width(const char *text, int scale);
 
-/* The same canvas gives the same bytes. */
+/* Both append to `out`. LAM_E_LIMIT: more than it takes; LAM_E_NO_MEMORY; what was appended till then is of
+ * no use. The same canvas gives the same bytes. */
 lam_status lam_canvas_png(const lam_canvas *canvas, lam_buffer *out, lam_error *err);
-
-/* As JPEG (baseline) of a quality from 1 to 100. */
+/* Baseline, of a quality from 1 to 100. */
 lam_status lam_canvas_jpeg(const lam_canvas *canvas, int quality, lam_buffer *out, lam_error *err);
 
 #ifdef __cplusplus
