@@ -157,7 +157,7 @@ static void add_detection(const lam_result *result, const lam_detection *detecti
 static void set_presentation(const lam_result *result, lam_dataset *out)
 {
     char date[16], time[16], text[65];
-    lam_result_date(result->made_ms, date, time);
+    lam_result_date(result, date, time);
     lam_dataset_set_text(out, LAM_TAG_CONTENT_LABEL, "FINDINGS");
     lam_dataset_set_text(out, LAM_TAG_CONTENT_DESCRIPTION,
                          lam_result_ascii(result->algorithm.title, 64, text));

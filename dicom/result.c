@@ -72,14 +72,32 @@ const char *lam_result_ascii(const char *text, size_t most, char *out)
     return out;
 }
 
-void lam_result_date(int64_t wall_ms, char date[16], char time[16])
+/* Seconds by which the dates and times of `source` are ahead of UTC: "&ZZXX" (PS3.3 C.12.1.1.8). False when
+ * it does not say. */
+static bool utc_offset_of(lam_dataset *source, time_t *seconds)
 {
-    time_t seconds = (time_t)(wall_ms / 1000);
+    const char *text = lam_dataset_text(source, LAM_TAG_UTC_OFFSET, "");
+    int hours = 0, minutes = 0;
+    if (strlen(text) != 5 || !strchr("+-", *text) || strspn(text + 1, "0123456789") != 4 ||
+        sscanf(text + 1, "%2d%2d", &hours, &minutes) != 2)
+        return false;
+    *seconds = (*text == '-' ? -60 : 60) * (60 * hours + minutes);
+    return true;
+}
+
+void lam_result_date(const lam_result *result, char date[16], char time[16])
+{
+    time_t seconds = (time_t)(result->made_ms / 1000), offset = 0;
     struct tm local;
-    localtime_r(&seconds, &local);
+    if (utc_offset_of(lam_series_slices(result->series)[0].object, &offset)) {
+        seconds += offset;
+        gmtime_r(&seconds, &local);
+    } else {
+        localtime_r(&seconds, &local);
+    }
     strftime(date, 16, "%Y%m%d", &local);
     size_t n = strftime(time, 16, "%H%M%S", &local);
-    snprintf(time + n, 16 - n, ".%03d000", (int)(wall_ms % 1000));
+    snprintf(time + n, 16 - n, ".%03d000", (int)(result->made_ms % 1000));
 }
 
 void lam_result_code(lam_dataset *dataset, lam_tag sequence, lam_code code)
@@ -220,7 +238,7 @@ static void set_series(const lam_result *result, const lam_result_kind *kind, la
         snprintf(description, sizeof description, "%.50s (%s)", kind->series_description,
                  lam_profile_name(result->profile));
     lam_dataset_set_text(out, LAM_TAG_SERIES_DESCRIPTION, lam_result_ascii(description, 64, text));
-    lam_result_date(result->made_ms, date, time);
+    lam_result_date(result, date, time);
     lam_dataset_set_text(out, LAM_TAG_SERIES_DATE, date);
     lam_dataset_set_text(out, LAM_TAG_SERIES_TIME, time);
 }
@@ -248,7 +266,7 @@ static void add_contribution(const lam_result *result, lam_dataset *out)
                          lam_result_ascii(result->algorithm.weights_sha256, 64, text));
     lam_result_device_uid(result, uid);
     lam_dataset_set_text(item, LAM_TAG_DEVICE_UID, uid);
-    lam_result_date(result->made_ms, date, time);
+    lam_result_date(result, date, time);
     snprintf(date_time, sizeof date_time, "%s%s", date, time);
     lam_dataset_set_text(item, LAM_TAG_CONTRIBUTION_DATE_TIME, date_time);
     lam_dataset_set_text(item, LAM_TAG_CONTRIBUTION_DESCRIPTION, NOT_FOR_CLINICAL_USE);
@@ -259,7 +277,7 @@ void lam_result_begin(const lam_result *result, const lam_result_kind *kind, lam
     lam_dataset *source = lam_series_slices(result->series)[0].object;
     char uid[LAM_UID_TEXT], date[16], time[16];
     copy_source(out, source);
-    lam_result_date(result->made_ms, date, time);
+    lam_result_date(result, date, time);
     lam_dataset_set_text(out, LAM_TAG_SOP_CLASS, kind->sop_class);
     lam_result_uid(result, kind->kind, uid);
     lam_dataset_set_text(out, LAM_TAG_SOP_INSTANCE, uid);

@@ -92,8 +92,9 @@ void lam_result_each_source(const lam_result *result, void (*each)(lam_dataset *
 /* A Referenced Series Sequence of all of them; `instances` is the sequence that lists the objects of one. */
 void lam_result_add_sources(const lam_result *result, lam_tag instances, lam_dataset *out);
 
-/* YYYYMMDD and HHMMSS.FFFFFF in local time. */
-void lam_result_date(int64_t wall_ms, char date[16], char time[16]);
+/* When the result was made, as YYYYMMDD and HHMMSS.FFFFFF: in the zone of the source's Timezone Offset From
+ * UTC, which holds for all of an object that has it, else in local time. */
+void lam_result_date(const lam_result *result, char date[16], char time[16]);
 
 #ifdef __cplusplus
 }
