@@ -114,7 +114,8 @@ static lam_status check_repeated(indexer *x, const lam_walk_event *e, bool *repe
         for (size_t i = 0; i < here->seen.length / sizeof *seen; i++)
             *repeated |= seen[i] == e->tag;
     }
-    return lam_buffer_append(&here->seen, &e->tag, sizeof e->tag);
+    lam_status status = lam_buffer_append(&here->seen, &e->tag, sizeof e->tag);
+    return status == LAM_OK ? LAM_OK : lam_fail(err, status, "out of memory for the tags of an item");
 }
 
 static lam_status index_element(indexer *x, const lam_walk_event *e, lam_error *err)
@@ -138,7 +139,10 @@ static lam_status index_element(indexer *x, const lam_walk_event *e, lam_error *
     else
         lam_json_value_write(&x->w, e, vr, &x->levels[e->depth].charset, &x->scratch);
     lam_jw_end(&x->w);
-    return x->scratch.status;
+    if (x->scratch.status != LAM_OK)
+        return lam_fail(err, x->scratch.status, "out of memory for the value of (%04x,%04x)",
+                        LAM_TAG_ARGS(e->tag));
+    return LAM_OK;
 }
 
 static void begin_sequence(indexer *x, const lam_walk_event *e)
@@ -188,6 +192,13 @@ static void cut_long_sequence(indexer *x)
     x->skip_depth = 0;
 }
 
+static lam_status check_room(const indexer *x, lam_error *err)
+{
+    if (x->out->status == LAM_OK)
+        return LAM_OK;
+    return lam_fail(err, x->out->status, "the header is larger than %zu bytes as JSON", x->out->maximum);
+}
+
 static lam_status index_event(indexer *x, const lam_walk_event *e, lam_error *err)
 {
     if (x->skip_depth >= 0) {
@@ -230,10 +241,7 @@ static lam_status index_event(indexer *x, const lam_walk_event *e, lam_error *er
     }
     if (e->depth + (e->kind == LAM_WALK_ITEM) > 0 && x->out->length - x->length_before > MAX_SEQUENCE)
         cut_long_sequence(x);
-    if (x->out->status != LAM_OK)
-        return lam_fail(err, x->out->status, "the header is larger than %d bytes as JSON",
-                        LAM_INDEX_MAX_BYTES);
-    return LAM_OK;
+    return check_room(x, err);
 }
 
 static lam_status index_data(indexer *x, lam_error *err)
@@ -294,8 +302,9 @@ lam_status lam_index_file(int fd, lam_buffer *out, lam_error *err)
         lam_jw_end(&x.w);
         write_pixels(&x, &file);
         lam_jw_end(&x.w);
-        status = out->status;
-    } else if (out->data) {
+        status = check_room(&x, err);
+    }
+    if (status != LAM_OK && out->data) {
         out->length = length;
         out->data[length] = '\0';
     }

@@ -188,7 +188,7 @@ static lam_status write_done(lam_analysis *a, const lam_found *found, const lam_
     lam_progress_finish(progress);
     lam_progress_write(progress, &w);
     lam_jw_end(&w);
-    return out->status == LAM_OK ? LAM_OK : lam_fail(err, out->status, "the result is too large");
+    return LAM_OK;
 }
 
 static lam_status check_inputs(const lam_analysis *a, lam_error *err)

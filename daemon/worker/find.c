@@ -200,8 +200,10 @@ static lam_status add_heat(lam_search *s, lam_error *err)
     s->found.heat = calloc((size_t)(size[0] * size[1] * size[2]), sizeof *s->found.heat);
     if (!s->found.heat)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a map");
-    s->found.findings.heat = (lam_heat_map){"Where the network looked", nothing, none, s->found.heat};
-    return lam_passage_map_values_back(&s->passage, explanation.map, s->found.heat, err);
+    status = lam_passage_map_values_back(&s->passage, explanation.map, s->found.heat, err);
+    if (status == LAM_OK)
+        s->found.findings.heat = (lam_heat_map){"Where the network looked", nothing, none, s->found.heat};
+    return status;
 }
 
 /* What an answer can do without: its absence is said, and fails nothing. */

@@ -39,7 +39,7 @@ lam_status lam_work_layout(const lam_ipc_message *message, lam_buffer *answer, l
         return status;
     lam_json_writer w = lam_json_write_to(answer);
     lam_layout_write(&layout, &file, &w, NULL);
-    return answer->status;
+    return LAM_OK;
 }
 
 /* ---- frames ---- */
@@ -136,7 +136,7 @@ lam_status lam_work_frames(const lam_ipc_message *message, lam_buffer *answer, l
     status = write_frames(&frames, lam_jv_get(root, "frames"), lam_jv_bool(lam_jv_get(root, "stored"), false),
                           &out, err);
     output_end(&out);
-    return status == LAM_OK ? answer->status : status;
+    return status;
 }
 
 /* ---- whole objects ---- */
@@ -152,7 +152,7 @@ lam_status lam_work_transcode(const lam_ipc_message *message, lam_buffer *answer
     if (fstat(message->fds[1], &info) != 0)
         return lam_fail(err, LAM_E_IO, "cannot tell the size of the output");
     lam_buffer_printf(answer, "{\"pieces\":[[0,%lld]]}", (long long)info.st_size);
-    return answer->status;
+    return LAM_OK;
 }
 
 /* ---- single values ---- */
@@ -181,5 +181,5 @@ lam_status lam_work_value(const lam_ipc_message *message, lam_buffer *answer, la
         offset = (int64_t)file.offset + ((const unsigned char *)value.data - file.data);
     lam_buffer_printf(answer, "{\"pieces\":[[%lld,%lld]],\"in_object\":%s}", (long long)offset,
                       (long long)value.length, file.syntax.deflated ? "false" : "true");
-    return status == LAM_OK ? answer->status : status;
+    return status;
 }

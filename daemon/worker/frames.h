@@ -8,7 +8,8 @@
 #include "core/base/status.h"
 #include "daemon/ipc/ipc.h"
 
-/* LAM_E_PEER: a request that breaks the protocol. Otherwise what dicom/frames.h says. */
+/* LAM_E_PEER: a request that breaks the protocol. Otherwise what dicom/frames.h says. An answer that did not
+ * fit shows in its own status, here and in render.h and unpack.h. */
 lam_status lam_work_layout(const lam_ipc_message *message, lam_buffer *answer, lam_error *err);
 lam_status lam_work_frames(const lam_ipc_message *message, lam_buffer *answer, lam_error *err);
 lam_status lam_work_transcode(const lam_ipc_message *message, lam_buffer *answer, lam_error *err);

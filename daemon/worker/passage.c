@@ -77,6 +77,12 @@ static lam_status check_size(const lam_passage *p, const char *model, lam_error 
                             (long long)n[0], (long long)n[1], (long long)n[2], model, (long long)least[0],
                             (long long)least[1], (long long)least[2], (long long)most[0], (long long)most[1],
                             (long long)most[2]);
+    if (n[0] * n[1] * n[2] > LAM_SERIES_MAX_VOXELS) /* each is at most LAM_RESAMPLE_MOST */
+        return lam_fail(
+            err, LAM_E_LIMIT,
+            "the volume has %lld×%lld×%lld voxels (z×y×x) at the spacing of model %s; at most %lld "
+            "are analysed",
+            (long long)n[0], (long long)n[1], (long long)n[2], model, (long long)LAM_SERIES_MAX_VOXELS);
     return LAM_OK;
 }
 

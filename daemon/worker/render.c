@@ -200,7 +200,7 @@ static lam_status write_picture(const scene *s, int fd, lam_buffer *answer, lam_
     if (status == LAM_OK)
         status = lam_io_write_all(fd, picture.data, picture.length, err);
     if (status == LAM_OK)
-        status = lam_buffer_printf(answer, "{\"pieces\":[[0,%zu]]}", picture.length);
+        lam_buffer_printf(answer, "{\"pieces\":[[0,%zu]]}", picture.length);
     return status;
 }
 
@@ -240,7 +240,7 @@ lam_status lam_work_render(const lam_ipc_message *message, lam_buffer *answer, l
         lam_jw_object(&w, NULL);
         lam_jw_text(&w, "needs", source);
         lam_jw_end(&w);
-        return answer->status;
+        return LAM_OK;
     }
     status = draw(&s, source, frame, err);
     if (status == LAM_OK)

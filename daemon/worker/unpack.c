@@ -267,5 +267,5 @@ lam_status lam_unpack_next(lam_unpack *archive, const int *outputs, size_t count
     lam_jw_end(&w);
     lam_jw_bool(&w, "end", archive->ended);
     lam_jw_end(&w);
-    return status == LAM_OK ? answer->status : status;
+    return status;
 }

@@ -36,18 +36,29 @@ static lam_status send_failed(int socket, uint32_t request, const lam_error *why
     return lam_ipc_send(socket, LAM_MESSAGE_FAILED, request, lam_buffer_text(&payload), NULL, 0, err);
 }
 
+/* What was written, or that it is more than a message holds. */
+static lam_status send_answer(int socket, lam_message_type type, uint32_t request, const lam_buffer *answer,
+                              lam_error *err)
+{
+    lam_error why = {LAM_OK, ""};
+    if (answer->status == LAM_OK)
+        return lam_ipc_send(socket, type, request, lam_buffer_text(answer), NULL, 0, err);
+    lam_fail(&why, answer->status, "the answer needs more than %zu bytes, or memory ran out",
+             answer->maximum);
+    return send_failed(socket, request, &why, err);
+}
+
 static lam_status answer_index(worker *self, lam_ipc_message *message, lam_error *err)
 {
     LAM_AUTO(lam_buffer_done) lam_buffer header;
-    lam_buffer_init(&header, LAM_IPC_MAX_PAYLOAD);
+    lam_buffer_init(&header, LAM_INDEX_MAX_BYTES);
     lam_error why = {LAM_OK, ""};
     if (message->fd_count != 1)
         return lam_fail(err, LAM_E_PEER, "INDEX came with %zu descriptors instead of one", message->fd_count);
     if (lam_index_file(message->fds[0], &header, &why) != LAM_OK)
         return send_failed(self->socket, message->request, &why, err);
     lam_worker_hook_index(lam_buffer_text(&header));
-    return lam_ipc_send(self->socket, LAM_MESSAGE_INDEXED, message->request, lam_buffer_text(&header), NULL,
-                        0, err);
+    return send_answer(self->socket, LAM_MESSAGE_INDEXED, message->request, &header, err);
 }
 
 /* A job's failure is answered once, to RUN: what goes wrong before is kept by the analysis. */
@@ -78,8 +89,7 @@ static lam_status run_analysis(worker *self, lam_ipc_message *message, lam_error
     self->analysis = NULL;
     if (status != LAM_OK)
         return send_failed(self->socket, message->request, &why, err);
-    return lam_ipc_send(self->socket, LAM_MESSAGE_DONE, message->request, lam_buffer_text(&result), NULL, 0,
-                        err);
+    return send_answer(self->socket, LAM_MESSAGE_DONE, message->request, &result, err);
 }
 
 /* What answers a request for pixels with one JSON text. */
@@ -102,8 +112,7 @@ static lam_status answer_pixels(worker *self, lam_ipc_message *message, lam_erro
     for (size_t i = 0; i < LAM_COUNT(pixel_works); i++)
         if (pixel_works[i].type == message->type && pixel_works[i].work(message, &answer, &why) != LAM_OK)
             return send_failed(self->socket, message->request, &why, err);
-    return lam_ipc_send(self->socket, LAM_MESSAGE_PIXELS, message->request, lam_buffer_text(&answer), NULL, 0,
-                        err);
+    return send_answer(self->socket, LAM_MESSAGE_PIXELS, message->request, &answer, err);
 }
 
 static lam_status open_archive(worker *self, lam_ipc_message *message, lam_buffer *answer, lam_error *err)
@@ -145,8 +154,7 @@ static lam_status answer_unpack(worker *self, lam_ipc_message *message, lam_erro
         status = lam_unpack_next(self->archive, message->fds, message->fd_count, &answer, &why);
     if (status != LAM_OK)
         return send_failed(self->socket, message->request, &why, err);
-    return lam_ipc_send(self->socket, LAM_MESSAGE_UNPACKED, message->request, lam_buffer_text(&answer), NULL,
-                        0, err);
+    return send_answer(self->socket, LAM_MESSAGE_UNPACKED, message->request, &answer, err);
 }
 
 static lam_status drain(worker *self, lam_ipc_message *message, lam_error *err)

@@ -47,6 +47,31 @@ static lam_status index_bytes(const void *data, size_t length, lam_json **out, l
     return status;
 }
 
+/* At whatever place the room ends, it is said, and nothing is left behind. */
+static void test_no_room(void **state)
+{
+    (void)state;
+    lam_file_meta meta = {"1.1", "1.2", LAM_TS_EXPLICIT_LITTLE};
+    uint8_t head[LAM_FILE_META_MAX_BYTES];
+    lam_autoclose int file = memfd_create("test", MFD_CLOEXEC);
+    lam_buffer json;
+    lam_buffer_init(&json, LAM_INDEX_MAX_BYTES);
+    assert_int_equal(lam_io_write_all(file, head, lam_file_meta_write(&meta, head), NULL), LAM_OK);
+    assert_int_equal(lam_io_write_all(file, UIDS, sizeof UIDS - 1, NULL), LAM_OK);
+    assert_int_equal(lam_index_file(file, &json, NULL), LAM_OK);
+    size_t needed = json.length;
+    lam_buffer_done(&json);
+    for (size_t room = 0; room < needed; room++) {
+        lam_error err = {LAM_OK, ""};
+        lam_buffer_init(&json, room);
+        assert_int_equal(lam_index_file(file, &json, &err), LAM_E_LIMIT);
+        assert_int_equal(err.status, LAM_E_LIMIT);
+        assert_true(*err.message);
+        assert_int_equal(json.length, 0);
+        lam_buffer_done(&json);
+    }
+}
+
 static lam_json *indexed(const void *data, size_t length)
 {
     lam_json *document = NULL;
@@ -189,6 +214,7 @@ static void test_a_long_sequence_is_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_room),
         cmocka_unit_test(test_kinds_of_values),
         cmocka_unit_test(test_binary_is_inline_or_bulk),
         cmocka_unit_test(test_sequences),
