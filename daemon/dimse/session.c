@@ -45,8 +45,8 @@ void lam_scp_session_free(lam_scp_session *session)
         return;
     lam_association_free(session->association);
     lam_scp_spool_discard(&session->spool);
-    close(session->seat.wake);
     lam_scp_sessions_leave(session->sessions, &session->seat);
+    close(session->seat.wake); /* nobody shuts it down any more, whatever has its number next */
     lam_scp_caller_free(session->caller);
     free(session);
 }
