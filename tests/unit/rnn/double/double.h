@@ -85,6 +85,10 @@ INLINE void vf_store(double *p, vf a)
     p[0] = a[0];
     p[1] = a[1];
 }
+INLINE void vf_stream(double *p, vf a)
+{
+    vf_store(p, a);
+}
 INLINE vf vf_load_part(const double *p, size_t n)
 {
     return (vf){n > 0 ? p[0] : 0, n > 1 ? p[1] : 0};
