@@ -3,6 +3,7 @@
 #include "dicom/net.h"
 
 #include <arpa/inet.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -140,6 +141,44 @@ static void test_echo_and_release(void **state)
     lam_association_free(association);
     finish(&a);
     assert_int_equal(a.status, LAM_E_CANCELLED);
+}
+
+/* Whether Nagle's algorithm is off at the end of the connection to `port` that is ours (asked), or the
+ * acceptor's; -1: there is no such socket. */
+static int sends_at_once(uint16_t port, bool asked)
+{
+    for (int fd = 3; fd < 256; fd++) {
+        struct sockaddr_in near, far;
+        socklen_t near_size = sizeof near, far_size = sizeof far;
+        int on = 0;
+        socklen_t size = sizeof on;
+        if (getsockname(fd, (struct sockaddr *)&near, &near_size) == 0 &&
+            getpeername(fd, (struct sockaddr *)&far, &far_size) == 0 && near.sin_family == AF_INET &&
+            (asked ? far : near).sin_port == htons(port) &&
+            getsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, &size) == 0)
+            return on != 0;
+    }
+    return -1;
+}
+
+/* Otherwise a short PDU waits for the peer's acknowledgement of the one before, which takes up to 40 ms. */
+static void test_short_pdus_are_not_held_back(void **state)
+{
+    (void)state;
+    lam_error err = {0};
+    acceptor a;
+    lam_association *association = NULL;
+    lam_scu_answer answer = {.status = 1};
+    listen_as(&a, play_server);
+    start(&a);
+    const lam_net_peer peer = peer_at(&a);
+    assert_ok(lam_net_request(&peer, proposals, 3, &association, &err), err);
+    assert_ok(lam_scu_echo(association, 1, &answer, &err), err);
+    assert_int_equal(sends_at_once(a.port, true), 1);
+    assert_int_equal(sends_at_once(a.port, false), 1);
+    assert_ok(lam_association_release(association, &err), err);
+    lam_association_free(association);
+    finish(&a);
 }
 
 /* Sends `length` pseudo-random bytes as a CT and compares what arrives. */
@@ -395,6 +434,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_echo_and_release),
+        cmocka_unit_test(test_short_pdus_are_not_held_back),
         cmocka_unit_test(test_data_sets_pass_byte_for_byte),
         cmocka_unit_test(test_takes_pdus_as_long_as_it_says),
         cmocka_unit_test(test_refused_context_leaves_the_association),
