@@ -81,6 +81,9 @@ static lam_status place_input(lam_onnx_graph *g, const lam_onnx_value *input, co
         return status;
     for (int d = 0; d < input->rank; d++) {
         lam_atom atom = {.size = input->dim[d] ? input->dim[d] : stand_ins[d], .fixed = input->dim[d] > 0};
+        if (atom.size > LAM_ONNX_MAX_SIZE)
+            return lam_graph_fail(g, LAM_E_LIMIT, "dimension %d of the input is %lld", d + 1,
+                                  (long long)atom.size);
         if (layout[d] == 'C') {
             channel = atom;
             channel_dimension = d;
@@ -286,7 +289,7 @@ static lam_status fill_weights(const lam_onnx_graph *g, const lam_network *netwo
     return LAM_OK;
 }
 
-static lam_status build(lam_onnx_graph *g, lam_network **network, lam_weights **weights)
+static lam_status build(lam_onnx_graph *g, lam_buffer *json, lam_network **network, lam_weights **weights)
 {
     LAM_AUTO_PTR(lam_json) *document = NULL;
     LAM_AUTO_PTR(lam_network) *made = NULL;
@@ -296,6 +299,8 @@ static lam_status build(lam_onnx_graph *g, lam_network **network, lam_weights **
         (status = lam_network_create(lam_json_root(document), &made, g->err)) ||
         (status = lam_weights_create(made, 0, &filled, g->err)) || (status = fill_weights(g, made, filled)))
         return status;
+    if ((status = lam_buffer_append(json, g->text->data, g->text->length)))
+        return lam_fail(g->err, status, "the network is too large");
     *network = LAM_TAKE_PTR(made);
     *weights = LAM_TAKE_PTR(filled);
     return LAM_OK;
@@ -324,12 +329,7 @@ lam_status lam_import_onnx(const void *bytes, size_t length, const char *layout,
     status = g.known && g.skipped ? write_network(&g, layout, output)
                                   : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     if (status == LAM_OK)
-        status = build(&g, network, weights);
-    if (status == LAM_OK && (status = lam_buffer_append(json, text.data, text.length))) {
-        lam_weights_free(*weights);
-        lam_network_free(*network);
-        lam_fail(err, status, "the network is too large");
-    }
+        status = build(&g, json, network, weights);
     free(g.weights);
     free(g.known);
     free(g.skipped);

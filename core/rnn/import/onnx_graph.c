@@ -192,12 +192,27 @@ float *lam_graph_weight(lam_onnx_graph *g, const char *layer, const char *parame
 
 /* ---- places ---- */
 
+/* INT64_MAX where the product is more. */
+static int64_t times(int64_t a, int64_t b)
+{
+    int64_t product;
+    return __builtin_mul_overflow(a, b, &product) ? INT64_MAX : product;
+}
+
+lam_status lam_graph_resize(lam_onnx_graph *g, lam_atom *atom, int64_t size)
+{
+    if (size < 1 || size > LAM_ONNX_MAX_SIZE)
+        return lam_graph_fail(g, LAM_E_INVALID, "%lld elements along axis %s", (long long)size, atom->axis);
+    atom->size = size;
+    return LAM_OK;
+}
+
 int64_t lam_dimension_size(const lam_placed *value, int dimension)
 {
     const lam_dimension *dim = &value->dim[dimension];
     int64_t size = 1;
     for (int i = 0; i < dim->count; i++)
-        size *= value->atom[dim->atom[i]].size;
+        size = times(size, value->atom[dim->atom[i]].size);
     return size;
 }
 
@@ -210,7 +225,7 @@ int64_t lam_placed_channels(const lam_placed *value)
 {
     int64_t channels = 1;
     for (int i = value->axes + 1; i < value->atoms; i++)
-        channels *= value->atom[i].size;
+        channels = times(channels, value->atom[i].size);
     return channels;
 }
 
@@ -275,7 +290,7 @@ void lam_placed_simplify(lam_placed *value)
         bool drop[LAM_MAX_ATOMS] = {false};
         if (!follows(value, a))
             continue;
-        value->atom[a].size *= value->atom[a + 1].size;
+        value->atom[a].size = times(value->atom[a].size, value->atom[a + 1].size);
         drop[a + 1] = true;
         lam_placed_drop(value, drop);
     }
@@ -382,7 +397,7 @@ lam_status lam_graph_channel_order(lam_onnx_graph *g, const lam_placed *value, i
     int64_t stride[LAM_MAX_ATOMS] = {0}, step = 1, size = lam_dimension_size(value, dimension);
     for (int i = value->atoms - 1; i > value->axes; i--) {
         stride[i] = step;
-        step *= value->atom[i].size;
+        step = times(step, value->atom[i].size);
     }
     int64_t *out = calloc((size_t)size, sizeof *out);
     if (!out)

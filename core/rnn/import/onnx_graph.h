@@ -12,7 +12,7 @@
 #include "core/rnn/import/onnx_model.h"
 #include "core/rnn/layer.h"
 
-enum { LAM_MAX_ATOMS = 12 };
+enum { LAM_MAX_ATOMS = 12, LAM_ONNX_MAX_SIZE = 1 << 30 /* of an axis */ };
 
 typedef struct lam_atom {
     int64_t size; /* a stand-in when not fixed */
@@ -110,9 +110,12 @@ float *lam_graph_weight(lam_onnx_graph *g, const char *layer, const char *parame
 
 /* ---- places ---- */
 
-/* Product of its atoms. */
+/* Gives an axis another size: LAM_E_INVALID for one that no array has. */
+lam_status lam_graph_resize(lam_onnx_graph *g, lam_atom *atom, int64_t size);
+
+/* Product of its atoms, INT64_MAX where that is more. */
 int64_t lam_dimension_size(const lam_placed *value, int dimension);
-/* Channels in memory, and whether a size is fixed. */
+/* Channels in memory, counted the same way; and whether an atom is of them. */
 int64_t lam_placed_channels(const lam_placed *value);
 bool lam_placed_is_channel(const lam_placed *value, int atom);
 

@@ -68,6 +68,16 @@ static bool next(struct reader *r, lam_wire *message, lam_wire_field *field)
     return false;
 }
 
+static bool next_packed(struct reader *r, lam_wire *numbers, lam_wire_type type, uint64_t *bits)
+{
+    lam_status status = LAM_OK;
+    if (lam_wire_next_packed(numbers, type, bits, &status))
+        return true;
+    if (status)
+        fail(r, status, "this is not an ONNX file, or it is damaged");
+    return false;
+}
+
 static void *allocate(struct reader *r, size_t count, size_t size)
 {
     void *memory = lam_onnx_allocate(r->model, count, size);
@@ -184,7 +194,6 @@ static void read_repeated(struct reader *r, const struct number_form *form, lam_
     lam_wire_field field;
     while (next(r, &message, &field)) {
         uint64_t bits = field.integer;
-        lam_status status = LAM_OK;
         if (field.number != form->field)
             continue;
         if (field.type != LAM_WIRE_BYTES) {
@@ -193,7 +202,7 @@ static void read_repeated(struct reader *r, const struct number_form *form, lam_
             count++;
             continue;
         }
-        for (; lam_wire_next_packed(&field.content, form->packed, &bits, &status); count++)
+        for (; next_packed(r, &field.content, form->packed, &bits); count++)
             if (count < tensor->count)
                 set_number(form, tensor, count, bits);
     }
@@ -216,11 +225,10 @@ static void add_dimension(struct reader *r, lam_onnx_tensor *tensor, int64_t siz
 static void read_dimensions(struct reader *r, lam_wire_field field, lam_onnx_tensor *tensor)
 {
     uint64_t size;
-    lam_status status = LAM_OK;
     if (field.type == LAM_WIRE_VARINT)
         add_dimension(r, tensor, (int64_t)field.integer);
     else
-        while (r->status == LAM_OK && lam_wire_next_packed(&field.content, LAM_WIRE_VARINT, &size, &status))
+        while (r->status == LAM_OK && next_packed(r, &field.content, LAM_WIRE_VARINT, &size))
             add_dimension(r, tensor, (int64_t)size);
 }
 
@@ -278,7 +286,6 @@ static uint64_t *read_numbers(struct reader *r, lam_wire message, uint32_t numbe
 {
     uint64_t *numbers = allocate(r, message.length + 1, sizeof numbers[0]), bits;
     size_t count = 0;
-    lam_status status = LAM_OK;
     lam_wire_field field;
     while (numbers && next(r, &message, &field)) {
         if (field.number != number)
@@ -286,7 +293,7 @@ static uint64_t *read_numbers(struct reader *r, lam_wire message, uint32_t numbe
         if (field.type != LAM_WIRE_BYTES)
             numbers[count++] = field.integer;
         else
-            while (lam_wire_next_packed(&field.content, type, &bits, &status))
+            while (next_packed(r, &field.content, type, &bits))
                 numbers[count++] = bits;
     }
     *out = count;

@@ -237,8 +237,9 @@ static lam_status read_padding(lam_onnx_graph *g, struct window *window)
                 return lam_graph_fail(g, LAM_E_UNSUPPORTED, "auto_pad with a stride or an even kernel");
             window->padding[i] = reach / 2;
         } else if (count) {
-            if (list[i] != list[i + window->spatial] || list[i] < 0)
-                return lam_graph_fail(g, LAM_E_UNSUPPORTED, "padding that differs between the two sides");
+            if (list[i] != list[i + window->spatial] || list[i] < 0 || list[i] > LAM_MAX_CHANNELS)
+                return lam_graph_fail(g, LAM_E_UNSUPPORTED,
+                                      "padding that differs between the two sides, or is out of range");
             window->padding[i] = list[i];
         }
     }
@@ -297,14 +298,15 @@ static void write_window(lam_onnx_graph *g, const struct window *window)
 
 static lam_status resize(lam_onnx_graph *g, lam_placed *value, const struct window *window)
 {
-    for (int i = 0; i < window->spatial; i++) {
-        int64_t *size = &value->atom[1 + window->lead + i].size;
+    lam_status status = LAM_OK;
+    for (int i = 0; i < window->spatial && status == LAM_OK; i++) {
+        lam_atom *atom = &value->atom[1 + window->lead + i];
         int64_t reach = (window->kernel[i] - 1) * window->dilation[i] + 1;
-        *size = (*size + 2 * window->padding[i] - reach) / window->stride[i] + 1;
-        if (*size < 1)
-            return lam_graph_fail(g, LAM_E_INVALID, "its window is larger than its input");
+        int64_t way = atom->size + 2 * window->padding[i] - reach;
+        status = way < 0 ? lam_graph_fail(g, LAM_E_INVALID, "its window is larger than its input")
+                         : lam_graph_resize(g, atom, way / window->stride[i] + 1);
     }
-    return LAM_OK;
+    return status;
 }
 
 /* Weights [out, in / groups, taps] as [out, in, taps] with zeros between groups, channels in memory order. */
@@ -400,8 +402,11 @@ static lam_status convert_conv_transpose(lam_onnx_graph *g)
     if (lam_graph_integer(g, "group", 1) != 1 || shape_count || inputs != lam_placed_channels(&value))
         return lam_graph_fail(g, LAM_E_UNSUPPORTED,
                               "groups, output_shape, or other channels than its input's");
-    for (size_t i = 0; i < extra_count && i < (size_t)window.spatial; i++)
+    for (size_t i = 0; i < extra_count && i < (size_t)window.spatial; i++) {
         output_padding[i] = extra[i];
+        if (extra[i] < 0 || extra[i] > LAM_MAX_CHANNELS)
+            return lam_graph_fail(g, LAM_E_INVALID, "`output_padding` is out of range");
+    }
     if (g->node->input_count > 2 && *g->node->inputs[2] && (status = need_floats(g, 2, channels, &bias)))
         return status;
     if ((status = lam_graph_channel_order(g, &value, 1, &order)))
@@ -422,13 +427,14 @@ static lam_status convert_conv_transpose(lam_onnx_graph *g)
         return no_memory(g);
     if ((status = write_bias(g, value.layer, bias, channels)))
         return status;
-    for (int i = 0; i < window.spatial; i++) {
-        int64_t *size = &value.atom[1 + window.lead + i].size;
-        *size = (*size - 1) * window.stride[i] - 2 * window.padding[i] +
-                (window.kernel[i] - 1) * window.dilation[i] + 1 + output_padding[i];
+    for (int i = 0; i < window.spatial && status == LAM_OK; i++) {
+        lam_atom *atom = &value.atom[1 + window.lead + i];
+        status = lam_graph_resize(g, atom,
+                                  (atom->size - 1) * window.stride[i] - 2 * window.padding[i] +
+                                      (window.kernel[i] - 1) * window.dilation[i] + 1 + output_padding[i]);
     }
     lam_placed_rechannel(&value, 1, channels);
-    return set_output(g, &value);
+    return status ? status : set_output(g, &value);
 }
 
 static lam_status convert_pool(lam_onnx_graph *g)
@@ -843,9 +849,11 @@ static lam_status convert_upsample(lam_onnx_graph *g)
     lam_graph_layer_on(g, "upsample", &value);
     write_option(g, "factor", &window, factor, 1);
     lam_jw_end(&g->writer);
-    for (int i = 0; i < window.spatial; i++)
-        value.atom[1 + window.lead + i].size *= factor[i];
-    return set_output(g, &value);
+    for (int i = 0; i < window.spatial && status == LAM_OK; i++) {
+        lam_atom *atom = &value.atom[1 + window.lead + i];
+        status = lam_graph_resize(g, atom, atom->size * factor[i]);
+    }
+    return status ? status : set_output(g, &value);
 }
 
 const lam_onnx_operator lam_onnx_operators[] = {

@@ -205,6 +205,8 @@ static lam_status mark_axes(lam_onnx_graph *g, int rank, bool marks[LAM_ONNX_MAX
     for (size_t i = 0; i < *count && status == LAM_OK; i++) {
         int axis = 0;
         status = lam_graph_axis(g, axes[i], rank, &axis);
+        if (status == LAM_OK && marks[axis])
+            status = lam_graph_fail(g, LAM_E_INVALID, "it names axis %d twice", axis);
         if (status == LAM_OK)
             marks[axis] = true;
     }
@@ -289,9 +291,7 @@ static lam_status read_target(lam_onnx_graph *g, int rank, const int64_t *dim, i
         else if (target[i] < 1 || target[i] > total)
             return lam_graph_fail(g, LAM_E_INVALID, "dimension %lld of its shape is %lld", (long long)i + 1,
                                   (long long)target[i]);
-        else
-            product *= target[i];
-        if (product > total)
+        else if (__builtin_mul_overflow(product, target[i], &product) || product > total)
             return lam_graph_fail(g, LAM_E_INVALID, "its shape has more elements than its input");
     }
     if (open >= 0)
@@ -390,7 +390,8 @@ static lam_status convert_reshape(lam_onnx_graph *g)
         return status;
     for (int i = 0; i < rank; i++) {
         dim[i] = constant ? constant->dim[i] : lam_dimension_size(&value, i);
-        total *= dim[i];
+        if (__builtin_mul_overflow(total, dim[i], &total))
+            return lam_graph_fail(g, LAM_E_LIMIT, "an array of more elements than can be counted");
     }
     const lam_onnx_tensor *wanted = lam_graph_constant(g, 1);
     if ((status = read_target(g, rank, dim, total, wanted, target)))

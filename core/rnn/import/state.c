@@ -298,7 +298,7 @@ static bool arrange(const struct rule *rule, const lam_tensor *tensor, const lam
                         theirs[(t * ours->dim[1] + i) * ours->dim[0] + o];
         return true;
     case TAPS:
-        if (shape->dim[last] != 1 || shape->rank < 2 || shape->dim[last - 1] != ours->dim[0])
+        if (shape->rank < 2 || shape->dim[last] != 1 || shape->dim[last - 1] != ours->dim[0])
             return false;
         transpose(theirs, taps, ours->dim[0], out);
         return true;

@@ -131,6 +131,45 @@ static void test_an_input_without_a_name_is_refused(void **state)
     lam_buffer_done(&bytes);
 }
 
+/* Found by reading and by the fuzzer: sizes whose products have no 64 bits, an axis that is made twice. */
+static void test_shapes_that_no_array_has_are_refused(void **state)
+{
+    static const struct {
+        const char *name;
+        lam_status status;
+    } cases[] = {{"axis-named-twice", LAM_E_INVALID},
+                 {"sizes-without-bound", LAM_E_LIMIT},
+                 {"grows-without-bound", LAM_E_INVALID}};
+    (void)state;
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        lam_buffer bytes;
+        lam_error err = {0};
+        char path[256];
+        snprintf(path, sizeof path, "tests/fuzz/corpus/fuzz_onnx/%s.onnx", cases[i].name);
+        lam_buffer_init(&bytes, 1 << 16);
+        assert_ok(lam_io_read_file(path, &bytes, &err), err);
+        assert_fails(import(bytes.data, bytes.length, NULL, &err), cases[i].status, err);
+        lam_buffer_done(&bytes);
+    }
+}
+
+static void test_no_room_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    lam_buffer bytes, json;
+    lam_error err = {0};
+    lam_network *network = NULL;
+    lam_weights *weights = NULL;
+    read_model("signal", &bytes);
+    lam_buffer_init(&json, 16);
+    assert_fails(lam_import_onnx(bytes.data, bytes.length, NULL, NULL, &json, &network, &weights, &err),
+                 LAM_E_LIMIT, err);
+    assert_null(network);
+    assert_null(weights);
+    lam_buffer_done(&json);
+    lam_buffer_done(&bytes);
+}
+
 static void test_a_layout_must_fit(void **state)
 {
     static const char *const wrong[] = {"NC", "NTCHWD", "ntchw", "NTTHW", "CTHWX"};
@@ -325,6 +364,8 @@ int main(void)
         cmocka_unit_test(test_what_pytorch_exports),
         cmocka_unit_test(test_an_operator_without_a_counterpart_is_named),
         cmocka_unit_test(test_an_input_without_a_name_is_refused),
+        cmocka_unit_test(test_shapes_that_no_array_has_are_refused),
+        cmocka_unit_test(test_no_room_leaves_nothing_behind),
         cmocka_unit_test(test_a_layout_must_fit),
         cmocka_unit_test(test_damaged_files_are_refused),
         cmocka_unit_test(test_a_pytorch_state_by_a_map),
