@@ -148,6 +148,14 @@ static lam_status fail_handshake(const lam_tls *tls, lam_error *err)
     return fail_openssl(err, LAM_E_PEER, "TLS: the handshake failed");
 }
 
+/* Whether a call has to be made again because a signal, or a stop of the process, cut it short: OpenSSL takes
+ * that for a socket that has nothing more for now. */
+static bool is_interrupted(const lam_tls *tls, int result)
+{
+    int kind = SSL_get_error(tls->ssl, result);
+    return errno == EINTR && (kind == SSL_ERROR_WANT_READ || kind == SSL_ERROR_WANT_WRITE);
+}
+
 lam_status lam_tls_connect(const lam_tls_context *context, int socket, const char *host, lam_tls **out,
                            lam_error *err)
 {
@@ -158,8 +166,12 @@ lam_status lam_tls_connect(const lam_tls_context *context, int socket, const cha
         lam_tls_free(tls);
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for TLS");
     }
-    errno = 0;
-    if (SSL_connect(tls->ssl) != 1) {
+    int result;
+    do {
+        errno = 0;
+        result = SSL_connect(tls->ssl);
+    } while (result != 1 && is_interrupted(tls, result));
+    if (result != 1) {
         lam_status status = fail_handshake(tls, err);
         lam_tls_free(tls);
         return status;
@@ -220,6 +232,8 @@ ssize_t lam_tls_read(lam_tls *tls, void *bytes, size_t length)
         size_t got = 0;
         errno = 0;
         int result = SSL_read_ex(tls->ssl, (char *)bytes + have, length - have, &got);
+        if (result != 1 && is_interrupted(tls, result))
+            continue;
         if (result != 1)
             return have ? (ssize_t)have : fail_stream(tls, result);
         have += got;
@@ -230,8 +244,11 @@ ssize_t lam_tls_read(lam_tls *tls, void *bytes, size_t length)
 ssize_t lam_tls_write(lam_tls *tls, const void *bytes, size_t length)
 {
     size_t sent = 0;
-    errno = 0;
-    int result = SSL_write_ex(tls->ssl, bytes, length, &sent); /* everything: partial writes are off */
+    int result;
+    do {
+        errno = 0;
+        result = SSL_write_ex(tls->ssl, bytes, length, &sent); /* everything: partial writes are off */
+    } while (result != 1 && is_interrupted(tls, result));
     return result == 1 ? (ssize_t)sent : fail_stream(tls, result);
 }
 

@@ -72,17 +72,29 @@ void Connection::hurry()
 
 ssize_t Connection::receive(void *buffer, size_t length)
 {
+    char *to = static_cast<char *>(buffer);
+    size_t have = 0;
     if (deadline_ms_ && lam_clock_monotonic_ms() > deadline_ms_)
         return 0;
     /* Peers that leave Nagle on (DCMTK, Orthanc) hold a small segment back until the one before is
      * acknowledged; the kernel takes 40 ms for that unless told, before each read, not to wait. */
     int on = 1;
     setsockopt(getSocket(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
-    /* DCMTK asks for exactly what it needs, so waiting for all of it saves a wake-up a segment. */
-    ssize_t got = tls_ ? lam_tls_read(tls_, buffer, length) : recv(getSocket(), buffer, length, MSG_WAITALL);
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-        give_up();
-    return got;
+    /* DCMTK asks for exactly what it needs, so waiting for all of it saves a wake-up a segment. A socket with
+     * a time limit gives what it has to a process that was stopped and goes on (signal(7)), so it is asked
+     * again. */
+    while (have < length) {
+        ssize_t got = tls_ ? lam_tls_read(tls_, to + have, length - have)
+                           : recv(getSocket(), to + have, length - have, MSG_WAITALL);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+            give_up();
+        if (got <= 0)
+            return got;
+        have += static_cast<size_t>(got);
+    }
+    return static_cast<ssize_t>(have);
 }
 
 ssize_t Connection::read(void *buffer, size_t length)
@@ -103,16 +115,14 @@ ssize_t Connection::read(void *buffer, size_t length)
         size_t through = lam_pdata_through(&pdata_);
         size_t wanted = through ? std::min(through, length - done) : sizeof head;
         ssize_t got = receive(through ? to + done : head, wanted);
-        if (got < 0)
+        if (got <= 0)
             return got;
         if (through) {
             lam_pdata_passed(&pdata_, static_cast<uint32_t>(got));
             done += static_cast<size_t>(got);
-        } else if (static_cast<size_t>(got) == wanted) {
+        } else {
             lam_pdata_take(&pdata_, head);
         }
-        if (static_cast<size_t>(got) < wanted)
-            break;
     }
     return static_cast<ssize_t>(done);
 }

@@ -63,7 +63,7 @@ class Connection : public DcmTransportConnection
   private:
     void set_timeout_ms(int timeout_ms);
     void give_up();
-    ssize_t receive(void *buffer, size_t length);
+    ssize_t receive(void *buffer, size_t length); /* all of it; 0 at the end, -1 */
 
     const uint8_t *first_;
     size_t first_length_;

@@ -7,7 +7,7 @@ import tempfile
 
 import harness
 from harness import images
-from harness.clients import echoscu, storescu
+from harness.clients import associate_request, echoscu, storescu
 from harness.daemon import Daemon, wait_until
 
 
@@ -88,17 +88,6 @@ def test_too_many_associations_are_refused_for_now():
         for holder in holders:
             holder.close()
         wait_until(lambda: echoscu(d)[0] == 0, 5, "room for an association")
-
-
-def associate_request():
-    """An A-ASSOCIATE-RQ for Verification, written by hand (PS3.8 section 9.3.2)."""
-    def item(kind, content):
-        return bytes([kind, 0]) + len(content).to_bytes(2, "big") + content
-    context = item(0x20, b"\x01\0\0\0" + item(0x30, b"1.2.840.10008.1.1") + item(0x40, b"1.2.840.10008.1.2"))
-    user = item(0x50, item(0x51, (16384).to_bytes(4, "big")) + item(0x52, b"1.2.3.4"))
-    body = (b"\0\1\0\0" + b"LAMINA".ljust(16) + b"HOLDER".ljust(16) + bytes(32)
-            + item(0x10, b"1.2.840.10008.3.1.1.1") + context + user)
-    return b"\x01\0" + len(body).to_bytes(4, "big") + body
 
 
 harness.run(globals(), Daemon())

@@ -2,7 +2,9 @@
 """TLS: HTTPS, clients known by their certificates (promise 10), and associations in both
 directions."""
 import os
+import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -10,7 +12,7 @@ import time
 import harness
 from delivery_common import analyse, peer
 from harness import images
-from harness.clients import echoscu, ours, run, storescu, wado
+from harness.clients import associate_request, echoscu, ours, run, storescu, wado
 from harness.daemon import PATIENCE, Daemon, wait_until
 from harness.peers import StoreScp, deliveries, wait_for
 
@@ -184,6 +186,27 @@ def test_a_handshake_that_never_ends_blocks_nobody():
             holder.settimeout(5 * PATIENCE)
             assert holder.recv(100) == b"", "it is still held"
             holder.close()
+
+
+def test_a_node_that_was_stopped_for_a_while_goes_on():
+    """As by a debugger or a freezer: to a socket with a time limit that is no reason to give up (signal(7))."""
+    command = b"".join(tag + len(value).to_bytes(4, "little") + value for tag, value in (
+        (b"\0\0\x02\0", b"1.2.840.10008.1.1\0"), (b"\0\0\0\x01", b"\x30\0"), (b"\0\0\x10\x01", b"\1\0"),
+        (b"\0\0\0\x08", b"\1\1")))
+    pdv = (len(command) + 2).to_bytes(4, "big") + b"\1\3" + command
+    authority = Authority()
+    context = ssl.create_default_context(cafile=authority.certificate)
+    with Daemon(node(authority)) as d, socket.create_connection(("127.0.0.1", d.dicom_port), 10) as plain:
+        with context.wrap_socket(plain, server_hostname="localhost") as peer:
+            peer.sendall(associate_request())
+            assert peer.recv(1) == b"\2" and len(peer.recv(4096)) > 0, "no association"
+            for _ in range(3):
+                time.sleep(0.1)
+                os.kill(d.children("lamina-dimse")[0], signal.SIGSTOP)
+                os.kill(d.children("lamina-dimse")[0], signal.SIGCONT)
+            time.sleep(0.1)
+            peer.sendall(b"\4\0" + len(pdv).to_bytes(4, "big") + pdv)
+            assert peer.recv(1) == b"\4", "the echo has no answer"
 
 
 def test_what_is_missing_for_associations_is_said():

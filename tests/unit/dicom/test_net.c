@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -424,6 +425,47 @@ static void test_says_why_there_is_no_association(void **state)
     assert_null(association);
 }
 
+static void look_away(int signal)
+{
+    (void)signal;
+}
+
+/* A process that is stopped for a while, or a machine that sleeps, is no silent peer, and no byte is lost. */
+static void test_interrupted_reads_go_on(void **state)
+{
+    (void)state;
+    static associate_request request;
+    const struct sigaction interrupt = {.sa_handler = look_away};
+    const struct timespec moment = {0, 50 * 1000 * 1000};
+    const lam_command echo = lam_command_request(LAM_COMMAND_ECHO, 1, false);
+    uint8_t message[12 + LAM_COMMAND_TEXT] = {4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 3};
+    char answer[4096];
+    acceptor a;
+    listen_as(&a, play_server);
+    start(&a);
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(a.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(sigaction(SIGUSR1, &interrupt, NULL), 0);
+    assert_int_equal(connect(s, (struct sockaddr *)&to, sizeof to), 0);
+    request_plain(&request, "TEST", "UNIT");
+    assert_int_equal(send(s, request.bytes, request.length, 0), (ssize_t)request.length);
+    assert_true(recv(s, answer, sizeof answer, 0) > 0);
+    size_t length = lam_command_write(&echo, message + 12);
+    message[5] = (uint8_t)(length + 6), message[9] = (uint8_t)(length + 2);
+    for (size_t i = 0; i < 16; i++) { /* both heads and the beginning of the command, byte by byte */
+        assert_int_equal(send(s, message + i, 1, MSG_NOSIGNAL), 1);
+        nanosleep(&moment, NULL);
+        pthread_kill(a.thread, SIGUSR1);
+        nanosleep(&moment, NULL);
+    }
+    assert_int_equal(send(s, message + 16, 12 + length - 16, MSG_NOSIGNAL), (ssize_t)(12 + length - 16));
+    assert_true(recv(s, answer, sizeof answer, 0) > 12); /* the response */
+    close(s);
+    finish(&a);
+    assert_int_equal(a.status, LAM_E_PEER);
+}
+
 static int start_network(void **state)
 {
     (void)state;
@@ -440,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_refused_context_leaves_the_association),
         cmocka_unit_test(test_peers_that_do_not_answer),
         cmocka_unit_test(test_idle_peer_is_noticed),
+        cmocka_unit_test(test_interrupted_reads_go_on),
         cmocka_unit_test(test_says_why_there_is_no_association),
     };
     return cmocka_run_group_tests(tests, start_network, NULL);
