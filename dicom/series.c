@@ -1,5 +1,7 @@
 #include "dicom/series.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -138,12 +140,19 @@ static lam_dataset *functional_group(lam_dataset *object, lam_tag macro, size_t 
     return NULL;
 }
 
-static lam_rescale rescale_of(lam_dataset *item)
+/* Every stored value has at most 32 bits and must become a number of single precision. */
+static lam_status read_rescale(lam_dataset *item, lam_rescale *out, lam_error *err)
 {
     lam_rescale rescale = {.slope = 1, .intercept = 0};
     if (item && lam_dataset_number(item, LAM_TAG_SLOPE, 0, &rescale.slope))
         lam_dataset_number(item, LAM_TAG_INTERCEPT, 0, &rescale.intercept);
-    return rescale;
+    double largest = fabs(rescale.slope) * 0x1p32 + fabs(rescale.intercept);
+    if (!(largest <= (double)FLT_MAX) || rescale.slope == 0)
+        return lam_fail(err, LAM_E_INVALID,
+                        "RescaleSlope (0028,1053) %g and RescaleIntercept (0028,1052) %g make no values",
+                        rescale.slope, rescale.intercept);
+    *out = rescale;
+    return LAM_OK;
 }
 
 static lam_status locate(lam_slice *slice, const lam_image *image, lam_error *err)
@@ -154,7 +163,6 @@ static lam_status locate(lam_slice *slice, const lam_image *image, lam_error *er
     slice->position_in = groups ? functional_group(object, LAM_TAG_PLANE_POSITIONS, frame) : object;
     slice->orientation_in = groups ? functional_group(object, LAM_TAG_PLANE_ORIENTATIONS, frame) : object;
     slice->measures_in = groups ? functional_group(object, LAM_TAG_PIXEL_MEASURES, frame) : object;
-    slice->rescale = rescale_of(groups ? functional_group(object, LAM_TAG_VALUE_TRANSFORMS, frame) : object);
     double orientation[6];
     lam_plane plane = {.rows = image->rows, .columns = image->columns};
     if (!slice->position_in || !lam_dataset_numbers(slice->position_in, LAM_TAG_POSITION, plane.position, 3))
@@ -171,16 +179,17 @@ static lam_status locate(lam_slice *slice, const lam_image *image, lam_error *er
     memcpy(plane.row, orientation, sizeof plane.row);
     memcpy(plane.column, orientation + 3, sizeof plane.column);
     slice->plane = plane;
-    return LAM_OK;
+    return read_rescale(groups ? functional_group(object, LAM_TAG_VALUE_TRANSFORMS, frame) : object,
+                        &slice->rescale, err);
 }
 
 /* A slice that is nowhere: what is known of it is the image's. */
-static void describe_unplaced(lam_slice *slice, const lam_image *image)
+static lam_status describe_unplaced(lam_slice *slice, const lam_image *image, lam_error *err)
 {
     slice->position_in = slice->orientation_in = slice->measures_in = slice->object;
-    slice->rescale = rescale_of(slice->object);
     slice->plane = (lam_plane){.rows = image->rows, .columns = image->columns};
     lam_unplaced_spacing(slice->object, slice->plane.spacing_mm);
+    return read_rescale(slice->object, &slice->rescale, err);
 }
 
 static lam_status add_slices(lam_series *series, size_t object_index, lam_error *err)
@@ -205,10 +214,7 @@ static lam_status add_slices(lam_series *series, size_t object_index, lam_error 
     for (int64_t frame = 0; frame < image.frames; frame++) {
         lam_slice slice = {
             .object = object, .object_index = object_index, .frame = frame, .multi_frame = enhanced};
-        if (series->unplaced)
-            describe_unplaced(&slice, &image);
-        else
-            status = locate(&slice, &image, err);
+        status = series->unplaced ? describe_unplaced(&slice, &image, err) : locate(&slice, &image, err);
         if (status != LAM_OK)
             return status;
         series->slices[series->slice_count++] = slice;

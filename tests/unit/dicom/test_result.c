@@ -2,13 +2,9 @@
 #include "dicom/result.h"
 
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "dicom/sr.h"
-#include "dicom/transfer_syntax.h"
-#include "tests/unit/unit.h"
+#include "tests/unit/one_image.h"
 
 enum { SIDE = 4 };
 
@@ -20,43 +16,6 @@ static int prepare(void **state)
     setenv("TZ", "XXX-2", 1); /* two hours ahead of UTC */
     lam_dicom_prepare();
     return 0;
-}
-
-/* A series of one image; `utc_offset` NULL: it has none. */
-static lam_series *series_of(const char *utc_offset)
-{
-    static const struct {
-        lam_tag tag;
-        const char *text;
-    } texts[] = {{LAM_TAG_SOP_CLASS, "1.2.840.10008.5.1.4.1.1.4"},
-                 {LAM_TAG_SOP_INSTANCE, "1.2.3"},
-                 {LAM_TAG_STUDY, "1.2"},
-                 {LAM_TAG_SERIES, "1.2.1"},
-                 {LAM_TAG_STUDY_TIME, "010203"},
-                 {LAM_TAG_PHOTOMETRIC, "MONOCHROME2"}};
-    static const struct {
-        lam_tag tag;
-        double number;
-    } numbers[] = {{LAM_TAG_SAMPLES, 1},        {LAM_TAG_ROWS, SIDE},     {LAM_TAG_COLUMNS, SIDE},
-                   {LAM_TAG_BITS_ALLOCATED, 8}, {LAM_TAG_BITS_STORED, 8}, {LAM_TAG_HIGH_BIT, 7},
-                   {LAM_TAG_PIXEL_SIGN, 0}};
-    LAM_AUTO_PTR(lam_dataset) *image = NULL;
-    LAM_AUTO_PTR(lam_series) *series = NULL;
-    lam_autoclose int file = memfd_create("test", MFD_CLOEXEC);
-    lam_error err = {LAM_OK, ""};
-    assert_int_equal(lam_dataset_create(&image, NULL), LAM_OK);
-    for (size_t i = 0; i < LAM_COUNT(texts); i++)
-        lam_dataset_set_text(image, texts[i].tag, texts[i].text);
-    for (size_t i = 0; i < LAM_COUNT(numbers); i++)
-        lam_dataset_set_number(image, numbers[i].tag, numbers[i].number);
-    if (utc_offset)
-        lam_dataset_set_text(image, LAM_TAG_UTC_OFFSET, utc_offset);
-    lam_dataset_make_bytes(image, LAM_TAG_PIXELS, SIDE * SIDE);
-    assert_ok(lam_dataset_write(image, file, LAM_TS_EXPLICIT_LITTLE, &err), err);
-    assert_ok(lam_series_create(&series, &err), err);
-    assert_ok(lam_series_add(series, file, &err), err);
-    assert_ok(lam_series_arrange(series, &err), err);
-    return LAM_TAKE_PTR(series);
 }
 
 /* Timezone Offset From UTC (0008,0201) is the source's, as Study Time is, and holds for every time of the
@@ -73,9 +32,13 @@ static void times_are_in_the_zone_that_the_object_says(void **state)
     };
     static const lam_class_score answer = {.name = "a", .label = "A", .probability = 1};
     for (size_t i = 0; i < LAM_COUNT(cases); i++) {
-        LAM_AUTO_PTR(lam_series) *series = series_of(cases[i].utc_offset);
-        LAM_AUTO_PTR(lam_dataset) *report = NULL;
+        LAM_AUTO_PTR(lam_dataset) *image = one_image(SIDE), *report = NULL;
+        LAM_AUTO_PTR(lam_series) *series = NULL;
         lam_error err = {LAM_OK, ""};
+        lam_dataset_set_text(image, LAM_TAG_STUDY_TIME, "010203");
+        if (cases[i].utc_offset)
+            lam_dataset_set_text(image, LAM_TAG_UTC_OFFSET, cases[i].utc_offset);
+        assert_ok(arrange_one(image, &series, &err), err);
         const lam_result result = {
             .series = series,
             .input_set = "",
