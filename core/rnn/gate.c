@@ -220,18 +220,17 @@ static int by_score(const void *a, const void *b)
 static lam_status cross_validate(lam_gate *gate, const double *rows, size_t count, double false_alarms,
                                  double *threshold, lam_error *err)
 {
-    lam_autofree double *scores = calloc(count, sizeof *scores);
+    lam_autofree float *scores = calloc(count, sizeof *scores);
     lam_status status = scores ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     for (size_t fold = 0; status == LAM_OK && fold < FOLDS; fold++) {
         size_t first = fold * count / FOLDS, end = (fold + 1) * count / FOLDS;
         status = learn(gate, rows, count, first, end, err);
         for (size_t i = first; status == LAM_OK && i < end; i++)
-            scores[i] = distance(gate, rows + i * gate->features);
+            scores[i] = (float)distance(gate, rows + i * gate->features);
     }
     if (status != LAM_OK)
         return status;
-    qsort(scores, count, sizeof *scores, by_score);
-    *threshold = scores[count - 1 - (size_t)(false_alarms * (double)count)];
+    *threshold = (double)lam_prepare_percentile(scores, (int64_t)count, 100 * (1 - false_alarms));
     return LAM_OK;
 }
 

@@ -45,7 +45,8 @@ typedef struct lam_gate_case {
 
 /* Learns what inputs are like. `axes` and `channels` are those of the network. `threshold` is the score that
  * a share of `false_alarms` (above 0, below 1) of the cases exceeds when each fifth of them is judged by a
- * gate that has not seen it; fifths are contiguous, since neighbours in a set may be of one patient.
+ * gate that has not seen it, interpolated between two cases; fifths are contiguous, since neighbours in a set
+ * may be of one patient.
  * LAM_E_INVALID: fewer than 20 cases. */
 lam_status lam_gate_fit(const lam_model_preprocessing *preprocessing, int axes, int64_t channels,
                         const lam_gate_case *cases, size_t count, double false_alarms, lam_gate **out,
