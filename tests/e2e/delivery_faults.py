@@ -8,7 +8,7 @@ import harness
 from delivery_common import SEG, analyse, peer
 from harness import images
 from harness.clients import run, storescu
-from harness.daemon import Daemon, free_port
+from harness.daemon import Daemon, free_port, wait_until
 from harness.faulty import ACTION, COMMITMENT, Caller, FaultyScp, elements, items, report_data, uid_text
 from harness.peers import StoreScp, deliveries, never, wait_for
 
@@ -84,9 +84,11 @@ def test_a_peer_that_is_slow_is_waited_for():
 def test_a_peer_that_rejects_the_association():
     with StoreScp("--refuse") as scp, Daemon(peer(scp.port)) as d:
         _, uids = analyse(d)
-        time.sleep(1)
-        waiting = deliveries(d, state="queued")
-        assert len(waiting) == len(uids) and all("reject" in w["last_error"] for w in waiting), deliveries(d)
+
+        def all_rejected():
+            tried = [v for v in deliveries(d) if "reject" in (v["last_error"] or "")]
+            return len(tried) == len(uids) and tried
+        assert {v["state"] for v in wait_until(all_rejected, 30, "the peer to reject each")} <= {"queued", "sending"}
 
 
 def test_a_storescp_that_aborts_after_receiving():
@@ -185,7 +187,7 @@ def test_we_report_over_another_association_when_the_first_is_gone():
         caller = Caller(("127.0.0.1", d.dicom_port, "LAMINA"), "TESTER")
         ask(caller, "1.2.3.2", instances)
         caller.release()
-        harness.daemon.wait_until(lambda: reports, 30, "a report over another association")
+        wait_until(lambda: reports, 30, "a report over another association")
         assert reports[0] == ("1.2.3.2", [uid for _, uid in instances]), reports
         never(lambda: len(reports) > 1, 1, "reported twice")
         assert scp_data is not None

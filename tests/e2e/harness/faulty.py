@@ -63,13 +63,16 @@ class FaultyScp:
         self.node = node  # (host, port, AE title) to open associations to
         self.socket = socket.create_server(("127.0.0.1", port))
         self.port = self.socket.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.socket.shutdown(socket.SHUT_RDWR)  # else the thread goes on, with whatever gets this descriptor next
+        # An accept that SIGSTOP interrupts begins again with whatever has this descriptor then: end it before closing.
+        self.socket.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
         self.socket.close()
 
     def _serve(self):
