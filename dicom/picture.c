@@ -19,6 +19,7 @@ enum {
     SAMPLES = 100000, /* voxels that decide the window */
     NOTICE_LINE = 11,
     NOTICE_ROOM = 60, /* height of a tile from which a line of it may be written on */
+    LEGEND_DETECTIONS = 20,
 };
 
 static const uint8_t warm[3] = {255, 120, 20}, cold[3] = {60, 130, 255};
@@ -251,11 +252,17 @@ static bool is_synthetic(const lam_result *result)
            strncmp(lam_dataset_text(source, LAM_TAG_PATIENT_NAME, ""), "Synthetic^", 10) == 0;
 }
 
+/* Lines for detections: beyond LEGEND_DETECTIONS a last one says how many are left out. */
+static size_t detection_lines(const lam_findings *f)
+{
+    return f->detection_count > LEGEND_DETECTIONS ? LEGEND_DETECTIONS + 1 : f->detection_count;
+}
+
 /* Lines of the legend: segments, detections, the answer of a classification, numbers derived from them. */
 static size_t legend_lines(const lam_result *result)
 {
     const lam_findings *f = &result->findings;
-    return f->segment_count + f->detection_count + (f->classification.class_count > 0) + f->measurement_count;
+    return f->segment_count + detection_lines(f) + (f->classification.class_count > 0) + f->measurement_count;
 }
 
 static const uint8_t *legend_line(const lam_result *result, size_t line, char text[128])
@@ -268,12 +275,16 @@ static const uint8_t *legend_line(const lam_result *result, size_t line, char te
         return segment->rgb;
     }
     line -= f->segment_count;
-    if (line < f->detection_count) {
+    if (line == LEGEND_DETECTIONS && line < f->detection_count) {
+        snprintf(text, 128, "and %zu more", f->detection_count - LEGEND_DETECTIONS);
+        return grey;
+    }
+    if (line < detection_lines(f)) {
         const lam_detection *detection = &f->detections[line];
         snprintf(text, 128, "%s %.2f", lam_result_ascii(detection->label, 64, label), detection->score);
         return detection->rgb;
     }
-    line -= f->detection_count;
+    line -= detection_lines(f);
     if (f->classification.class_count > 0 && line == 0) {
         const lam_class_score *chosen = &f->classification.classes[f->classification.chosen];
         snprintf(text, 128, "%s %.3f", lam_result_ascii(chosen->label, 64, label), chosen->probability);

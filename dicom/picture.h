@@ -19,7 +19,8 @@ enum {
 /* Draws the picture into `canvas`, which is made (release with lam_canvas_done). `voxels` is [z, y, x] in the
  * grid of the result's series. Slices with segments or detections are shown, evenly chosen where there are
  * many; where there are none, slices of the whole series, each with the result's notice. Under them a legend
- * with volumes, scores and probabilities, the notice, and "synthetic" where the source says that it is. */
+ * with volumes, the best scores and probabilities, the notice, and "synthetic" where the source says that it
+ * is. */
 lam_status lam_picture_draw(const lam_result *result, const float *voxels, lam_canvas *canvas,
                             lam_error *err);
 
