@@ -196,7 +196,7 @@ typedef struct lam_model_card {
 
 typedef struct lam_manifest {
     const char *name;    /* [a-z0-9_-]{1,64} */
-    const char *version; /* [0-9A-Za-z.+-]{1,32} */
+    const char *version; /* [a-z0-9.+-]{1,16} */
     const char *title;   /* for people */
     const char *description;
     lam_task task;

@@ -154,6 +154,15 @@ static lam_status check_members(const lam_layer *layer, const lam_jv *json, lam_
     return lam_options_only(json, allowed, err);
 }
 
+/* Sizes that no array can have are refused before the layers after it reckon with them. */
+static lam_status check_size(const lam_layer *layer, lam_error *err)
+{
+    for (int i = 0; i < layer->out.shape.rank; i++)
+        if (layer->out.shape.dim[i] > LAM_MAX_ELEMENTS)
+            return lam_fail(err, LAM_E_LIMIT, "its result is too large");
+    return LAM_OK;
+}
+
 static lam_status read_layer(const lam_network *network, lam_layer *layer, const lam_jv *json, lam_error *err)
 {
     const char *kind;
@@ -172,7 +181,8 @@ static lam_status read_layer(const lam_network *network, lam_layer *layer, const
     layer->out = layer->in[0];
     if (layer->kind->options_size && !(layer->options = calloc(1, layer->kind->options_size)))
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    return layer->kind->setup(layer, json, err);
+    status = layer->kind->setup(layer, json, err);
+    return status ? status : check_size(layer, err);
 }
 
 static lam_status read_layers(lam_network *network, const lam_jv *list, lam_error *err)

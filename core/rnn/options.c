@@ -139,6 +139,8 @@ lam_status lam_options_axes(const lam_jv *object, const char *key, bool out[3], 
 {
     const lam_jv *list = lam_jv_get(object, key);
     bool axes[3] = {false};
+    if (list && !lam_jv_is(list, LAM_JSON_ARRAY))
+        return lam_fail(err, LAM_E_INVALID, "`%s` must be a list of z, y, x", key);
     for (size_t i = 0; i < lam_jv_count(list); i++) {
         const char *axis = lam_jv_text(lam_jv_at(list, i), "");
         const char *at = strlen(axis) == 1 ? strchr("zyx", axis[0]) : NULL;

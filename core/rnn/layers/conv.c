@@ -55,6 +55,7 @@ static lam_status read_options(lam_layer *layer, const lam_jv *json, lam_error *
         (status = lam_options_bool(json, "bias", true, &options->bias, err)) ||
         (status = lam_activation_read(json, "activation", &options->activation, err)))
         return status;
+    layer->probabilities = options->activation == LAM_ACTIVATION_SOFTMAX;
     int axes = options->window.axes;
     return lam_options_integers(json, "output_padding", 0, 0, LAM_MAX_KERNEL, axes,
                                 options->output_padding + 3 - axes, err);

@@ -15,7 +15,9 @@ struct activation_options {
 static lam_status activation_setup(lam_layer *layer, const lam_jv *json, lam_error *err)
 {
     struct activation_options *options = layer->options;
-    return lam_activation_read(json, "function", &options->activation, err);
+    lam_status status = lam_activation_read(json, "function", &options->activation, err);
+    layer->probabilities = options->activation == LAM_ACTIVATION_SOFTMAX;
+    return status;
 }
 
 static lam_status softmax_setup(lam_layer *layer, const lam_jv *json, lam_error *err)

@@ -170,6 +170,7 @@ static lam_status setup(lam_layer *layer, const lam_jv *json, lam_error *err)
     if ((status = check_initial(layer, options, err)))
         return status;
     declare_parameters(layer, options);
+    layer->probabilities = options->spec.activation == LAM_CELL_SOFTMAX && options->directions == 1;
     layer->out.shape.dim[layer->out.shape.rank - 1] = options->directions * (int64_t)options->spec.hidden;
     if (options->last)
         lam_signature_drop_axis(&layer->out, options->axis[0]);

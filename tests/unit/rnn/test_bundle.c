@@ -121,6 +121,7 @@ static void test_refuses_what_is_wrong_in_a_manifest(void **state)
         {"\"output\": \"logits\"", "\"output\": \"head\"", "size of the input"},
         {"\"units\": 24", "\"units\": 32", "head.weight"},
         {"\"temperature\": 1.5", "\"temperature\": 0", "temperature"},
+        {"\"temperature\": 1.5", "\"average_flips\": \"x\"", "average_flips"},
         {"\"unit\": \"ml\"", "\"unit\": \"ml\", \"cycle\": {\"segment\": \"anterior\"}", "largest"},
         {"\"unit\": \"ml\"", CYCLE("cavity", "end"), "names none"},
         {"\"unit\": \"ml\"", CYCLE("anterior", ""), "phase"},
