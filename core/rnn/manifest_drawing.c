@@ -2,6 +2,16 @@
 #include "core/rnn/manifest_parts.h"
 #include "core/rnn/options.h"
 
+/* A generator sees images as they are: where there is no pixel, there is no likelihood of one. */
+static lam_status check_whole(const lam_model_preprocessing *preprocessing, lam_error *err)
+{
+    for (int i = 0; i < 3; i++)
+        if (preprocessing->crop[i] > 0 || preprocessing->pad_multiple[i] > 1)
+            return lam_fail(err, LAM_E_INVALID,
+                            "`preprocessing.crop` and `pad_multiple` are not for generation");
+    return LAM_OK;
+}
+
 lam_status lam_manifest_read_drawing(const lam_jv *root, lam_manifest *out, lam_error *err)
 {
     static const char *const members[] = {"size",      "enlarge", "temperature", "series_description",
@@ -20,5 +30,5 @@ lam_status lam_manifest_read_drawing(const lam_jv *root, lam_manifest *out, lam_
         return status;
     if (object && out->task != LAM_TASK_GENERATION)
         return lam_fail(err, LAM_E_INVALID, "`drawing` is for generation");
-    return LAM_OK;
+    return out->task == LAM_TASK_GENERATION ? check_whole(&out->preprocessing, err) : LAM_OK;
 }

@@ -77,8 +77,8 @@ lam_status lam_samples_add(lam_samples *dataset, const char *id, lam_sample **ou
 {
     if (dataset->count == dataset->room) {
         size_t room = dataset->room ? dataset->room * 2 : 256;
-        lam_sample *samples = realloc(dataset->samples, room * sizeof *samples);
-        if (!samples || room > MAX_SAMPLES)
+        lam_sample *samples = room > MAX_SAMPLES ? NULL : realloc(dataset->samples, room * sizeof *samples);
+        if (!samples)
             return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %zu samples", room);
         dataset->samples = samples;
         dataset->room = room;
@@ -327,22 +327,43 @@ static lam_status start_part(const lam_samples *dataset, lam_samples **out, lam_
     return LAM_OK;
 }
 
+/* Which of the groups that have samples here a group is, by its number; and how many there are. */
+static lam_status rank_groups(const lam_samples *dataset, size_t **out, size_t *count, lam_error *err)
+{
+    size_t *ranks = calloc(dataset->groups + 1, sizeof *ranks);
+    if (!ranks)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    for (size_t i = 0; i < dataset->count; i++)
+        ranks[dataset->samples[i].group] = 1;
+    *count = 0;
+    for (size_t g = 0; g < dataset->groups; g++) {
+        size_t there = ranks[g];
+        ranks[g] = *count;
+        *count += there;
+    }
+    *out = ranks;
+    return LAM_OK;
+}
+
 lam_status lam_samples_fold(const lam_samples *dataset, int fold, int folds, bool others, lam_samples **out,
                             lam_error *err)
 {
-    if (folds < 2 || fold < 0 || fold >= folds || (size_t)folds > dataset->groups)
-        return lam_fail(err, LAM_E_INVALID, "part %d of %d cannot be made from %zu patients", fold + 1, folds,
-                        dataset->groups);
+    lam_autofree size_t *ranks = NULL;
     lam_samples *part;
-    lam_status status = start_part(dataset, &part, err);
+    size_t groups = 0;
+    lam_status status = rank_groups(dataset, &ranks, &groups, err);
     if (status)
         return status;
-    size_t begin = dataset->groups * (size_t)fold / (size_t)folds;
-    size_t end = dataset->groups * ((size_t)fold + 1) / (size_t)folds;
+    if (folds < 2 || fold < 0 || fold >= folds || (size_t)folds > groups)
+        return lam_fail(err, LAM_E_INVALID, "part %d of %d cannot be made from %zu patients", fold + 1, folds,
+                        groups);
+    if ((status = start_part(dataset, &part, err)))
+        return status;
+    size_t begin = groups * (size_t)fold / (size_t)folds, end = groups * ((size_t)fold + 1) / (size_t)folds;
     for (size_t i = 0; i < dataset->count; i++) {
-        size_t group = (size_t)dataset->samples[i].group;
+        size_t rank = ranks[dataset->samples[i].group];
         bool inside =
-            dataset->named_groups ? group % (size_t)folds == (size_t)fold : group >= begin && group < end;
+            dataset->named_groups ? rank % (size_t)folds == (size_t)fold : rank >= begin && rank < end;
         if (inside != others)
             part->samples[part->count++] = dataset->samples[i];
     }

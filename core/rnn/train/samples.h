@@ -61,7 +61,8 @@ LAM_DEFINE_AUTO(lam_samples, lam_samples_free)
 
 size_t lam_samples_count(const lam_samples *dataset);
 const lam_sample *lam_samples_at(const lam_samples *dataset, size_t index);
-/* Groups; their numbers are 0 … count-1, in the order of their first samples. */
+/* Groups; their numbers are 0 … count-1, in the order of their first samples. Parts keep the numbers, and the
+ * count, of the whole. */
 size_t lam_samples_groups(const lam_samples *dataset);
 /* Millimetres along z, y, x from the files' `spacing_mm` metadata; 1 where there is none. */
 const double *lam_samples_spacing(const lam_samples *dataset);

@@ -2,6 +2,7 @@
  * says. */
 #include <fcntl.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -85,11 +86,30 @@ static void test_causal(void **state)
     }
 }
 
+/* Pixels that are added or left out have no place among those that are drawn. */
+static void test_whole_images_only(void **state)
+{
+    (void)state;
+    static const char *const preprocessing[] = {"\"pad_multiple\": 8", "\"crop\": [0, 8, 8]"};
+    for (size_t i = 0; i < LAM_COUNT(preprocessing); i++) {
+        char text[512];
+        lam_manifest *manifest = NULL;
+        lam_error err = {0};
+        snprintf(text, sizeof text,
+                 "{\"schema\": 1, \"name\": \"g\", \"version\": \"1\", \"task\": \"generation\","
+                 "\"preprocessing\": {%s}, \"network\": {}}",
+                 preprocessing[i]);
+        assert_fails(lam_manifest_parse(text, strlen(text), &manifest, &err), LAM_E_INVALID, err);
+        assert_non_null(strstr(err.message, "not for generation"));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fill),
         cmocka_unit_test(test_causal),
+        cmocka_unit_test(test_whole_images_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

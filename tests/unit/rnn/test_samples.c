@@ -66,10 +66,50 @@ static void test_patients_stay_together(void **state)
     }
 }
 
+/* `train --fold 1/3` of a recipe that cross-validates with three members: a part is parted again, and every
+ * part of it has patients. */
+static void test_parts_can_be_parted(void **state)
+{
+    (void)state;
+    enum { PATIENTS = 9, FOLDS = 3 };
+    static const uint8_t images[PATIENTS][SIDE][SIDE], labels[PATIENTS] = {0, 1, 0, 1, 0, 1, 0, 1, 0};
+    static const char patients[PATIENTS + 1] = "ABCDEFGHI";
+    const lam_tensor tensors[] = {
+        {"images", LAM_DTYPE_U8, {3, {PATIENTS, SIDE, SIDE}}, images, sizeof images},
+        {"labels", LAM_DTYPE_U8, {1, {PATIENTS}}, labels, sizeof labels},
+        {"patients", LAM_DTYPE_U8, {2, {PATIENTS, 1}}, patients, PATIENTS},
+    };
+    for (size_t named = 0; named < 2; named++) {
+        LAM_AUTO_PTR(lam_manifest) *manifest = NULL;
+        LAM_AUTO_PTR(lam_network) *network = NULL;
+        LAM_AUTO_PTR(lam_samples) *all = NULL, *rest = NULL, *too_many = NULL;
+        lam_error err = {0};
+        char path[32];
+        lam_autoclose int fd = memfd_create("samples", MFD_CLOEXEC);
+        const char *const paths[] = {path};
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        assert_ok(lam_safetensors_write(fd, tensors, 2 + named, NULL, 0, &err), err);
+        assert_ok(lam_manifest_parse(model, strlen(model), &manifest, &err), err);
+        assert_ok(lam_network_create(manifest->network, &network, &err), err);
+        assert_ok(lam_samples_load(manifest, network, paths, 1, &all, &err), err);
+        assert_ok(lam_samples_fold(all, 1, FOLDS, true, &rest, &err), err);
+        assert_int_equal(lam_samples_count(rest), 6);
+        for (int i = 0; i < FOLDS; i++) {
+            LAM_AUTO_PTR(lam_samples) *judged = NULL, *learnt = NULL;
+            assert_ok(lam_samples_fold(rest, i, FOLDS, false, &judged, &err), err);
+            assert_ok(lam_samples_fold(rest, i, FOLDS, true, &learnt, &err), err);
+            assert_int_equal(lam_samples_count(judged), 2);
+            assert_int_equal(lam_samples_count(learnt), 4);
+        }
+        assert_int_equal(lam_samples_fold(rest, 0, 7, false, &too_many, &err), LAM_E_INVALID);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patients_stay_together),
+        cmocka_unit_test(test_parts_can_be_parted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
