@@ -77,11 +77,10 @@ const char *lam_result_ascii(const char *text, size_t most, char *out)
 static bool utc_offset_of(lam_dataset *source, time_t *seconds)
 {
     const char *text = lam_dataset_text(source, LAM_TAG_UTC_OFFSET, "");
-    int hours = 0, minutes = 0;
-    if (strlen(text) != 5 || !strchr("+-", *text) || strspn(text + 1, "0123456789") != 4 ||
-        sscanf(text + 1, "%2d%2d", &hours, &minutes) != 2)
+    if (strlen(text) != 5 || !strchr("+-", *text) || strspn(text + 1, "0123456789") != 4)
         return false;
-    *seconds = (*text == '-' ? -60 : 60) * (60 * hours + minutes);
+    long number = strtol(text + 1, NULL, 10); /* HHMM */
+    *seconds = (*text == '-' ? -60 : 60) * (60 * (number / 100) + number % 100);
     return true;
 }
 
