@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "dicom/bytes.h"
 #include "dicom/sop_class.h"
 #include "dicom/transfer_syntax.h"
 
@@ -25,23 +26,13 @@ typedef struct item {
     size_t length;
 } item;
 
-static uint16_t be16(const uint8_t *at)
-{
-    return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static uint32_t be32(const uint8_t *at)
-{
-    return (uint32_t)be16(at) << 16 | be16(at + 2);
-}
-
 /* Takes the next item off *at; the caller has seen that *at < end. */
 static lam_status next_item(const uint8_t **at, const uint8_t *end, item *out, lam_error *err)
 {
     size_t left = (size_t)(end - *at);
-    if (left < 4 || left - 4 < be16(*at + 2))
+    if (left < 4 || left - 4 < lam_be16(*at + 2))
         return lam_fail(err, LAM_E_INVALID, "an item of the association request reaches past its container");
-    *out = (item){(*at)[0], *at + 4, be16(*at + 2)};
+    *out = (item){(*at)[0], *at + 4, lam_be16(*at + 2)};
     *at += 4 + out->length;
     return LAM_OK;
 }
@@ -76,7 +67,7 @@ lam_status lam_associate_length(const uint8_t *head, size_t *out, lam_error *err
 {
     if (head[0] != PDU_ASSOCIATE_RQ)
         return lam_fail(err, LAM_E_INVALID, "the connection does not begin with an association request");
-    uint32_t length = be32(head + 2);
+    uint32_t length = lam_be32(head + 2);
     if (length > LAM_ASSOCIATE_MAX_BYTES - LAM_ASSOCIATE_HEAD_BYTES)
         return lam_fail(err, LAM_E_LIMIT, "association request of %u bytes; at most %d are taken", length,
                         LAM_ASSOCIATE_MAX_BYTES);
@@ -134,14 +125,14 @@ static bool inner_lengths_hold(item sub)
     case 0x53: /* asynchronous operations window */
         return sub.length == 4;
     case 0x54: /* role selection: UID length, UID, two roles */
-        return sub.length >= 2 && be16(sub.bytes) == sub.length - 4;
+        return sub.length >= 2 && lam_be16(sub.bytes) == sub.length - 4;
     case 0x56: /* extended negotiation: UID length, UID, anything */
-        return sub.length >= 2 && be16(sub.bytes) <= sub.length - 2;
+        return sub.length >= 2 && lam_be16(sub.bytes) <= sub.length - 2;
     case 0x58: { /* user identity: type, flag, length, field, length, field */
-        if (sub.length < 6 || be16(sub.bytes + 2) > sub.length - 6)
+        if (sub.length < 6 || lam_be16(sub.bytes + 2) > sub.length - 6)
             return false;
-        size_t first = be16(sub.bytes + 2);
-        return be16(sub.bytes + 4 + first) == sub.length - 6 - first;
+        size_t first = lam_be16(sub.bytes + 2);
+        return lam_be16(sub.bytes + 4 + first) == sub.length - 6 - first;
     }
     default:
         return true;
@@ -160,7 +151,7 @@ static lam_status parse_user_information(item from, lam_associate *out, lam_erro
             return lam_fail(err, LAM_E_INVALID, "user information item %02x contradicts its length",
                             sub.type);
         if (sub.type == 0x51)
-            out->max_pdu = be32(sub.bytes);
+            out->max_pdu = lam_be32(sub.bytes);
         else if (sub.type == 0x52)
             status = copy_text(sub, "implementation class", out->implementation_class, LAM_UID_TEXT, err);
         else if (sub.type == 0x55)
@@ -211,7 +202,7 @@ lam_status lam_associate_parse(const uint8_t *pdu, size_t length, lam_associate 
         return lam_fail(err, LAM_E_INVALID, "association request of %zu bytes says it has %zu", length,
                         announced);
     memset(out, 0, sizeof *out);
-    out->protocol_version = be16(pdu + 6);
+    out->protocol_version = lam_be16(pdu + 6);
     status = copy_ae_title(pdu + 10, "called AE title", out->called_ae, err);
     if (status == LAM_OK)
         status = copy_ae_title(pdu + 26, "calling AE title", out->calling_ae, err);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "dicom/bytes.h"
 
 typedef enum kind { NUMBER, UID, TEXT } kind;
 
@@ -31,16 +32,6 @@ static const struct element {
 #undef NUMBER_OF
 #undef TEXT_OF
 };
-
-static uint16_t le16(const uint8_t *at)
-{
-    return (uint16_t)(at[0] | at[1] << 8);
-}
-
-static uint32_t le32(const uint8_t *at)
-{
-    return le16(at) | (uint32_t)le16(at + 2) << 16;
-}
 
 int lam_dimse_outcome(uint16_t status)
 {
@@ -91,7 +82,7 @@ static lam_status take_element(const struct element *element, const uint8_t *byt
         if (length != 2)
             return lam_fail(err, LAM_E_INVALID, "command element (0000,%04x) has %zu bytes, not 2",
                             element->number, length);
-        uint16_t value = le16(bytes);
+        uint16_t value = lam_le16(bytes);
         memcpy(member, &value, sizeof value);
         out->has |= element->has;
         return LAM_OK;
@@ -117,10 +108,10 @@ lam_status lam_command_parse(const uint8_t *bytes, size_t length, lam_command *o
         return lam_fail(err, LAM_E_LIMIT, "command of more than %d bytes", LAM_COMMAND_MAX_BYTES);
     lam_command command = {0};
     for (size_t at = 0; at < length;) {
-        if (length - at < 8 || length - at - 8 < le32(bytes + at + 4))
+        if (length - at < 8 || length - at - 8 < lam_le32(bytes + at + 4))
             return lam_fail(err, LAM_E_INVALID, "a command element reaches past the end of the command");
-        uint32_t tag = (uint32_t)le16(bytes + at) << 16 | le16(bytes + at + 2);
-        uint32_t size = le32(bytes + at + 4);
+        uint32_t tag = (uint32_t)lam_le16(bytes + at) << 16 | lam_le16(bytes + at + 2);
+        uint32_t size = lam_le32(bytes + at + 4);
         const struct element *element = find_element(tag);
         if (element) {
             lam_status status = take_element(element, bytes + at + 8, size, &command, err);

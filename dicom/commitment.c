@@ -9,6 +9,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/io.h"
 #include "core/base/uid.h"
+#include "dicom/bytes.h"
 #include "dicom/sop_class.h"
 #include "dicom/transfer_syntax.h"
 #include "dicom/walk.h"
@@ -117,8 +118,7 @@ static void take_element(const lam_walk_event *event, entry *current)
     else if (event->tag == REFERENCED_INSTANCE)
         take_uid(event, current->instance);
     else if (event->tag == FAILURE_REASON && event->length == 2)
-        current->reason = event->big_endian ? event->value[0] << 8 | event->value[1]
-                                            : event->value[0] | event->value[1] << 8;
+        current->reason = event->big_endian ? lam_be16(event->value) : lam_le16(event->value);
 }
 
 static lam_status write_entry(lam_json_writer *w, const entry *e, lam_error *err)

@@ -8,6 +8,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/io.h"
+#include "dicom/bytes.h"
 #include "dicom/implementation.h"
 
 enum { PREAMBLE = 128, PREFIX_END = 132, SHORT_HEAD = 8, LONG_HEAD = 12 };
@@ -20,16 +21,6 @@ static const struct {
     {0x0003, offsetof(lam_file_meta, sop_instance)},
     {0x0010, offsetof(lam_file_meta, transfer_syntax)},
 };
-
-static uint16_t le16(const uint8_t *at)
-{
-    return (uint16_t)(at[0] | at[1] << 8);
-}
-
-static uint32_t le32(const uint8_t *at)
-{
-    return le16(at) | (uint32_t)le16(at + 2) << 16;
-}
 
 /* Explicit VRs whose length has four bytes after two reserved ones (PS3.5 section 7.1.2). */
 static bool has_long_length(const uint8_t *vr)
@@ -56,17 +47,18 @@ static lam_status read_element(int fd, uint64_t size, uint64_t *offset, lam_file
         lam_io_pread_all(fd, head, left < LONG_HEAD ? SHORT_HEAD : LONG_HEAD, (int64_t)*offset, err);
     if (status != LAM_OK)
         return status;
-    if (le16(head) != 0x0002) {
+    if (lam_le16(head) != 0x0002) {
         *done = true;
         return LAM_OK;
     }
     bool is_long = has_long_length(head + 4);
-    uint64_t head_size = is_long ? LONG_HEAD : SHORT_HEAD, length = is_long ? le32(head + 8) : le16(head + 6);
+    uint64_t head_size = is_long ? LONG_HEAD : SHORT_HEAD,
+             length = is_long ? lam_le32(head + 8) : lam_le16(head + 6);
     if (left < head_size || left - head_size < length)
         return lam_fail(err, LAM_E_INVALID, "meta element (0002,%04x) reaches past the end of the file",
-                        le16(head + 2));
+                        lam_le16(head + 2));
     for (size_t i = 0; i < LAM_COUNT(uids); i++) {
-        if (uids[i].element != le16(head + 2))
+        if (uids[i].element != lam_le16(head + 2))
             continue;
         char *uid = (char *)out + uids[i].offset;
         if (length > LAM_UID_TEXT - 1)
@@ -77,7 +69,7 @@ static lam_status read_element(int fd, uint64_t size, uint64_t *offset, lam_file
         while (length && (uid[length - 1] == ' ' || uid[length - 1] == '\0'))
             length--;
         memset(uid + length, 0, LAM_UID_TEXT - length);
-        length = is_long ? le32(head + 8) : le16(head + 6);
+        length = is_long ? lam_le32(head + 8) : lam_le16(head + 6);
     }
     *offset += head_size + length;
     return LAM_OK;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "dicom/bytes.h"
 #include "dicom/walk.h"
 
 /* What is read on the way to the pixel data. */
@@ -25,16 +26,6 @@ static const struct {
     {LAM_TAG_BITS_ALLOCATED, offsetof(lam_layout, bits_allocated)},
 };
 
-static uint32_t get32(const unsigned char *b)
-{
-    return (uint32_t)b[0] | (uint32_t)b[1] << 8 | (uint32_t)b[2] << 16 | (uint32_t)b[3] << 24;
-}
-
-static uint64_t get64(const unsigned char *b)
-{
-    return (uint64_t)get32(b) | (uint64_t)get32(b + 4) << 32;
-}
-
 /* A value of text, at most `size` - 1 characters, without padding. */
 static void copy_text(const lam_walk_event *e, char *text, size_t size)
 {
@@ -49,7 +40,7 @@ static void note_element(reader *r, const lam_walk_event *e)
 {
     for (size_t i = 0; i < LAM_COUNT(numbers); i++)
         if (numbers[i].tag == e->tag && e->length >= 2) {
-            int64_t value = e->big_endian ? e->value[0] << 8 | e->value[1] : e->value[1] << 8 | e->value[0];
+            int64_t value = e->big_endian ? lam_be16(e->value) : lam_le16(e->value);
             memcpy((char *)r->layout + numbers[i].member, &value, sizeof value);
         }
     if (e->tag == LAM_TAG_FRAMES) {
@@ -128,7 +119,7 @@ static lam_status list_fragments(lam_layout *l, const unsigned char *data, size_
 {
     size_t end = l->offset + l->length, room = 0;
     for (size_t at = l->offset; end - at >= 8;) {
-        size_t length = get32(data + at + 4); /* the walk has checked that it fits */
+        size_t length = lam_le32(data + at + 4); /* the walk has checked that it fits */
         if (at == l->offset) {
             *table = length; /* the first item is the Basic Offset Table */
         } else {
@@ -158,7 +149,7 @@ static bool assign_by_table(lam_layout *l, const unsigned char *table, size_t le
         uint64_t here = l->fragments[i].offset - l->fragments[0].offset;
         if (frame + 1 < l->frames) {
             const unsigned char *entry = table + (size_t)(frame + 1) * width;
-            uint64_t start = width == 8 ? get64(entry) : get32(entry);
+            uint64_t start = width == 8 ? lam_le64(entry) : lam_le32(entry);
             if (start < here)
                 return false; /* it begins inside of a fragment */
             frame += start == here;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "dicom/groups.h"
 #include "dicom/seg_read.h"
 #include "dicom/tag.h"
 
@@ -18,7 +19,7 @@ bool lam_overlay_is_segmentation(const lam_frames *frames)
 
 const char *lam_overlay_source(lam_frames *s, int64_t index, int64_t *frame)
 {
-    lam_dataset *derivation = lam_seg_read_group(s, index, LAM_TAG_DERIVATION_IMAGES);
+    lam_dataset *derivation = lam_groups_item(s->header, LAM_TAG_DERIVATION_IMAGES, (size_t)index);
     lam_dataset *source = derivation ? lam_dataset_item(derivation, LAM_TAG_SOURCE_IMAGES, 0) : NULL;
     int64_t number = 1;
     if (!source)

@@ -2,17 +2,14 @@
 
 #include <string.h>
 
+#include "dicom/bytes.h"
+
 enum {
     HEAD = LAM_PDATA_HEAD_BYTES,
     PDU_DATA = 0x04,
     ITEM_EXTRA = 2, /* an item's length counts its context and its control byte */
     LAST = 0x02,    /* in the control byte: no fragment follows */
 };
-
-static uint32_t be32(const uint8_t *at)
-{
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
 
 static void put_be32(uint8_t *at, uint32_t number)
 {
@@ -48,7 +45,7 @@ static void make_piece(lam_pdata *p)
 
 static void take_pdu(lam_pdata *p, const uint8_t *head)
 {
-    uint32_t length = be32(head + 2);
+    uint32_t length = lam_be32(head + 2);
     if (head[0] == PDU_DATA && length > p->most && length <= p->agreed) {
         p->pdu = length;
         return;
@@ -62,7 +59,7 @@ static void take_pdu(lam_pdata *p, const uint8_t *head)
 /* The item must lie in its PDU, and what is left of that must be able to hold another or be nothing. */
 static void take_item(lam_pdata *p, const uint8_t *head)
 {
-    uint32_t length = be32(head), room = p->pdu - 4;
+    uint32_t length = lam_be32(head), room = p->pdu - 4;
     uint32_t rest = length <= room ? room - length : 0;
     p->id = head[4];
     p->control = head[5];

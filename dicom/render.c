@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "dicom/groups.h"
 #include "dicom/tag.h"
 
 enum { MAX_LUT = 65536 };
@@ -127,14 +128,10 @@ static double look_up(const lut *t, double value)
 
 /* ---- grey ---- */
 
-/* The item of a frame's functional group (PS3.3 C.7.6.16), or the header itself. */
+/* Where a frame says it: the item of its functional group, or the header itself. */
 static lam_dataset *group_item(lam_frames *frames, int64_t index, lam_tag group)
 {
-    lam_dataset *own = lam_dataset_item(frames->header, LAM_TAG_FRAME_GROUPS, (size_t)index);
-    lam_dataset *shared = lam_dataset_item(frames->header, LAM_TAG_SHARED_GROUPS, 0);
-    lam_dataset *item = own ? lam_dataset_item(own, group, 0) : NULL;
-    if (!item && shared)
-        item = lam_dataset_item(shared, group, 0);
+    lam_dataset *item = lam_groups_item(frames->header, group, (size_t)index);
     return item ? item : frames->header;
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "dicom/groups.h"
 #include "dicom/tag.h"
 
 /* What rounding in headers may do, and no more. */
@@ -12,17 +13,9 @@ static const double parallel = 1e-3;  /* of the cosine of an angle */
 static const double same_size = 5e-3; /* of pixel spacing, relative */
 static const double same_place = 0.1; /* of a voxel */
 
-lam_dataset *lam_seg_read_group(lam_frames *s, int64_t index, lam_tag tag)
-{
-    lam_dataset *own = lam_dataset_item(s->header, LAM_TAG_FRAME_GROUPS, (size_t)index);
-    lam_dataset *shared = lam_dataset_item(s->header, LAM_TAG_SHARED_GROUPS, 0);
-    lam_dataset *item = own ? lam_dataset_item(own, tag, 0) : NULL;
-    return item || !shared ? item : lam_dataset_item(shared, tag, 0);
-}
-
 int64_t lam_seg_read_segment(lam_frames *s, int64_t index)
 {
-    lam_dataset *identification = lam_seg_read_group(s, index, LAM_TAG_SEGMENT_IDS);
+    lam_dataset *identification = lam_groups_item(s->header, LAM_TAG_SEGMENT_IDS, (size_t)index);
     int64_t number = 0;
     if (identification)
         lam_dataset_integer(identification, LAM_TAG_REFERENCED_SEGMENT, 0, &number);
@@ -89,8 +82,8 @@ static double dot(const double a[3], const double b[3])
 static lam_status check_directions(lam_frames *s, int64_t index, const lam_grid *grid, lam_error *err)
 {
     double directions[6], spacing[2];
-    lam_dataset *orientation = lam_seg_read_group(s, index, LAM_TAG_PLANE_ORIENTATIONS);
-    lam_dataset *measures = lam_seg_read_group(s, index, LAM_TAG_PIXEL_MEASURES);
+    lam_dataset *orientation = lam_groups_item(s->header, LAM_TAG_PLANE_ORIENTATIONS, (size_t)index);
+    lam_dataset *measures = lam_groups_item(s->header, LAM_TAG_PIXEL_MEASURES, (size_t)index);
     if (!orientation || !lam_dataset_numbers(orientation, LAM_TAG_ORIENTATION, directions, 6) || !measures ||
         !lam_dataset_numbers(measures, LAM_TAG_PIXEL_SPACING, spacing, 2))
         return lam_fail(err, LAM_E_INVALID,
@@ -115,7 +108,7 @@ static lam_status check_directions(lam_frames *s, int64_t index, const lam_grid 
 static lam_status locate(lam_frames *s, int64_t index, const lam_grid *grid, int64_t at[3], lam_error *err)
 {
     double position[3], place[3];
-    lam_dataset *item = lam_seg_read_group(s, index, LAM_TAG_PLANE_POSITIONS);
+    lam_dataset *item = lam_groups_item(s->header, LAM_TAG_PLANE_POSITIONS, (size_t)index);
     if (!item || !lam_dataset_numbers(item, LAM_TAG_POSITION, position, 3))
         return lam_fail(err, LAM_E_INVALID, "frame %lld has no ImagePositionPatient (0020,0032)",
                         (long long)index + 1);

@@ -20,10 +20,6 @@ typedef struct lam_drawn_segment {
     lam_code type, type_modifier, anatomy, anatomy_modifier;
 } lam_drawn_segment;
 
-/* The first item of a functional group of frame `index` (from 0): the frame's own, else the one shared by
- * all; NULL when there is none. */
-lam_dataset *lam_seg_read_group(lam_frames *seg, int64_t index, lam_tag tag);
-
 /* The number of the segment that the frame belongs to; 0 when it says none, as in a label map. */
 int64_t lam_seg_read_segment(lam_frames *seg, int64_t index);
 

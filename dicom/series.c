@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dicom/groups.h"
 #include "dicom/phases.h"
 #include "dicom/tag.h"
 #include "dicom/unplaced.h"
@@ -127,19 +128,6 @@ static lam_status check_shared(const lam_series *series, bool several, lam_error
     return LAM_OK;
 }
 
-/* The item of a functional group macro for a frame: its own, else the one shared by all (PS3.3 C.7.6.16). */
-static lam_dataset *functional_group(lam_dataset *object, lam_tag macro, size_t frame)
-{
-    lam_dataset *groups[] = {lam_dataset_item(object, LAM_TAG_FRAME_GROUPS, frame),
-                             lam_dataset_item(object, LAM_TAG_SHARED_GROUPS, 0)};
-    for (size_t i = 0; i < LAM_COUNT(groups); i++) {
-        lam_dataset *item = groups[i] ? lam_dataset_item(groups[i], macro, 0) : NULL;
-        if (item)
-            return item;
-    }
-    return NULL;
-}
-
 /* Every stored value has at most 32 bits and must become a number of single precision. */
 static lam_status read_rescale(lam_dataset *item, lam_rescale *out, lam_error *err)
 {
@@ -160,9 +148,9 @@ static lam_status locate(lam_slice *slice, const lam_image *image, lam_error *er
     lam_dataset *object = slice->object;
     bool groups = slice->multi_frame;
     size_t frame = (size_t)slice->frame;
-    slice->position_in = groups ? functional_group(object, LAM_TAG_PLANE_POSITIONS, frame) : object;
-    slice->orientation_in = groups ? functional_group(object, LAM_TAG_PLANE_ORIENTATIONS, frame) : object;
-    slice->measures_in = groups ? functional_group(object, LAM_TAG_PIXEL_MEASURES, frame) : object;
+    slice->position_in = groups ? lam_groups_item(object, LAM_TAG_PLANE_POSITIONS, frame) : object;
+    slice->orientation_in = groups ? lam_groups_item(object, LAM_TAG_PLANE_ORIENTATIONS, frame) : object;
+    slice->measures_in = groups ? lam_groups_item(object, LAM_TAG_PIXEL_MEASURES, frame) : object;
     double orientation[6];
     lam_plane plane = {.rows = image->rows, .columns = image->columns};
     if (!slice->position_in || !lam_dataset_numbers(slice->position_in, LAM_TAG_POSITION, plane.position, 3))
@@ -179,7 +167,7 @@ static lam_status locate(lam_slice *slice, const lam_image *image, lam_error *er
     memcpy(plane.row, orientation, sizeof plane.row);
     memcpy(plane.column, orientation + 3, sizeof plane.column);
     slice->plane = plane;
-    return read_rescale(groups ? functional_group(object, LAM_TAG_VALUE_TRANSFORMS, frame) : object,
+    return read_rescale(groups ? lam_groups_item(object, LAM_TAG_VALUE_TRANSFORMS, frame) : object,
                         &slice->rescale, err);
 }
 

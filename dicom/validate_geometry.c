@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "dicom/groups.h"
 #include "dicom/seg.h"
 #include "dicom/validate_rules.h"
 
@@ -89,15 +90,6 @@ void lam_validate_segments(lam_validation *v)
 
 /* ---- frames ---- */
 
-/* The item of a macro for a frame: its own, else the shared one. */
-static lam_dataset *group_of(lam_dataset *object, lam_tag macro, size_t frame)
-{
-    lam_dataset *own = lam_dataset_item(object, LAM_TAG_FRAME_GROUPS, frame);
-    lam_dataset *shared = lam_dataset_item(object, LAM_TAG_SHARED_GROUPS, 0);
-    lam_dataset *item = own ? lam_dataset_item(own, macro, 0) : NULL;
-    return item ? item : shared ? lam_dataset_item(shared, macro, 0) : NULL;
-}
-
 static void check_frame(lam_validation *v, size_t frame)
 {
     static const lam_rule_name reference = {LAM_TAG_REFERENCED_SEGMENT, "ReferencedSegmentNumber",
@@ -105,17 +97,17 @@ static void check_frame(lam_validation *v, size_t frame)
     static const lam_rule_name index = {LAM_TAG_DIMENSION_VALUES, "DimensionIndexValues", "PS3.3 C.7.6.17"};
     static const lam_rule_name source = {LAM_TAG_SOURCE_IMAGES, "SourceImageSequence", "PS3.3 C.7.6.16.2.6"};
     lam_dataset *o = v->object;
-    lam_dataset *segment = group_of(o, LAM_TAG_SEGMENT_IDS, frame);
+    lam_dataset *segment = lam_groups_item(o, LAM_TAG_SEGMENT_IDS, frame);
     double number = segment ? number_of(segment, LAM_TAG_REFERENCED_SEGMENT) : 0;
     bool per_segment = is(o, LAM_TAG_SOP_CLASS, LAM_SEG_SOP_CLASS);
     if (per_segment && !(number >= 1 && number <= (double)lam_dataset_items(o, LAM_TAG_SEGMENTS)))
         lam_validate_tell(v, &reference, "is %g in frame %zu; no segment has that number", number, frame + 1);
-    lam_dataset *content = group_of(o, LAM_TAG_FRAME_CONTENT, frame);
+    lam_dataset *content = lam_groups_item(o, LAM_TAG_FRAME_CONTENT, frame);
     size_t values = content ? lam_dataset_count(content, LAM_TAG_DIMENSION_VALUES) : 0;
     if (values != lam_dataset_items(o, LAM_TAG_DIMENSION_INDICES))
         lam_validate_tell(v, &index, "has %zu values in frame %zu, not one for each dimension", values,
                           frame + 1);
-    lam_dataset *derivation = group_of(o, LAM_TAG_DERIVATION_IMAGES, frame);
+    lam_dataset *derivation = lam_groups_item(o, LAM_TAG_DERIVATION_IMAGES, frame);
     if (!derivation || lam_dataset_items(derivation, LAM_TAG_SOURCE_IMAGES) == 0)
         lam_validate_tell(v, &source, "does not say which image frame %zu was made from", frame + 1);
 }
@@ -153,13 +145,13 @@ static const lam_rule_name measures_rule = {LAM_TAG_PIXEL_MEASURES, "PixelMeasur
 
 static bool orientation_of(lam_dataset *object, size_t frame, double out[6])
 {
-    lam_dataset *item = group_of(object, LAM_TAG_PLANE_ORIENTATIONS, frame);
+    lam_dataset *item = lam_groups_item(object, LAM_TAG_PLANE_ORIENTATIONS, frame);
     return item && lam_dataset_numbers(item, LAM_TAG_ORIENTATION, out, 6);
 }
 
 static bool position_of(lam_dataset *object, size_t frame, double out[3])
 {
-    lam_dataset *item = group_of(object, LAM_TAG_PLANE_POSITIONS, frame);
+    lam_dataset *item = lam_groups_item(object, LAM_TAG_PLANE_POSITIONS, frame);
     return item && lam_dataset_numbers(item, LAM_TAG_POSITION, out, 3);
 }
 
@@ -187,7 +179,7 @@ static void check_order(lam_validation *v, const double o[6], int dimension)
     double last_index = 0, last_place = 0;
     for (size_t i = 0; i < lam_dataset_items(v->object, LAM_TAG_FRAME_GROUPS); i++) {
         double position[3], index = 0;
-        lam_dataset *content = group_of(v->object, LAM_TAG_FRAME_CONTENT, i);
+        lam_dataset *content = lam_groups_item(v->object, LAM_TAG_FRAME_CONTENT, i);
         if (!content || !position_of(v->object, i, position) ||
             !lam_dataset_number(content, LAM_TAG_DIMENSION_VALUES, (size_t)dimension, &index))
             continue;
@@ -208,7 +200,7 @@ void lam_validate_planes(lam_validation *v)
 {
     double orientation[6] = {0}, position[3];
     lam_dataset *o = v->object;
-    lam_dataset *measures = group_of(o, LAM_TAG_PIXEL_MEASURES, 0);
+    lam_dataset *measures = lam_groups_item(o, LAM_TAG_PIXEL_MEASURES, 0);
     size_t frames = lam_dataset_items(o, LAM_TAG_FRAME_GROUPS);
     double spacing[2];
     if (!measures || !lam_dataset_numbers(measures, LAM_TAG_PIXEL_SPACING, spacing, 2) ||
@@ -268,7 +260,7 @@ static void check_frame_source(lam_validation *v, size_t frame)
     static const lam_rule_name reference = {LAM_TAG_REFERENCED_INSTANCE, "ReferencedSOPInstanceUID",
                                             "PS3.3 C.7.6.16.2.6"};
     static const lam_rule_name matrix = {LAM_TAG_ROWS, "Rows", "PS3.3 C.7.6.16.2.6"};
-    lam_dataset *derivation = group_of(v->object, LAM_TAG_DERIVATION_IMAGES, frame);
+    lam_dataset *derivation = lam_groups_item(v->object, LAM_TAG_DERIVATION_IMAGES, frame);
     lam_dataset *image = derivation ? lam_dataset_item(derivation, LAM_TAG_SOURCE_IMAGES, 0) : NULL;
     if (!image)
         return;

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "dicom/bytes.h"
 #include "dicom/dictionary.h"
 #include "dicom/tag.h"
 
@@ -19,13 +20,13 @@ typedef struct header {
 static uint16_t get16(const lam_walk *walk, size_t at)
 {
     const unsigned char *b = walk->bytes + at;
-    return (uint16_t)(walk->big_endian ? b[0] << 8 | b[1] : b[1] << 8 | b[0]);
+    return walk->big_endian ? lam_be16(b) : lam_le16(b);
 }
 
 static uint32_t get32(const lam_walk *walk, size_t at)
 {
-    uint32_t first = get16(walk, at), second = get16(walk, at + 2);
-    return walk->big_endian ? first << 16 | second : second << 16 | first;
+    const unsigned char *b = walk->bytes + at;
+    return walk->big_endian ? lam_be32(b) : lam_le32(b);
 }
 
 static lam_tag get_tag(const lam_walk *walk, size_t at)

@@ -14,6 +14,7 @@
 #include <dcmtk/dcmjpls/djdecode.h>
 #include <dcmtk/oflog/oflog.h>
 
+#include "dicom/bytes.h"
 #include "dicom/charset.h"
 #include "dicom/dcmtk/dataset_handle.h"
 #include "dicom/dcmtk/guard.h"
@@ -155,8 +156,7 @@ std::vector<Uint32> offsets_of(DcmPixelSequence &sequence)
     if (sequence.getItem(table, 0).good() && table->getLength() > 0 && table->getUint8Array(bytes).good() &&
         bytes)
         for (Uint32 i = 0; i + 4 <= table->getLength(); i += 4)
-            offsets.push_back(bytes[i] | bytes[i + 1] << 8 | bytes[i + 2] << 16 |
-                              static_cast<Uint32>(bytes[i + 3]) << 24);
+            offsets.push_back(lam_le32(bytes + i));
     return offsets;
 }
 
