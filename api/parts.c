@@ -56,7 +56,7 @@ void lam_pixels_done(lam_pixels *pixels)
 
 void lam_reply_pixels_error(lam_request *request, const lam_error *error)
 {
-    if (error->status == LAM_E_UNSUPPORTED)
+    if (error->status == LAM_E_UNSUPPORTED || error->status == LAM_E_CORRUPT)
         lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE, "%s", error->message);
     else
         lam_reply_error(request, error);

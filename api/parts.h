@@ -30,7 +30,9 @@ const char *lam_parts_media_type(const char *transfer_syntax);
 
 void lam_pixels_done(lam_pixels *pixels);
 
-/* A failure of lam_backend.pixels: 406 where nothing here can decode or draw the object. */
+/* A failure of lam_backend.pixels: 406 where what is stored cannot be decoded or drawn, whether for its codec
+ * or for what is wrong with it: it is there and can be had as it is stored, but in no other form (PS3.18
+ * table 10.4.3-1). */
 void lam_reply_pixels_error(lam_request *request, const lam_error *error);
 
 #ifdef __cplusplus

@@ -17,6 +17,7 @@
 #include "core/base/log.h"
 
 #define EXPLICIT_LITTLE "1.2.840.10008.1.2.1"
+#define MIXED           "mixed"
 
 enum { PART_HEADER = 1024, BOUNDARY = LAM_BOUNDARY };
 
@@ -105,12 +106,12 @@ static lam_status find_objects(const lam_request *request, wado_stream *stream, 
     return status;
 }
 
-/* The transfer syntax that all have; "mixed" fits no request for a particular one. */
+/* The transfer syntax that all have; MIXED fits no request for a particular one. */
 static const char *common_syntax(const wado_stream *stream)
 {
     for (size_t i = 1; i < stream->count; i++)
         if (strcmp(stream->objects[i].transfer_syntax, stream->objects[0].transfer_syntax) != 0)
-            return "mixed";
+            return MIXED;
     return stream->objects[0].transfer_syntax;
 }
 
@@ -334,12 +335,13 @@ static int choose(lam_request *request, wado_stream *stream)
                                 {"application/dicom", NULL, syntax, false},
                                 {"application/dicom", NULL, EXPLICIT_LITTLE, true}};
     int chosen = lam_negotiate(lam_request_accept(request, &scratch), offers, single ? 4 : 2);
+    bool own = strcmp(syntax, MIXED) != 0 && strcmp(syntax, EXPLICIT_LITTLE) != 0;
     if (chosen < 0)
         lam_reply_problem(
             request, MHD_HTTP_NOT_ACCEPTABLE,
             "on offer here: multipart/related; type=\"application/dicom\"%s, in transfer syntax "
-            "%s, " EXPLICIT_LITTLE " or *",
-            single ? ", application/dicom" : "", syntax);
+            "%s%s" EXPLICIT_LITTLE " or * (as stored)",
+            single ? ", application/dicom" : "", own ? syntax : "", own ? ", " : "");
     stream->transcode = chosen >= 0 && chosen % 2 == 1;
     return chosen < 0 ? -1 : chosen / 2;
 }

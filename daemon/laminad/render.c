@@ -244,12 +244,12 @@ static lam_status read_pieces(const lam_jv *root, int64_t bytes, lam_pixels *out
     size_t room = 0;
     lam_status status = LAM_OK;
     if (lam_jv_count(list) == 0)
-        return lam_fail(err, LAM_E_CORRUPT, "the worker answers without content");
+        return lam_fail(err, LAM_E_INTERNAL, "the worker answers without content");
     for (size_t i = 0; i < lam_jv_count(list) && status == LAM_OK; i++) {
         int64_t offset = lam_jv_integer(lam_jv_at(lam_jv_at(list, i), 0), -1);
         int64_t length = lam_jv_integer(lam_jv_at(lam_jv_at(list, i), 1), -1);
         if (offset < 0 || length < 0 || offset > bytes || length > bytes - offset)
-            return lam_fail(err, LAM_E_CORRUPT, "the worker's answer reaches past its file");
+            return lam_fail(err, LAM_E_INTERNAL, "the worker's answer reaches past its file");
         status = add_piece(out, &room, (lam_piece){i, offset, length}, err);
     }
     return status;

@@ -74,7 +74,7 @@ static lam_status exchange(slot *s, ask *a, lam_error *err)
         status = lam_question_ask(&s->child, &question, a->answer, &broken, err);
     if (broken)
         end_process(s, broken);
-    return status;
+    return status == LAM_E_CORRUPT && broken ? LAM_E_INTERNAL : status; /* no reader should crash or hang */
 }
 
 /* An idle process may have ended unnoticed; that is not the fault of the object it is asked about next. */

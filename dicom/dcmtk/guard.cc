@@ -16,7 +16,7 @@ const Row rows[] = {
     {&EC_MemoryExhausted, LAM_E_NO_MEMORY},
     {&EC_TagNotFound, LAM_E_NOT_FOUND},
     {&EC_EndOfStream, LAM_E_CORRUPT},
-    {&EC_InvalidStream, LAM_E_IO},
+    {&EC_InvalidStream, LAM_E_CORRUPT}, /* what is read lies in memory */
     {&EC_CorruptedData, LAM_E_CORRUPT},
     {&EC_StreamNotifyClient, LAM_E_CORRUPT},
     {&EC_CannotChangeRepresentation, LAM_E_UNSUPPORTED},

@@ -289,7 +289,7 @@ def test_every_fixture_is_drawn_or_refused_with_a_reason(d):
         ds = pydicom.dcmread(path, stop_before_pixels=True, force=True)
         syntax = ds.file_meta.TransferSyntaxUID
         answer = get(d, ds, "/rendered", "image/png")
-        assert answer.status in (200, 406, 413, 500), (path, answer)
+        assert answer.status in (200, 406, 413), (path, answer)  # none is our fault
         if answer.status != 200:
             assert answer.json["detail"], (path, answer)
             assert "crashed" not in answer.json["detail"], (path, answer)
