@@ -13,7 +13,7 @@ static const int64_t made_ms = 1767297600500; /* 2026-01-01 20:00:00.5 UTC */
 static int prepare(void **state)
 {
     (void)state;
-    setenv("TZ", "XXX-2", 1); /* two hours ahead of UTC */
+    setenv("TZ", "EET-2", 1); /* two hours ahead of UTC */
     lam_dicom_prepare();
     return 0;
 }
