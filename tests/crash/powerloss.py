@@ -8,6 +8,7 @@ be there, byte for byte.
 LAMINA_POWER_CUTS and LAMINA_CRASH_SEED say how many moments and which; `make crash` does 200.
 """
 import collections
+import io
 import os
 import random
 import shutil
@@ -21,10 +22,14 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "e2e"))
 
+import pydicom  # noqa: E402
+
 import harness  # noqa: E402
 from harness import images  # noqa: E402
-from harness.clients import stow  # noqa: E402
-from harness.daemon import BUILD, SANITISED, Daemon  # noqa: E402
+from harness.clients import stow, wado  # noqa: E402
+from harness.daemon import BUILD, SANITISED, Daemon, wait_until  # noqa: E402
+from harness.faulty import FaultyScp  # noqa: E402
+from harness.peers import deliveries  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 CUTS = int(os.environ.get("LAMINA_POWER_CUTS") or os.environ.get("LAMINA_CRASH_ROUNDS") or 20)
@@ -34,6 +39,18 @@ HEAD = struct.Struct("<IIQQQq")
 SECTOR = 512  # what a disk writes whole
 
 Record = collections.namedtuple("Record", "kind file source target offset content")
+
+
+def settings(peer):
+    """Results go to `peer`; an object that comes with other bytes replaces the one before."""
+    return {"storage.duplicates": "replace", "lamina.log_level": "info", "peer pacs.ae_title": "PACS",
+            "peer pacs.address": f"127.0.0.1:{peer.port}", "peer pacs.deliver": "results", "peer pacs.retry_delay": "100ms"}
+
+
+def wait_until_delivered(d, uids):
+    def all_there():
+        return set(uids) <= {delivery["sop_uid"] for delivery in deliveries(d, state="delivered")}
+    wait_until(all_there, 60, f"the delivery of {uids}")
 
 
 # ---- the life that is recorded ----
@@ -49,6 +66,8 @@ class Life:
                         os.path.join(HERE, "recorder.c"), "-ldl"], check=True)
         self.environment = {"LD_PRELOAD": recorder, "LAMINA_RECORD": self.log, "LAMINA_LIBEXEC": self.wrappers(recorder)}
         self.sent = {}  # number: (dataset, bytes); numbers are what TOLD records hold
+        self.shown = {}  # the same of objects that are ours
+        self.delivered = {}  # number: UID of an object that is known to be at the peer
         self.lock = threading.Lock()
 
     def wrappers(self, recorder):
@@ -65,11 +84,28 @@ class Life:
         with open(self.log, "ab", buffering=0) as log:
             log.write(HEAD.pack(TOLD, 0, number, 0, 0, 0))
 
+    def new_number(self):
+        return len(self.sent) + len(self.shown) + len(self.delivered) + 1
+
     def add(self, ds):
         with self.lock:
-            number = len(self.sent) + 1
+            number = self.new_number()
             self.sent[number] = (ds, images.to_bytes(ds))
         return number
+
+    def see_results(self, d):
+        """What was shown to somebody is owed as what was acknowledged: objects, and then that a peer has them."""
+        objects = [o for result in d.results(self.analysed) for o in result["objects"]]
+        for item in objects:
+            content = wado(d, self.analysed, item["series_uid"], item["sop_uid"]).body
+            number = self.new_number()
+            self.shown[number] = (pydicom.dcmread(io.BytesIO(content)), content)
+            self.told(number)
+        wait_until_delivered(d, [o["sop_uid"] for o in objects])
+        for item in objects:
+            number = self.new_number()
+            self.delivered[number] = item["sop_uid"]
+            self.told(number)
 
     def by_stow(self, d, datasets):
         for ds in datasets:
@@ -94,10 +130,11 @@ class Life:
         assert sender.wait() == 0
 
     def live(self):
-        """Objects come from four at once; one series is analysed; some objects are replaced."""
+        """Objects come from four at once; some are replaced; one series is analysed, and its result delivered."""
         source = images.series(slices=36)
         others = [images.series(slices=14, rows=64, columns=64, SeriesDescription="T2") for _ in range(3)]
-        with Daemon({"storage.duplicates": "replace"}, self.environment) as d:
+        self.analysed = source[0].StudyInstanceUID
+        with FaultyScp() as peer, Daemon(settings(peer), self.environment) as d:
             self.data = d.data
             self.root = os.stat(d.data).st_ino
             threads = [threading.Thread(target=self.by_dimse, args=(d, source)),
@@ -111,8 +148,8 @@ class Life:
             for ds in others[1][:4]:
                 ds.PatientComments = "replaced"
             self.by_stow(d, others[1][:4])
-            d.wait_for_study(source[0].StudyInstanceUID)
-        self.analysed = source[0].StudyInstanceUID
+            d.wait_for_study(self.analysed)
+            self.see_results(d)
         return self
 
     def records(self):
@@ -132,10 +169,12 @@ class Life:
 class Disk:
     """What may be left of files and folders when the power fails after `cut` records."""
 
-    def __init__(self, records, cut, dice):
+    # Of what was not synced: all is there, nothing is, or each with a chance; bytes and names apart.
+    KEPT = [(0, 0), (1, 1), (0, 1), (1, 0), (0.5, 0.5), (0.5, 1), (0.9, 0.5)]
+
+    def __init__(self, records, cut, dice, kept):
         self.records, self.cut, self.dice = records, cut, dice
-        # Of what was not synced: all is there, nothing is, or each with a chance; names and bytes apart.
-        self.bytes_kept, self.names_kept = dice.choice([(1, 1), (0, 0), (0, 1), (1, 0), (0.5, 0.5), (0.5, 1), (0.9, 0.5)])
+        self.bytes_kept, self.names_kept = kept
         self.durable = self.last_syncs()
         self.files, self.entries = {}, collections.defaultdict(dict)
 
@@ -214,20 +253,28 @@ def told_before(records, cut):
 
 
 def check_objects(d, life, told):
-    """Promises 1 and 3. An object that was replaced may be the newer one as soon as that was sent."""
+    """Promises 1 and 3. An object that was replaced may be the newer one as soon as that was sent; a result that nobody
+    has seen may be another one of the same name."""
     versions = collections.defaultdict(list)
     for number, (ds, content) in life.sent.items():
         versions[ds.SOPInstanceUID].append((number, ds, content))
     for uid, known in versions.items():
         latest = max((i for i, (number, _, _) in enumerate(known) if number in told), default=None)
         ds = known[0][1]
-        answer = d.get(f"/dicom-web/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{uid}",
-                       Accept="application/dicom; transfer-syntax=*")
+        answer = retrieve(d, ds)
         if answer.status == 404 and latest is None:
             continue
         assert answer.status == 200, f"acknowledged and lost: {uid}: {answer}"
         allowed = [data_set(content) for _, _, content in known[latest or 0:]]
         assert data_set(answer.body) in allowed, f"acknowledged and changed: {uid}"
+    for ds, content in (shown for number, shown in life.shown.items() if number in told):
+        answer = retrieve(d, ds)
+        assert answer.status == 200 and answer.body == content, f"shown and lost, or changed: {ds.SOPInstanceUID}: {answer}"
+
+
+def retrieve(d, ds):
+    return d.get(f"/dicom-web/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}",
+                 Accept="application/dicom; transfer-syntax=*")
 
 
 def data_set(content):
@@ -254,26 +301,31 @@ def check_database(data):
     assert not images.files_below(os.path.join(data, "spool"))
 
 
-def check_result(d, life):
-    """Promises 4 and 5: what was interrupted goes on by itself, and is published once."""
+def check_result(d, life, peer, told):
+    """Promises 4 and 5: what was interrupted goes on by itself, and is published once. All of it reaches the peer, and
+    nothing again of which that was known."""
     study = d.study(life.analysed)
     if not study or sum(s["instances"] for s in study["series"] if s["modality"] == "MR") < 36:
         return
     d.wait_for_study(life.analysed, seconds=90)
     current = [r for r in d.results(life.analysed) if r["state"] == "done"]
     assert len(current) == 1 and sorted(o["type"] for o in current[0]["objects"]) == ["SEG", "SR"], current
+    wait_until_delivered(d, [o["sop_uid"] for o in current[0]["objects"]])
+    again = set(peer.tried) & {uid for number, uid in life.delivered.items() if number in told}
+    assert not again, f"delivered and sent again: {again}"
 
 
-def start_after(life, records, cut, number):
+def start_after(life, records, cut, number, peer):
     dice = random.Random(SEED * 1000 + number)
-    disk = Disk(records, cut, dice).make()
-    d = Daemon({"storage.duplicates": "replace", "lamina.log_level": "info"})
+    disk = Disk(records, cut, dice, dice.choice(Disk.KEPT) if number else Disk.KEPT[0]).make()
+    d = Daemon(settings(peer))
     disk.write(d.data, life.root)
+    told = told_before(records, cut)
     try:
         d.start()
-        check_objects(d, life, told_before(records, cut))
+        check_objects(d, life, told)
         if number % 5 == 0:
-            check_result(d, life)
+            check_result(d, life, peer, told)
         d.stop()  # nothing is just being published then
         check_database(d.data)
     except Exception as problem:
@@ -288,10 +340,11 @@ def start_after(life, records, cut, number):
 
 
 def moments(records, count):
-    """Cuts over the whole life; half of them right behind an acknowledgement, where most is owed."""
+    """First the last at which something is owed; then cuts over the whole life, half of them right behind an
+    acknowledgement, where most is owed."""
     dice = random.Random(SEED)
     told = [i + 1 for i, r in enumerate(records) if r.kind == TOLD]
-    return [dice.choice(told) if i % 2 else dice.randrange(len(records) + 1) for i in range(count)]
+    return told[-1:] + [dice.choice(told) if i % 2 else dice.randrange(len(records) + 1) for i in range(1, count)]
 
 
 def test_what_was_acknowledged_outlives_the_power():
@@ -301,9 +354,10 @@ def test_what_was_acknowledged_outlives_the_power():
     kinds = collections.Counter(r.kind for r in records)
     print(f"# {CUTS} cuts, LAMINA_CRASH_SEED={SEED}; {len(records)} records: {kinds[WRITE]} writes,"
           f" {kinds[SYNC_END]} syncs, {kinds[RENAME]} renames, {kinds[TOLD]} acknowledgements", flush=True)
-    assert kinds[TOLD] == len(life.sent) and kinds[RENAME] + kinds[LINK] and kinds[SYNC_END]
+    assert kinds[TOLD] == life.new_number() - 1 and kinds[RENAME] + kinds[LINK] and kinds[SYNC_END]
     for number, cut in enumerate(moments(records, CUTS)):
-        start_after(life, records, cut, number)
+        with FaultyScp() as peer:
+            start_after(life, records, cut, number, peer)
 
 
 def test_the_record_is_the_disk():
@@ -311,8 +365,7 @@ def test_the_record_is_the_disk():
     harness.need(not SANITISED, "a sanitizer's runtime wants to be loaded first")
     life = Life().live()
     records = life.records()
-    disk = Disk(records, len(records), random.Random(0))
-    disk.bytes_kept = disk.names_kept = 1
+    disk = Disk(records, len(records), random.Random(0), (1, 1))
     copy = os.path.join(tempfile.mkdtemp(), "data")
     disk.make().write(copy, life.root)
 

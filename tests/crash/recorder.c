@@ -34,8 +34,13 @@ typedef struct record {
 } record;
 
 static int log_fd = -1;
-static uint64_t syncs;              /* numbers of syncs, with the process id above */
-static unsigned char seen[1 << 16]; /* files whose writing passed through here, by inode */
+static uint64_t syncs;         /* numbers of syncs, with the process id above */
+static uint64_t seen[1 << 16]; /* files whose writing passed through here; a slot has one inode of many */
+
+static uint64_t *slot_of(uint64_t file)
+{
+    return &seen[file % (sizeof seen / sizeof *seen)];
+}
 
 /* Looked up once: after a fork of a process with threads it could not be. */
 #define REAL(name)                                                                                           \
@@ -115,7 +120,7 @@ static void wrote(int fd, const void *bytes, ssize_t count, int64_t offset)
     uint64_t file = count > 0 && fd != log_fd ? inode_of(fd, true) : 0;
     if (!file)
         return;
-    seen[file % sizeof seen] = 1;
+    *slot_of(file) = file;
     put((record){.kind = WRITE, .file = file, .offset = offset}, bytes, (size_t)count, NULL);
 }
 
@@ -195,7 +200,7 @@ int fallocate64(int fd, int mode, off64_t offset, off64_t length)
 static void catch_up(int fd, uint64_t file)
 {
     struct stat info;
-    if (seen[file % sizeof seen] || fstat(fd, &info) < 0 || !S_ISREG(info.st_mode))
+    if (*slot_of(file) == file || fstat(fd, &info) < 0 || !S_ISREG(info.st_mode))
         return;
     char *content = malloc((size_t)info.st_size + 1);
     ssize_t got = content ? pread(fd, content, (size_t)info.st_size, 0) : -1;
@@ -286,6 +291,7 @@ static int opened(int folder, const char *path, int flags, mode_t mode)
     uint64_t file = fd >= 0 && (made || (flags & O_TRUNC)) ? inode_of(fd, true) : 0;
     if (file && made) {
         uint64_t parent = folder_of(folder, path, &name);
+        *slot_of(file) = 0; /* the inode may have been another file's */
         put((record){.kind = CREATE, .file = file, .to = parent}, name, strlen(name) + 1, NULL);
     } else if (file) {
         put((record){.kind = TRUNCATE, .file = file, .offset = 0}, NULL, 0, NULL);

@@ -2,6 +2,7 @@
 """TLS: HTTPS, clients known by their certificates (promise 10), and associations in both
 directions."""
 import os
+import select
 import signal
 import socket
 import ssl
@@ -175,15 +176,14 @@ def test_the_profile_is_that_of_bcp_195():
 
 def test_a_handshake_that_never_ends_blocks_nobody():
     authority = Authority()
-    with Daemon(node(authority, association_timeout="2s")) as d:
+    with Daemon(node(authority, association_timeout=f"{4 * PATIENCE}s")) as d:
         holders = [socket.create_connection(("127.0.0.1", d.dicom_port)) for _ in range(20)]
         for holder in holders[:10]:
             holder.sendall(b"\x16\x03\x01\x02\x00\x01")
-        started = time.monotonic()
         assert echoscu(d, *as_peer(authority, authority))[0] == 0
-        assert time.monotonic() - started < 1.5 * PATIENCE
+        assert not select.select(holders, [], [], 0)[0], "it was answered after one of them was given up"
         for holder in holders:
-            holder.settimeout(5 * PATIENCE)
+            holder.settimeout(10 * PATIENCE)
             assert holder.recv(100) == b"", "it is still held"
             holder.close()
 
