@@ -89,7 +89,7 @@ static lam_status read_source(const char *path, lam_config *config, lam_buffer *
     lam_buffer_init(&text, MAX_FILE);
     status = lam_io_read_file(absolute, &text, err);
     if (status == LAM_OK)
-        *errors += lam_config_read(path, lam_buffer_text(&text), text.length, config, report);
+        *errors += lam_config_read(lam_buffer_text(&text), text.length, config, report);
     return status;
 }
 

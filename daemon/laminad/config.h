@@ -35,7 +35,16 @@ enum {
     LAM_CONFIG_TEXT = LAM_RULE_MAX_TEXT + 1, /* longest text of one value */
     LAM_CONFIG_MAX_PEERS = 256,
     LAM_CONFIG_MAX_RULES = 256,
+    LAM_CONFIG_PLAIN_SECTIONS = 5, /* those that occur once */
+    LAM_CONFIG_MAX_KEYS = 32,      /* of a section */
 };
+
+/* Where a section and its keys stand in the file, in the order of the table: what is wrong with a value is
+ * said with its line. 0: nowhere. */
+typedef struct lam_config_lines {
+    int section;
+    int keys[LAM_CONFIG_MAX_KEYS];
+} lam_config_lines;
 
 /* Where to listen (port 0: the kernel picks one) or to connect. `host` is a name or a literal address without
  * brackets; "" when the key is not given. */
@@ -98,6 +107,7 @@ typedef enum lam_config_segmentation {
 /* [peer NAME]: another DICOM node. */
 typedef struct lam_config_peer {
     char name[LAM_CONFIG_NAME];
+    lam_config_lines lines;
     char ae_title[LAM_CONFIG_AE_TITLE];
     lam_config_address address; /* where it listens, and the host its associations come from; without it
                                    nothing can be sent to the peer */
@@ -125,6 +135,7 @@ typedef struct lam_config_peer {
 /* [rule NAME]: routing beyond what each model's own selector says. */
 typedef struct lam_config_rule {
     char name[LAM_CONFIG_NAME];
+    lam_config_lines lines;
     char model[LAM_CONFIG_MODEL];
     char when_text[LAM_RULE_MAX_TEXT + 1];
     lam_rule *when; /* owned; never NULL */
@@ -132,6 +143,7 @@ typedef struct lam_config_rule {
 
 typedef struct lam_config {
     char source[LAM_CONFIG_PATH]; /* the file read, or "" for the built-in defaults */
+    lam_config_lines lines[LAM_CONFIG_PLAIN_SECTIONS];
 
     /* [lamina] */
     char data_dir[LAM_CONFIG_PATH];   /* absolute; spool/, store/, lamina.db lie under it */

@@ -12,22 +12,61 @@
 #include "daemon/laminad/config_table.h"
 
 typedef struct findings {
+    const char *file;
     lam_buffer *report;
     int errors;
 } findings;
 
-static void __attribute__((format(printf, 3, 4))) say(findings *f, const char *kind, const char *format, ...)
+static void __attribute__((format(printf, 4, 5)))
+say(findings *f, const char *kind, int line, const char *format, ...)
 {
     char message[512];
     va_list arguments;
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    lam_buffer_printf(f->report, "%s: %s\n", kind, message);
+    if (line > 0)
+        lam_buffer_printf(f->report, "%s: %s:%d: %s\n", kind, f->file, line, message);
+    else
+        lam_buffer_printf(f->report, "%s: %s\n", kind, message);
 }
 
-#define add_error(f, ...)   (say((f), "error", __VA_ARGS__), (f)->errors++)
-#define add_warning(f, ...) say((f), "warning", __VA_ARGS__)
+#define add_error(f, line, ...)   (say((f), "error", (line), __VA_ARGS__), (f)->errors++)
+#define add_warning(f, line, ...) say((f), "warning", (line), __VA_ARGS__)
+
+/* ---- where it stands ---- */
+
+/* The line of the key whose field lies there, else of its section. 0: it is not this section's, or stands in
+ * no file. */
+static int line_in(const lam_config_section *section, const lam_config_lines *lines, const void *record,
+                   const void *field)
+{
+    size_t offset = (size_t)((const char *)field - (const char *)record);
+    for (size_t k = 0; k < section->key_count; k++)
+        if (section->keys[k].offset == offset)
+            return lines->keys[k] ? lines->keys[k] : lines->section;
+    return 0;
+}
+
+static int line_of(const lam_config *c, const void *field)
+{
+    int line = 0;
+    for (size_t i = 0; i < LAM_CONFIG_PLAIN_SECTIONS && line == 0; i++)
+        line = line_in(&lam_config_sections[i], &c->lines[i], c, field);
+    return line;
+}
+
+static int line_of_peer(const lam_config_peer *peer, const void *field)
+{
+    return line_in(&lam_config_sections[LAM_SECTION_PEER], &peer->lines, peer, field);
+}
+
+static int line_of_rule(const lam_config_rule *rule, const void *field)
+{
+    return line_in(&lam_config_sections[LAM_SECTION_RULE], &rule->lines, rule, field);
+}
+
+/* ---- what is wrong ---- */
 
 bool lam_config_is_loopback(const char *host)
 {
@@ -43,28 +82,32 @@ bool lam_config_is_loopback(const char *host)
 static void check_http(const lam_config *c, findings *f)
 {
     if (c->auth == LAM_AUTH_NONE && !lam_config_is_loopback(c->http_listen.host))
-        add_error(f,
+        add_error(f, line_of(c, &c->http_listen),
                   "http.listen = %s is not a loopback address, and http.auth = none would let anyone in; set "
                   "auth = token and token_file, or listen on 127.0.0.1",
                   c->http_listen.host);
     if (c->auth == LAM_AUTH_TOKEN && !c->token_file[0])
-        add_error(f, "http.auth = token needs http.token_file");
+        add_error(f, line_of(c, &c->auth), "http.auth = token needs http.token_file");
     if ((c->http_certificate[0] == '\0') != (c->http_key[0] == '\0'))
-        add_error(f, "http.tls_certificate and http.tls_key go together");
+        add_error(f, line_of(c, c->http_certificate[0] ? c->http_certificate : c->http_key),
+                  "http.tls_certificate and http.tls_key go together");
     if (c->auth == LAM_AUTH_MTLS && (!c->http_certificate[0] || !c->http_client_ca[0]))
-        add_error(f, "http.auth = mtls needs http.tls_certificate, http.tls_key and http.tls_client_ca");
+        add_error(f, line_of(c, &c->auth),
+                  "http.auth = mtls needs http.tls_certificate, http.tls_key and http.tls_client_ca");
     if (c->auth == LAM_AUTH_TOKEN && !c->http_certificate[0] && !lam_config_is_loopback(c->http_listen.host))
         add_warning(
-            f, "http.auth = token beyond loopback without http.tls_certificate: anyone on the way can read "
-               "tokens and patient data");
+            f, line_of(c, &c->http_listen),
+            "http.auth = token beyond loopback without http.tls_certificate: anyone on the way can read "
+            "tokens and patient data");
 }
 
 static void check_dicom_tls(const lam_config *c, findings *f)
 {
     if ((c->dicom_certificate[0] == '\0') != (c->dicom_key[0] == '\0'))
-        add_error(f, "dicom.tls_certificate and dicom.tls_key go together");
+        add_error(f, line_of(c, c->dicom_certificate[0] ? c->dicom_certificate : c->dicom_key),
+                  "dicom.tls_certificate and dicom.tls_key go together");
     if (c->dicom_ca[0] && !c->dicom_certificate[0])
-        add_error(f, "dicom.tls_ca needs dicom.tls_certificate and dicom.tls_key");
+        add_error(f, line_of(c, c->dicom_ca), "dicom.tls_ca needs dicom.tls_certificate and dicom.tls_key");
 }
 
 /* Files without which nothing is served; a secret is for nobody else to read. */
@@ -87,9 +130,11 @@ static void check_files(const lam_config *c, findings *f)
         if (!files[i].path[0])
             continue;
         if (access(files[i].path, R_OK) != 0)
-            add_error(f, "cannot read %s = %s: %s", files[i].key, files[i].path, strerror(errno));
+            add_error(f, line_of(c, files[i].path), "cannot read %s = %s: %s", files[i].key, files[i].path,
+                      strerror(errno));
         else if (files[i].secret && stat(files[i].path, &info) == 0 && (info.st_mode & S_IRWXO))
-            add_error(f, "%s = %s is accessible to everyone: chmod o= it", files[i].key, files[i].path);
+            add_error(f, line_of(c, files[i].path), "%s = %s is accessible to everyone: chmod o= it",
+                      files[i].key, files[i].path);
     }
 }
 
@@ -97,7 +142,8 @@ static void check_dicom(const lam_config *c, findings *f)
 {
     const char *host = c->dicom_listen.host;
     if (c->max_associations_per_peer > c->max_associations)
-        add_warning(f, "dicom.max_associations_per_peer = %d is more than dicom.max_associations = %d",
+        add_warning(f, line_of(c, &c->max_associations_per_peer),
+                    "dicom.max_associations_per_peer = %d is more than dicom.max_associations = %d",
                     c->max_associations_per_peer, c->max_associations);
     if (lam_config_is_loopback(host))
         return;
@@ -106,12 +152,12 @@ static void check_dicom(const lam_config *c, findings *f)
         known +=
             c->peers[i].kind == LAM_PEER_DIMSE && c->peers[i].accept && c->peers[i].address.host[0] != '\0';
     if (c->accept == LAM_ACCEPT_ANY)
-        add_error(f,
+        add_error(f, line_of(c, &c->accept),
                   "dicom.listen = %s is not a loopback address, and dicom.accept = any would let anyone in; "
                   "set accept = known and add a [peer NAME] section for each node",
                   host);
     else if (known == 0)
-        add_error(f,
+        add_error(f, line_of(c, &c->dicom_listen),
                   "dicom.listen = %s is not a loopback address, and no [peer NAME] with an address may "
                   "associate; add one for each node, or listen on 127.0.0.1",
                   host);
@@ -121,13 +167,15 @@ static void check_ports(const lam_config *c, findings *f)
 {
     if (c->dicom_listen.port != 0 && c->dicom_listen.port == c->http_listen.port &&
         strcmp(c->dicom_listen.host, c->http_listen.host) == 0)
-        add_error(f, "dicom.listen and http.listen are the same; give each a port of its own");
+        add_error(f, line_of(c, &c->http_listen),
+                  "dicom.listen and http.listen are the same; give each a port of its own");
 }
 
 static void check_file(const lam_config_peer *peer, const char *key, const char *path, findings *f)
 {
     if (path[0] && access(path, R_OK) != 0)
-        add_warning(f, "[peer %s] cannot read %s = %s: %s; nothing can be delivered", peer->name, key, path,
+        add_warning(f, line_of_peer(peer, path),
+                    "[peer %s] cannot read %s = %s: %s; nothing can be delivered", peer->name, key, path,
                     strerror(errno));
 }
 
@@ -136,17 +184,21 @@ static void check_kind(const lam_config_peer *peer, findings *f)
 {
     bool by_url = peer->kind == LAM_PEER_DICOMWEB || peer->kind == LAM_PEER_WEBHOOK;
     if (peer->kind == LAM_PEER_DIMSE && !peer->ae_title[0])
-        add_error(f, "[peer %s] needs the key ae_title", peer->name);
+        add_error(f, line_of_peer(peer, peer->ae_title), "[peer %s] needs the key ae_title", peer->name);
     if (peer->deliver != LAM_DELIVER_NONE && !by_url && !peer->address.host[0])
-        add_error(f, "[peer %s] deliver = results needs an address", peer->name);
+        add_error(f, line_of_peer(peer, &peer->deliver), "[peer %s] deliver = results needs an address",
+                  peer->name);
     if (by_url && !peer->url[0])
-        add_error(f, "[peer %s] needs the key url", peer->name);
+        add_error(f, line_of_peer(peer, peer->url), "[peer %s] needs the key url", peer->name);
     if (peer->kind == LAM_PEER_WEBHOOK && !peer->secret_file[0])
-        add_error(f, "[peer %s] needs the key secret_file, which signs its webhooks", peer->name);
+        add_error(f, line_of_peer(peer, peer->secret_file),
+                  "[peer %s] needs the key secret_file, which signs its webhooks", peer->name);
     if (peer->kind != LAM_PEER_DIMSE && peer->commitment)
-        add_error(f, "[peer %s] commitment is a service of kind = dimse", peer->name);
+        add_error(f, line_of_peer(peer, &peer->commitment),
+                  "[peer %s] commitment is a service of kind = dimse", peer->name);
     if ((peer->tls_certificate[0] == '\0') != (peer->tls_key[0] == '\0'))
-        add_error(f, "[peer %s] tls_certificate and tls_key go together", peer->name);
+        add_error(f, line_of_peer(peer, peer->tls_certificate[0] ? peer->tls_certificate : peer->tls_key),
+                  "[peer %s] tls_certificate and tls_key go together", peer->name);
     check_file(peer, "token_file", peer->token_file, f);
     check_file(peer, "secret_file", peer->secret_file, f);
     check_file(peer, "tls_ca", peer->tls_ca, f);
@@ -162,13 +214,15 @@ static void check_peers(const lam_config *c, findings *f)
         bool anywhere = peer->address.host[0] == '\0';
         check_kind(peer, f);
         if (open && peer->kind == LAM_PEER_DIMSE && peer->accept && anywhere)
-            add_warning(f, "[peer %s] has no address, so anyone who knows its AE title may send as it",
+            add_warning(f, line_of_peer(peer, &peer->address),
+                        "[peer %s] has no address, so anyone who knows its AE title may send as it",
                         peer->name);
         for (size_t j = 0; j < i; j++)
             if (c->peers[j].kind == LAM_PEER_DIMSE && peer->kind == LAM_PEER_DIMSE &&
                 strcmp(c->peers[j].ae_title, peer->ae_title) == 0 &&
                 strcmp(c->peers[j].address.host, peer->address.host) == 0)
-                add_error(f, "[peer %s] and [peer %s] have the same ae_title and host", c->peers[j].name,
+                add_error(f, line_of_peer(peer, peer->ae_title),
+                          "[peer %s] and [peer %s] have the same ae_title and host", c->peers[j].name,
                           peer->name);
     }
 }
@@ -177,8 +231,8 @@ static void check_models(const lam_config *c, findings *f)
 {
     struct stat info;
     if (stat(c->models_dir, &info) != 0 || !S_ISDIR(info.st_mode))
-        add_warning(f, "there is no folder lamina.models_dir = %s, so no study can be analysed",
-                    c->models_dir);
+        add_warning(f, line_of(c, c->models_dir),
+                    "there is no folder lamina.models_dir = %s, so no study can be analysed", c->models_dir);
 }
 
 static void check_rules(const lam_config *c, findings *f)
@@ -187,7 +241,8 @@ static void check_rules(const lam_config *c, findings *f)
         char path[PATH_MAX];
         snprintf(path, sizeof path, "%s/%s", c->models_dir, c->rules[i].model);
         if (access(path, F_OK) != 0)
-            add_warning(f, "[rule %s] sends series to the model %s, which is not in lamina.models_dir = %s",
+            add_warning(f, line_of_rule(&c->rules[i], c->rules[i].model),
+                        "[rule %s] sends series to the model %s, which is not in lamina.models_dir = %s",
                         c->rules[i].name, c->rules[i].model, c->models_dir);
     }
 }
@@ -198,7 +253,7 @@ static void (*const checks[])(const lam_config *, findings *) = {check_http,   c
 
 int lam_config_check_together(const lam_config *config, lam_buffer *report)
 {
-    findings f = {.report = report};
+    findings f = {.file = config->source, .report = report};
     for (size_t i = 0; i < LAM_COUNT(checks); i++)
         checks[i](config, &f);
     return f.errors;

@@ -11,7 +11,6 @@
 #include "daemon/laminad/header.h"
 
 typedef struct reader {
-    const char *file;
     const char *at, *end; /* what is still unread */
     int line;             /* number of the line that was handed to inih last */
     bool continued;       /* that line is indented and so belongs to the key before */
@@ -20,10 +19,9 @@ typedef struct reader {
     lam_config *config;
     const lam_config_section *section; /* NULL outside of one, and in an unknown one */
     void *record;                      /* the struct that its keys are fields of */
+    lam_config_lines *lines;           /* its places */
     char title[LAM_CONFIG_NAME + 16];  /* "[peer pacs]" */
     int section_line;
-    bool seen[LAM_CONFIG_MAX_KEYS];
-    bool opened[LAM_SECTION_COUNT];
     const lam_config_key *key; /* the last; NULL when it was unknown */
     int rule_line;             /* where `when` began */
 
@@ -38,7 +36,7 @@ static void __attribute__((format(printf, 3, 4))) problem(reader *r, int line, c
     va_start(arguments, format);
     vsnprintf(message, sizeof message, format, arguments);
     va_end(arguments);
-    lam_buffer_printf(r->report, "error: %s:%d: %s\n", r->file, line, message);
+    lam_buffer_printf(r->report, "error: %s:%d: %s\n", r->config->source, line, message);
     r->errors++;
 }
 
@@ -75,8 +73,10 @@ static void *add_peer(reader *r, const char *name)
     c->peers = array;
     if (!peer)
         problem(r, r->line, "more than %d peers", LAM_CONFIG_MAX_PEERS);
-    else
+    else {
         snprintf(peer->name, sizeof peer->name, "%s", name);
+        r->lines = &peer->lines;
+    }
     return peer;
 }
 
@@ -93,8 +93,10 @@ static void *add_rule(reader *r, const char *name)
     c->rules = array;
     if (!rule)
         problem(r, r->line, "more than %d rules", LAM_CONFIG_MAX_RULES);
-    else
+    else {
         snprintf(rule->name, sizeof rule->name, "%s", name);
+        r->lines = &rule->lines;
+    }
     return rule;
 }
 
@@ -122,7 +124,7 @@ static void finish_section(reader *r)
     if (!r->section)
         return;
     for (size_t i = 0; i < r->section->key_count; i++)
-        if (r->section->keys[i].required && !r->seen[i])
+        if (r->section->keys[i].required && !r->lines->keys[i])
             problem(r, r->section_line, "%s needs the key %s", r->title, r->section->keys[i].name);
     if (r->section == &lam_config_sections[LAM_SECTION_RULE])
         finish_rule(r);
@@ -151,13 +153,13 @@ static void *open_record(reader *r, const lam_config_section *section, const cha
             lam_config_section_defaults(section, record);
         return record;
     }
-    bool *opened = &r->opened[section - lam_config_sections];
+    lam_config_lines *lines = &r->config->lines[section - lam_config_sections];
     if (*name)
         problem(r, r->line, "[%s] takes no name; remove '%.40s'", section->name, name);
-    else if (*opened)
+    else if (lines->section)
         problem(r, r->line, "there is a section [%s] already", section->name);
     else {
-        *opened = true;
+        r->lines = lines;
         return r->config;
     }
     return NULL;
@@ -186,7 +188,7 @@ static void open_section(reader *r, char *text)
     if (!r->record)
         return;
     r->section = section;
-    memset(r->seen, 0, sizeof r->seen);
+    r->lines->section = r->line;
     snprintf(r->title, sizeof r->title, "[%s%s%s]", section->name, *name ? " " : "", name);
 }
 
@@ -271,11 +273,11 @@ static void read_key(reader *r, const char *name, const char *value)
         problem(r, r->line, "%s has no key '%.40s'", r->title, name);
         return;
     }
-    if (r->seen[index]) {
+    if (r->lines->keys[index]) {
         problem(r, r->line, "%s has %s already", r->title, name);
         return;
     }
-    r->seen[index] = true;
+    r->lines->keys[index] = r->line;
     r->rule_line = r->key->type == LAM_TYPE_RULE ? r->line : r->rule_line;
     lam_error err;
     if (lam_config_value_parse(r->key, value, r->record, &err) != LAM_OK)
@@ -300,9 +302,9 @@ static int handle(void *user, const char *section, const char *name, const char 
     return 1;
 }
 
-int lam_config_read(const char *name, const char *text, size_t length, lam_config *config, lam_buffer *report)
+int lam_config_read(const char *text, size_t length, lam_config *config, lam_buffer *report)
 {
-    reader r = {.file = name, .at = text, .end = text + length, .config = config, .report = report};
+    reader r = {.at = text, .end = text + length, .config = config, .report = report};
     if (memchr(text, '\0', length)) {
         problem(&r, 1, "not a text file: it contains NUL bytes");
         return r.errors;

@@ -52,7 +52,7 @@ typedef struct lam_config_section {
 } lam_config_section;
 
 /* The last two are the named ones. */
-enum { LAM_SECTION_PEER = 5, LAM_SECTION_RULE, LAM_SECTION_COUNT, LAM_CONFIG_MAX_KEYS = 32 };
+enum { LAM_SECTION_PEER = LAM_CONFIG_PLAIN_SECTIONS, LAM_SECTION_RULE, LAM_SECTION_COUNT };
 extern const lam_config_section lam_config_sections[LAM_SECTION_COUNT];
 
 /* Reads `text` into the field of `key` in `record`. Errors say what is expected. */
@@ -68,12 +68,12 @@ void lam_config_value_describe(const lam_config_key *key, lam_buffer *out);
 /* Sets every field of a record of this section to its default. */
 void lam_config_section_defaults(const lam_config_section *section, void *record);
 
-/* Fills `config` from the text of a file. Appends "error: NAME:LINE: …" for every problem; returns their
+/* Fills `config` from the text of its source. Appends "error: FILE:LINE: …" for every problem; returns their
  * number. */
-int lam_config_read(const char *name, const char *text, size_t length, lam_config *config,
-                    lam_buffer *report);
+int lam_config_read(const char *text, size_t length, lam_config *config, lam_buffer *report);
 
-/* How the keys go together: appends "error: …" and "warning: …" lines; returns the number of errors. */
+/* How the keys go together: appends "error: FILE:LINE: …" and "warning: FILE:LINE: …", without the place of
+ * what stands in no file; returns the number of errors. */
 int lam_config_check_together(const lam_config *config, lam_buffer *report);
 
 #endif

@@ -178,7 +178,7 @@ static void names_file_line_and_mistake(void **state)
         {"[lamina]\nworkers = 2\nworkers = 3\n", "error: :3: [lamina] has workers already\n"},
         {"[http]\n[lamina]\n[http]\n", "error: :3: there is a section [http] already\n"},
         {"[peer a]\nae_title=A\n[peer a]\n", "error: :3: there is a section [peer a] already\n"},
-        {"[peer a]\n\n", "error: [peer a] needs the key ae_title\n"},
+        {"[peer a]\n\n", "error: :1: [peer a] needs the key ae_title\n"},
         {"[peer]\nae_title = A\n", "error: :1: [peer NAME] needs a name"},
         {"[http main]\n", "error: :1: [http] takes no name; remove 'main'\n"},
         {"[lamina]\nworkers 2\n", "error: :2: expected a [section] or key = value\n"},
@@ -209,6 +209,29 @@ static void names_file_line_and_mistake(void **state)
          "error: :3: [rule r] when: column 15: expected 'and'"},
         {"[rule r]\nmodel = ../x\nwhen = Modality = MR\n", "model must be a model name"},
         {"[rule r]\nmodel = m\n", "error: :1: [rule r] needs the key when\n"},
+    };
+    for (size_t i = 0; i < LAM_COUNT(cases); i++)
+        assert_report(cases[i][0], LAM_E_INVALID, cases[i][1]);
+}
+
+/* What two keys make wrong together is said at the line of one of them; of a key that is missing, at that of
+ * its section or of the one that asks for it. */
+static void names_the_line_of_what_does_not_go_together(void **state)
+{
+    (void)state;
+    static const char *const cases[][2] = {
+        {"[lamina]\nworkers = 1\n[http]\nlisten = 0.0.0.0:80\n", "error: :4: http.listen = 0.0.0.0 is not"},
+        {"[http]\n\nauth = token\n", "error: :3: http.auth = token needs"},
+        {"[http]\ntls_key = /dev/null\n", "error: :2: http.tls_certificate and http.tls_key go together"},
+        {"[dicom]\nlisten = 0.0.0.0:11112\n\naccept = any\n", "error: :4: dicom.listen = 0.0.0.0 is not"},
+        {"[peer a]\nae_title = A\n[peer b]\ndeliver = results\nae_title = B\n",
+         "error: :4: [peer b] deliver = results needs an address"},
+        {"[peer a]\nae_title = A\n[peer b]\nkind = webhook\n", "error: :3: [peer b] needs the key url"},
+        {"[peer a]\nae_title = A\n[peer b]\nae_title = A\n",
+         "error: :4: [peer a] and [peer b] have the same"},
+        {"[dicom]\nx = 1\n[lamina]\nmodels_dir = /nowhere\n", "warning: :4: there is no folder"},
+        {"[dicom]\nx = 1\n[lamina]\nmodels_dir = /\n[rule r]\nwhen = Modality = MR\nmodel = none\n",
+         "warning: :7: [rule r] sends series to the model none"},
     };
     for (size_t i = 0; i < LAM_COUNT(cases); i++)
         assert_report(cases[i][0], LAM_E_INVALID, cases[i][1]);
@@ -446,6 +469,8 @@ int main(void)
         cmocka_unit_test(has_defaults),
         cmocka_unit_test(reads_every_type),
         cmocka_unit_test(names_file_line_and_mistake),
+        cmocka_unit_test(names_the_line_of_what_does_not_go_together),
+        cmocka_unit_test(names_the_line_of_what_does_not_go_together),
         cmocka_unit_test(reports_all_at_once),
         cmocka_unit_test(refuses_odd_files),
         cmocka_unit_test(listens_beyond_loopback_only_with_authentication),
