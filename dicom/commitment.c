@@ -207,11 +207,7 @@ static lam_status take_response(lam_association *association, uint16_t field, ui
                                 lam_command *out, lam_error *err)
 {
     uint8_t context = 0;
-    lam_status status = lam_association_receive(association, out, &context, err);
-    if (status == LAM_E_CANCELLED)
-        return lam_fail(err, LAM_E_PEER, "the peer released the association instead of answering");
-    if (status == LAM_OK && (out->field != (field | LAM_COMMAND_RESPONSE) || out->responded_to != message))
-        status = lam_fail(err, LAM_E_INVALID, "the peer answered something that was not asked");
+    lam_status status = lam_scu_response(association, field, message, out, &context, err);
     if (status == LAM_OK && out->data_set_type != LAM_NO_DATA_SET) {
         LAM_AUTO(lam_buffer_done) lam_buffer ignored;
         lam_buffer_init(&ignored, LAM_COMMITMENT_MAX_BYTES);

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "core/base/buffer.h"
 #include "core/base/cleanup.h"
@@ -73,6 +74,11 @@ lam_tag lam_dataset_tag(lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT;
 /* The whole value of a text attribute as encoded, several values with their backslashes, padding removed;
  * `otherwise` when absent. Borrowed until the attribute is changed. */
 const char *lam_dataset_text(lam_dataset *dataset, lam_tag tag, const char *otherwise) LAM_NOEXCEPT;
+/* Whether that text, "" when absent, is this one. */
+static inline bool lam_dataset_is(lam_dataset *dataset, lam_tag tag, const char *text)
+{
+    return strcmp(lam_dataset_text(dataset, tag, ""), text) == 0;
+}
 
 /* Number of values. */
 size_t lam_dataset_count(const lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT;
@@ -81,6 +87,14 @@ size_t lam_dataset_count(const lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT;
  */
 bool lam_dataset_number(lam_dataset *dataset, lam_tag tag, size_t index, double *out) LAM_NOEXCEPT;
 bool lam_dataset_integer(lam_dataset *dataset, lam_tag tag, size_t index, int64_t *out) LAM_NOEXCEPT;
+/* The same; `otherwise` when absent. */
+static inline int64_t lam_dataset_integer_or(lam_dataset *dataset, lam_tag tag, size_t index,
+                                             int64_t otherwise)
+{
+    int64_t value = otherwise;
+    lam_dataset_integer(dataset, tag, index, &value);
+    return value;
+}
 
 /* The values of an attribute of 16 bit words, whatever its representation (OW or US): how many, and one of
  * them. */

@@ -9,13 +9,6 @@
 
 enum { MAX_SIDE = 65535, MAX_FRAMES = 1000000, MAX_STREAM = 1 << 30 };
 
-static int64_t integer(lam_dataset *dataset, lam_tag tag, int64_t otherwise)
-{
-    int64_t value = otherwise;
-    lam_dataset_integer(dataset, tag, 0, &value);
-    return value;
-}
-
 static lam_status check_kind(lam_dataset *dataset, int64_t samples, lam_error *err)
 {
     const char *photometric = lam_dataset_text(dataset, LAM_TAG_PHOTOMETRIC, "");
@@ -33,18 +26,17 @@ static lam_status check_kind(lam_dataset *dataset, int64_t samples, lam_error *e
 
 lam_status lam_image_describe(lam_dataset *dataset, lam_image *out, lam_error *err)
 {
-    lam_status status = check_kind(dataset, integer(dataset, LAM_TAG_SAMPLES, 1), err);
+    lam_status status = check_kind(dataset, lam_dataset_integer_or(dataset, LAM_TAG_SAMPLES, 0, 1), err);
     if (status != LAM_OK)
         return status;
-    int64_t allocated = integer(dataset, LAM_TAG_BITS_ALLOCATED, 0);
-    int64_t stored = integer(dataset, LAM_TAG_BITS_STORED, allocated);
-    int64_t high = integer(dataset, LAM_TAG_HIGH_BIT, stored - 1);
-    lam_image image = {.rows = integer(dataset, LAM_TAG_ROWS, 0),
-                       .columns = integer(dataset, LAM_TAG_COLUMNS, 0),
-                       .frames = integer(dataset, LAM_TAG_FRAMES, 1),
-                       .is_signed = integer(dataset, LAM_TAG_PIXEL_SIGN, 0) == 1,
-                       .inverted =
-                           strcmp(lam_dataset_text(dataset, LAM_TAG_PHOTOMETRIC, ""), "MONOCHROME1") == 0};
+    int64_t allocated = lam_dataset_integer_or(dataset, LAM_TAG_BITS_ALLOCATED, 0, 0);
+    int64_t stored = lam_dataset_integer_or(dataset, LAM_TAG_BITS_STORED, 0, allocated);
+    int64_t high = lam_dataset_integer_or(dataset, LAM_TAG_HIGH_BIT, 0, stored - 1);
+    lam_image image = {.rows = lam_dataset_integer_or(dataset, LAM_TAG_ROWS, 0, 0),
+                       .columns = lam_dataset_integer_or(dataset, LAM_TAG_COLUMNS, 0, 0),
+                       .frames = lam_dataset_integer_or(dataset, LAM_TAG_FRAMES, 0, 1),
+                       .is_signed = lam_dataset_integer_or(dataset, LAM_TAG_PIXEL_SIGN, 0, 0) == 1,
+                       .inverted = lam_dataset_is(dataset, LAM_TAG_PHOTOMETRIC, "MONOCHROME1")};
     if (image.rows < 1 || image.columns < 1 || image.rows > MAX_SIDE || image.columns > MAX_SIDE ||
         image.frames < 1 || image.frames > MAX_FRAMES)
         return lam_fail(err, LAM_E_INVALID, "an image of %lld×%lld pixels and %lld frames",

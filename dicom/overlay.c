@@ -104,7 +104,7 @@ static lam_status draw_frame(lam_frames *s, int64_t index, unsigned char *bytes,
     if (status != LAM_OK)
         return status;
     lam_seg_read_values(s, bytes, m->labels);
-    bool map = strcmp(lam_dataset_text(s->header, LAM_TAG_SEGMENTATION_TYPE, ""), "LABELMAP") == 0;
+    bool map = lam_dataset_is(s->header, LAM_TAG_SEGMENTATION_TYPE, "LABELMAP");
     if (!map) {
         colour_of(s, lam_seg_read_segment(s, index), rgb);
         paint(m, 1, rgb, canvas);

@@ -15,19 +15,12 @@ enum {
     MAX_SIDE = 65535
 };
 
-static int64_t integer(lam_dataset *object, lam_tag tag, size_t index, int64_t otherwise)
-{
-    int64_t value = otherwise;
-    lam_dataset_integer(object, tag, index, &value);
-    return value;
-}
-
 /* Which frame of the plane lies on this one of the image, from 0; -1: none. A plane that has no frames of its
  * own lies on all (C.9.2.1.4). */
 static int64_t frame_of_plane(lam_dataset *object, unsigned group, int64_t frame)
 {
-    int64_t frames = integer(object, LAM_TAG(group, FRAMES), 0, 0);
-    int64_t own = frame + 1 - integer(object, LAM_TAG(group, FRAME_ORIGIN), 0, 1);
+    int64_t frames = lam_dataset_integer_or(object, LAM_TAG(group, FRAMES), 0, 0);
+    int64_t own = frame + 1 - lam_dataset_integer_or(object, LAM_TAG(group, FRAME_ORIGIN), 0, 1);
     if (frames <= 0)
         return 0;
     return own >= 0 && own < frames ? own : -1;
@@ -38,10 +31,10 @@ static void draw_plane(lam_dataset *object, unsigned group, int64_t frame, lam_c
     static const uint8_t white[3] = {255, 255, 255};
     size_t count = 0;
     const unsigned char *bits = lam_dataset_bits(object, LAM_TAG(group, DATA), &count);
-    int64_t rows = integer(object, LAM_TAG(group, ROWS), 0, 0),
-            columns = integer(object, LAM_TAG(group, COLUMNS), 0, 0);
-    int64_t top = integer(object, LAM_TAG(group, ORIGIN), 0, 1) - 1,
-            left = integer(object, LAM_TAG(group, ORIGIN), 1, 1) - 1;
+    int64_t rows = lam_dataset_integer_or(object, LAM_TAG(group, ROWS), 0, 0),
+            columns = lam_dataset_integer_or(object, LAM_TAG(group, COLUMNS), 0, 0);
+    int64_t top = lam_dataset_integer_or(object, LAM_TAG(group, ORIGIN), 0, 1) - 1,
+            left = lam_dataset_integer_or(object, LAM_TAG(group, ORIGIN), 1, 1) - 1;
     int64_t own = frame_of_plane(object, group, frame);
     if (!bits || own < 0 || rows < 1 || columns < 1 || rows > MAX_SIDE || columns > MAX_SIDE ||
         own >= (int64_t)count / (rows * columns))

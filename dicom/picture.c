@@ -248,7 +248,7 @@ static void draw_tile(const montage *m, int index, lam_canvas *canvas)
 static bool is_synthetic(const lam_result *result)
 {
     lam_dataset *source = lam_series_object(result->series, 0);
-    return strcmp(lam_dataset_text(source, LAM_TAG_SYNTHETIC, ""), "YES") == 0 ||
+    return lam_dataset_is(source, LAM_TAG_SYNTHETIC, "YES") ||
            strncmp(lam_dataset_text(source, LAM_TAG_PATIENT_NAME, ""), "Synthetic^", 10) == 0;
 }
 

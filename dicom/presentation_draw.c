@@ -36,7 +36,7 @@ enum { MAX_POINTS = 20000, ROUND = 180, TEXT_LINE = 120 };
 
 bool lam_presentation_is_state(lam_dataset *object)
 {
-    return strcmp(lam_dataset_text(object, LAM_TAG_SOP_CLASS, ""), LAM_PR_SOP_CLASS) == 0;
+    return lam_dataset_is(object, LAM_TAG_SOP_CLASS, LAM_PR_SOP_CLASS);
 }
 
 /* ---- which image ---- */
@@ -79,8 +79,7 @@ static bool is_for(lam_dataset *item, const char *sop_uid, int64_t frame)
     for (size_t i = 0; i < count; i++) {
         lam_dataset *image = lam_dataset_item(item, LAM_TAG_REFERENCED_IMAGES, i);
         bool all = !lam_dataset_has(image, LAM_TAG_REFERENCED_FRAME);
-        if (strcmp(lam_dataset_text(image, LAM_TAG_REFERENCED_INSTANCE, ""), sop_uid) == 0 &&
-            (all || frame_of(image) == frame))
+        if (lam_dataset_is(image, LAM_TAG_REFERENCED_INSTANCE, sop_uid) && (all || frame_of(image) == frame))
             return true;
     }
     return count == 0;
@@ -176,7 +175,7 @@ static lam_status draw_graphic(lam_dataset *graphic, lam_canvas *canvas, const u
     if (count > MAX_POINTS)
         return lam_fail(err, LAM_E_LIMIT, "a graphic of %lld points; at most %d are drawn", (long long)count,
                         MAX_POINTS);
-    bool display = strcmp(lam_dataset_text(graphic, GRAPHIC_UNITS, ""), "DISPLAY") == 0;
+    bool display = lam_dataset_is(graphic, GRAPHIC_UNITS, "DISPLAY");
     lam_autofree double(*points)[2] = calloc((size_t)count, sizeof *points);
     if (!points)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a graphic");
@@ -198,7 +197,7 @@ static void draw_text(lam_dataset *text, lam_canvas *canvas, const uint8_t rgb[3
     bool boxed = lam_dataset_numbers(text, BOX_TOP_LEFT, at, 2);
     if (!boxed && !lam_dataset_numbers(text, ANCHOR, at, 2))
         return;
-    bool display = strcmp(lam_dataset_text(text, boxed ? TEXT_BOX_UNITS : ANCHOR_UNITS, ""), "DISPLAY") == 0;
+    bool display = lam_dataset_is(text, boxed ? TEXT_BOX_UNITS : ANCHOR_UNITS, "DISPLAY");
     lam_result_ascii(lam_dataset_text(text, TEXT, ""), TEXT_LINE, ascii);
     double x = at[0] * scale_x(canvas, display), y = at[1] * scale_y(canvas, display);
     if (fabs(x) < 65536 && fabs(y) < 65536)
@@ -213,7 +212,7 @@ static void colour_of_layer(lam_dataset *state, const char *name, uint8_t rgb[3]
     for (size_t i = 0; (layer = lam_dataset_item(state, LAYERS, i)); i++) {
         double lab[3];
         int64_t grey = 0;
-        if (strcmp(lam_dataset_text(layer, LAYER, ""), name) != 0)
+        if (!lam_dataset_is(layer, LAYER, name))
             continue;
         if (lam_dataset_numbers(layer, LAYER_LAB, lab, 3))
             lam_overlay_rgb_of_lab(lab, rgb);
@@ -266,7 +265,7 @@ lam_status lam_presentation_draw(lam_dataset *state, const char *sop_uid, int64_
     if (missing)
         return lam_fail(err, LAM_E_UNSUPPORTED, "a presentation state with %s is not drawn here", missing);
     size_t bytes = 3 * (size_t)canvas->width * (size_t)canvas->height;
-    bool inverse = strcmp(lam_dataset_text(state, LAM_TAG_PRESENTATION_SHAPE, ""), "INVERSE") == 0;
+    bool inverse = lam_dataset_is(state, LAM_TAG_PRESENTATION_SHAPE, "INVERSE");
     for (size_t i = 0; inverse != inverted && i < bytes; i++)
         canvas->rgb[i] = (uint8_t)(255 - canvas->rgb[i]);
     lam_overlay_planes_draw(state, frame, canvas);

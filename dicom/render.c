@@ -32,13 +32,6 @@ typedef struct pixels {
     size_t count; /* rows × columns */
 } pixels;
 
-static int64_t integer(lam_dataset *dataset, lam_tag tag, int64_t otherwise)
-{
-    int64_t value = otherwise;
-    lam_dataset_integer(dataset, tag, 0, &value);
-    return value;
-}
-
 static double value_at(const pixels *p, size_t i)
 {
     const lam_layout *l = p->layout;
@@ -64,15 +57,15 @@ static lam_status read_pixels(lam_frames *frames, int64_t index, pixels *out, la
     const lam_layout *l = &frames->layout;
     pixels p = {.layout = l, .count = (size_t)(l->rows * l->columns)};
     size_t size = 0;
-    int64_t stored = integer(frames->header, LAM_TAG_BITS_STORED, l->bits_allocated);
-    int64_t high = integer(frames->header, LAM_TAG_HIGH_BIT, stored - 1);
+    int64_t stored = lam_dataset_integer_or(frames->header, LAM_TAG_BITS_STORED, 0, l->bits_allocated);
+    int64_t high = lam_dataset_integer_or(frames->header, LAM_TAG_HIGH_BIT, 0, stored - 1);
     if (stored < 1 || stored > l->bits_allocated || high < stored - 1 || high >= l->bits_allocated) {
         stored = l->bits_allocated; /* contradictions are common and no reason to show nothing */
         high = stored - 1;
     }
     p.stored = (int)(stored > 63 ? 63 : stored);
     p.high = (int)high;
-    p.is_signed = integer(frames->header, LAM_TAG_PIXEL_SIGN, 0) == 1;
+    p.is_signed = lam_dataset_integer_or(frames->header, LAM_TAG_PIXEL_SIGN, 0, 0) == 1;
     lam_status status = lam_frames_size(frames, &size, err);
     if (status != LAM_OK)
         return status;
@@ -227,8 +220,8 @@ bool lam_render_inverts(const lam_frames *frames)
 {
     lam_dataset *header = frames->header;
     if (lam_dataset_has(header, LAM_TAG_PRESENTATION_SHAPE))
-        return strcmp(lam_dataset_text(header, LAM_TAG_PRESENTATION_SHAPE, ""), "INVERSE") == 0;
-    return strcmp(lam_dataset_text(header, LAM_TAG_PHOTOMETRIC, ""), "MONOCHROME1") == 0;
+        return lam_dataset_is(header, LAM_TAG_PRESENTATION_SHAPE, "INVERSE");
+    return lam_dataset_is(header, LAM_TAG_PHOTOMETRIC, "MONOCHROME1");
 }
 
 static lam_status draw_grey(lam_frames *frames, int64_t index, const pixels *p, const lam_window *window,

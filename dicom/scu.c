@@ -5,18 +5,25 @@
 #include "dicom/sop_class.h"
 #include "dicom/transfer_syntax.h"
 
+lam_status lam_scu_response(lam_association *association, uint16_t field, uint16_t message, lam_command *out,
+                            uint8_t *context, lam_error *err)
+{
+    lam_status status = lam_association_receive(association, out, context, err);
+    if (status == LAM_E_CANCELLED)
+        return lam_fail(err, LAM_E_PEER, "the peer released the association instead of answering");
+    if (status == LAM_OK && (out->field != (field | LAM_COMMAND_RESPONSE) || out->responded_to != message))
+        return lam_fail(err, LAM_E_INVALID, "the peer answered something that was not asked");
+    return status;
+}
+
 static lam_status take_answer(lam_association *association, uint16_t field, uint16_t message,
                               lam_scu_answer *out, lam_error *err)
 {
     lam_command response;
     uint8_t context = 0;
-    lam_status status = lam_association_receive(association, &response, &context, err);
-    if (status == LAM_E_CANCELLED)
-        return lam_fail(err, LAM_E_PEER, "the peer released the association instead of answering");
+    lam_status status = lam_scu_response(association, field, message, &response, &context, err);
     if (status != LAM_OK)
         return status;
-    if (response.field != (field | LAM_COMMAND_RESPONSE) || response.responded_to != message)
-        return lam_fail(err, LAM_E_INVALID, "the peer answered something that was not asked");
     out->status = response.status;
     memcpy(out->comment, response.comment, sizeof out->comment);
     return LAM_OK;

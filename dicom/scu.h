@@ -18,6 +18,11 @@ typedef struct lam_scu_answer {
     char comment[65]; /* the peer's, "" when none */
 } lam_scu_answer;
 
+/* The response to the request `field` number `message`. Errors: LAM_E_PEER (the peer released the association
+ * instead), LAM_E_INVALID (it answered something else), else as lam_association_receive; then abort. */
+lam_status lam_scu_response(lam_association *association, uint16_t field, uint16_t message, lam_command *out,
+                            uint8_t *context, lam_error *err);
+
 /* C-ECHO over an association that has a Verification context. `message` numbers the request; any number that
  * is not under way. Errors: LAM_E_UNSUPPORTED (no such context), else as lam_association_receive; then abort.
  */

@@ -24,7 +24,7 @@ int64_t lam_seg_read_segment(lam_frames *s, int64_t index)
 
 static bool is_type(lam_frames *s, const char *type)
 {
-    return strcmp(lam_dataset_text(s->header, LAM_TAG_SEGMENTATION_TYPE, ""), type) == 0;
+    return lam_dataset_is(s->header, LAM_TAG_SEGMENTATION_TYPE, type);
 }
 
 void lam_seg_read_values(lam_frames *s, const unsigned char *bytes, uint8_t *out)

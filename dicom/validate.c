@@ -125,19 +125,13 @@ void lam_validate_tell(lam_validation *v, const lam_rule_name *rule, const char 
         v->heard(v->context, &problem);
 }
 
-/* There, though perhaps empty. */
-static bool is_there(lam_dataset *object, lam_tag tag)
-{
-    return lam_dataset_has(object, tag) || lam_dataset_is_present(object, tag);
-}
-
 static void check_required(lam_validation *v, unsigned kind)
 {
     for (size_t i = 0; i < LAM_COUNT(required); i++) {
         lam_tag tag = required[i].name.tag;
         if (!(required[i].kinds & kind))
             continue;
-        if (!is_there(v->object, tag))
+        if (!lam_dataset_is_present(v->object, tag))
             lam_validate_tell(v, &required[i].name, "is missing (type %d)", required[i].type);
         else if (required[i].type == 1 && !lam_dataset_has(v->object, tag))
             lam_validate_tell(v, &required[i].name, "is empty (type 1)");

@@ -4,18 +4,13 @@
 #include "core/base/cleanup.h"
 #include "dicom/validate_rules.h"
 
-static bool is(lam_dataset *dataset, lam_tag tag, const char *text)
-{
-    return strcmp(lam_dataset_text(dataset, tag, ""), text) == 0;
-}
-
 /* Whether `uid` is in a sequence of series, each with a sequence of instances. */
 static bool is_listed(lam_dataset *parent, lam_tag instances, const char *uid)
 {
     for (size_t s = 0; s < lam_dataset_items(parent, LAM_TAG_REFERENCED_SERIES); s++) {
         lam_dataset *series = lam_dataset_item(parent, LAM_TAG_REFERENCED_SERIES, s);
         for (size_t i = 0; i < lam_dataset_items(series, instances); i++)
-            if (is(lam_dataset_item(series, instances, i), LAM_TAG_REFERENCED_INSTANCE, uid))
+            if (lam_dataset_is(lam_dataset_item(series, instances, i), LAM_TAG_REFERENCED_INSTANCE, uid))
                 return true;
     }
     return false;
@@ -59,7 +54,7 @@ static void check_coordinates(lam_validation *v, lam_dataset *item)
     static const lam_rule_name frame = {LAM_TAG_REFERENCED_FRAME_OF_REFERENCE,
                                         "ReferencedFrameOfReferenceUID", "PS3.3 C.18.9"};
     static const lam_rule_name image = {LAM_TAG_CONTENT, "ContentSequence", "PS3.3 C.18.6"};
-    bool space = is(item, LAM_TAG_VALUE_TYPE, "SCOORD3D");
+    bool space = lam_dataset_is(item, LAM_TAG_VALUE_TYPE, "SCOORD3D");
     size_t count = lam_dataset_count(item, LAM_TAG_GRAPHIC_DATA);
     if (count == 0 || count % (space ? 3 : 2) != 0)
         lam_validate_tell(v, &data, "has %zu numbers, which are no points", count);
@@ -76,7 +71,7 @@ static void check_group(lam_validation *v, lam_dataset *group)
     for (size_t i = 0; i < lam_dataset_items(group, LAM_TAG_CONTENT); i++) {
         lam_dataset *item = lam_dataset_item(group, LAM_TAG_CONTENT, i);
         lam_dataset *name = lam_dataset_item(item, LAM_TAG_CONCEPT_NAMES, 0);
-        if (name && is(name, LAM_TAG_CODE_VALUE, "112040"))
+        if (name && lam_dataset_is(name, LAM_TAG_CODE_VALUE, "112040"))
             return;
     }
     lam_validate_tell(v, &rule, "a measurement group has no Tracking Unique Identifier");
@@ -104,14 +99,14 @@ static void check_item(lam_validation *v, lam_dataset *item)
     if (!lam_dataset_has(item, LAM_TAG_RELATIONSHIP))
         lam_validate_tell(v, &relation, "is missing in an item of the content");
     for (size_t i = 0; i < LAM_COUNT(types); i++) {
-        if (!is(item, LAM_TAG_VALUE_TYPE, types[i].type))
+        if (!lam_dataset_is(item, LAM_TAG_VALUE_TYPE, types[i].type))
             continue;
         if (types[i].needs_name && !name)
             lam_validate_tell(v, &name_rule, "is missing in a %s item", types[i].type);
         if (types[i].check)
             types[i].check(v, item);
     }
-    if (name && is(name, LAM_TAG_CODE_VALUE, "125007"))
+    if (name && lam_dataset_is(name, LAM_TAG_CODE_VALUE, "125007"))
         check_group(v, item);
 }
 

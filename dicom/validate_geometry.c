@@ -14,11 +14,6 @@ static double number_of(lam_dataset *dataset, lam_tag tag)
     return lam_dataset_number(dataset, tag, 0, &number) ? number : 0;
 }
 
-static bool is(lam_dataset *dataset, lam_tag tag, const char *text)
-{
-    return strcmp(lam_dataset_text(dataset, tag, ""), text) == 0;
-}
-
 /* ---- pixels ---- */
 
 void lam_validate_pixels(lam_validation *v)
@@ -29,7 +24,7 @@ void lam_validate_pixels(lam_validation *v)
     lam_dataset *o = v->object;
     double allocated = number_of(o, LAM_TAG_BITS_ALLOCATED), frames = fmax(1, number_of(o, LAM_TAG_FRAMES));
     bool segmentation = lam_dataset_has(o, LAM_TAG_SEGMENTATION_TYPE);
-    if (segmentation && allocated != (is(o, LAM_TAG_SEGMENTATION_TYPE, "BINARY") ? 1 : 8))
+    if (segmentation && allocated != (lam_dataset_is(o, LAM_TAG_SEGMENTATION_TYPE, "BINARY") ? 1 : 8))
         lam_validate_tell(v, &bits, "is %g in a segmentation of type %.16s", allocated,
                           lam_dataset_text(o, LAM_TAG_SEGMENTATION_TYPE, ""));
     if (number_of(o, LAM_TAG_HIGH_BIT) != number_of(o, LAM_TAG_BITS_STORED) - 1)
@@ -79,10 +74,10 @@ void lam_validate_segments(lam_validation *v)
 {
     static const lam_rule_name type = {LAM_TAG_FRACTIONAL_TYPE, "SegmentationFractionalType",
                                        "PS3.3 C.8.20.2"};
-    bool labelmap = is(v->object, LAM_TAG_SOP_CLASS, LAM_LABELMAP_SOP_CLASS);
+    bool labelmap = lam_dataset_is(v->object, LAM_TAG_SOP_CLASS, LAM_LABELMAP_SOP_CLASS);
     for (size_t i = 0; i < lam_dataset_items(v->object, LAM_TAG_SEGMENTS); i++)
         check_segment(v, lam_dataset_item(v->object, LAM_TAG_SEGMENTS, i), i, labelmap);
-    if (is(v->object, LAM_TAG_SEGMENTATION_TYPE, "FRACTIONAL") &&
+    if (lam_dataset_is(v->object, LAM_TAG_SEGMENTATION_TYPE, "FRACTIONAL") &&
         (!lam_dataset_has(v->object, LAM_TAG_FRACTIONAL_TYPE) ||
          !lam_dataset_has(v->object, LAM_TAG_MAXIMUM_FRACTIONAL)))
         lam_validate_tell(v, &type, "or MaximumFractionalValue is missing in a FRACTIONAL segmentation");
@@ -99,7 +94,7 @@ static void check_frame(lam_validation *v, size_t frame)
     lam_dataset *o = v->object;
     lam_dataset *segment = lam_groups_item(o, LAM_TAG_SEGMENT_IDS, frame);
     double number = segment ? number_of(segment, LAM_TAG_REFERENCED_SEGMENT) : 0;
-    bool per_segment = is(o, LAM_TAG_SOP_CLASS, LAM_SEG_SOP_CLASS);
+    bool per_segment = lam_dataset_is(o, LAM_TAG_SOP_CLASS, LAM_SEG_SOP_CLASS);
     if (per_segment && !(number >= 1 && number <= (double)lam_dataset_items(o, LAM_TAG_SEGMENTS)))
         lam_validate_tell(v, &reference, "is %g in frame %zu; no segment has that number", number, frame + 1);
     lam_dataset *content = lam_groups_item(o, LAM_TAG_FRAME_CONTENT, frame);
@@ -241,7 +236,7 @@ static void check_identity(lam_validation *v, lam_dataset *source)
 static lam_dataset *find_source(const lam_validation *v, const char *uid)
 {
     for (size_t i = 0; i < v->source_count; i++)
-        if (is(v->sources[i], LAM_TAG_SOP_INSTANCE, uid))
+        if (lam_dataset_is(v->sources[i], LAM_TAG_SOP_INSTANCE, uid))
             return v->sources[i];
     return NULL;
 }

@@ -220,7 +220,7 @@ void hurry(lam_association *association)
 
 using namespace lamina;
 
-extern "C" lam_status lam_net_start(lam_error *err)
+extern "C" lam_status lam_net_start(lam_error *err) noexcept
 {
     return lam_guard(err, [&]() -> lam_status {
         if (network)
@@ -244,7 +244,8 @@ extern "C" lam_status lam_net_start(lam_error *err)
     });
 }
 
-extern "C" const lam_net_context *lam_association_context(const lam_association *association, uint8_t id)
+extern "C" const lam_net_context *lam_association_context(const lam_association *association,
+                                                          uint8_t id) noexcept
 {
     for (const lam_net_context &context : association->contexts)
         if (context.id == id)
@@ -254,7 +255,7 @@ extern "C" const lam_net_context *lam_association_context(const lam_association 
 
 extern "C" const lam_net_context *lam_association_find(const lam_association *association,
                                                        const char *abstract_syntax,
-                                                       const char *transfer_syntax)
+                                                       const char *transfer_syntax) noexcept
 {
     for (const lam_net_context &context : association->contexts)
         if (!strcmp(context.abstract_syntax, abstract_syntax) &&
@@ -264,19 +265,19 @@ extern "C" const lam_net_context *lam_association_find(const lam_association *as
 }
 
 extern "C" lam_status lam_association_receive(lam_association *association, lam_command *out,
-                                              uint8_t *context, lam_error *err)
+                                              uint8_t *context, lam_error *err) noexcept
 {
     return lam_guard(err, [&] { return receive_command(association, out, context, err); });
 }
 
 extern "C" lam_status lam_association_receive_data(lam_association *association, uint8_t context,
-                                                   lam_net_sink sink, void *user, lam_error *err)
+                                                   lam_net_sink sink, void *user, lam_error *err) noexcept
 {
     return lam_guard(err, [&] { return receive_data(association, context, sink, user, err); });
 }
 
 extern "C" lam_status lam_association_send(lam_association *association, uint8_t context,
-                                           const lam_command *command, lam_error *err)
+                                           const lam_command *command, lam_error *err) noexcept
 {
     return lam_guard(err, [&] {
         uint8_t bytes[LAM_COMMAND_TEXT];
@@ -286,12 +287,12 @@ extern "C" lam_status lam_association_send(lam_association *association, uint8_t
 }
 
 extern "C" lam_status lam_association_send_data(lam_association *association, uint8_t context, int fd,
-                                                uint64_t offset, lam_error *err)
+                                                uint64_t offset, lam_error *err) noexcept
 {
     return lam_guard(err, [&] { return send_data(association, context, fd, offset, err); });
 }
 
-extern "C" lam_status lam_association_release(lam_association *association, lam_error *err)
+extern "C" lam_status lam_association_release(lam_association *association, lam_error *err) noexcept
 {
     return lam_guard(err, [&]() -> lam_status {
         OFCondition condition = ASC_releaseAssociation(association->asc);
@@ -299,13 +300,13 @@ extern "C" lam_status lam_association_release(lam_association *association, lam_
     });
 }
 
-extern "C" bool lam_association_wait(lam_association *association, int timeout_ms)
+extern "C" bool lam_association_wait(lam_association *association, int timeout_ms) noexcept
 {
     DcmTransportConnection *connection = DUL_getTransportConnection(association->asc->DULassociation);
     return !connection || static_cast<Connection *>(connection)->has_data(timeout_ms);
 }
 
-extern "C" void lam_association_accept_release(lam_association *association)
+extern "C" void lam_association_accept_release(lam_association *association) noexcept
 {
     lam_guard(nullptr, [&] {
         hurry(association);
@@ -315,7 +316,7 @@ extern "C" void lam_association_accept_release(lam_association *association)
     });
 }
 
-extern "C" void lam_association_abort(lam_association *association)
+extern "C" void lam_association_abort(lam_association *association) noexcept
 {
     lam_guard(nullptr, [&] {
         hurry(association);
@@ -324,7 +325,7 @@ extern "C" void lam_association_abort(lam_association *association)
     });
 }
 
-extern "C" void lam_association_free(lam_association *association)
+extern "C" void lam_association_free(lam_association *association) noexcept
 {
     if (!association)
         return;

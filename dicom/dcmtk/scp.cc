@@ -78,7 +78,7 @@ using namespace lamina;
 
 extern "C" lam_status lam_net_accept(int socket, lam_tls *tls, const uint8_t *pdu, size_t length,
                                      const lam_associate *associate, const lam_net_limits *limits,
-                                     lam_association **out, lam_error *err)
+                                     lam_association **out, lam_error *err) noexcept
 {
     Making making = {socket, pdu, length, limits->idle_timeout_ms, nullptr};
     uint32_t max_pdu = std::clamp<uint32_t>(limits->max_pdu, LAM_NET_MIN_PDU, LAM_NET_MAX_PDU);

@@ -118,7 +118,7 @@ lam_status request(const lam_net_peer &peer, const lam_net_context *contexts, si
 using namespace lamina;
 
 extern "C" lam_status lam_net_request(const lam_net_peer *peer, const lam_net_context *contexts, size_t count,
-                                      lam_association **out, lam_error *err)
+                                      lam_association **out, lam_error *err) noexcept
 {
     if (!count || count > LAM_ASSOCIATE_MAX_CONTEXTS)
         return lam_fail(err, LAM_E_LIMIT, "an association takes 1 to %d presentation contexts, not %zu",
