@@ -136,7 +136,7 @@ class Life:
         self.analysed = source[0].StudyInstanceUID
         with FaultyScp() as peer, Daemon(settings(peer), self.environment) as d:
             self.data = d.data
-            self.root = os.stat(d.data).st_ino
+            self.root = os.stat(d.directory).st_ino  # which holds the folder of the data, nothing else that is recorded
             threads = [threading.Thread(target=self.by_dimse, args=(d, source)),
                        threading.Thread(target=self.by_dimse, args=(d, others[0])),
                        threading.Thread(target=self.by_stow, args=(d, others[1])),
@@ -153,13 +153,20 @@ class Life:
         return self
 
     def records(self):
+        """An inode serves one file after another: here each file has a name of its own."""
         with open(self.log, "rb") as file:
             log = file.read()
-        at, found = 0, []
+        at, found, current = 0, [], {}
         while at < len(log):
-            kind, length, *numbers = HEAD.unpack_from(log, at)
+            kind, length, file, source, target, offset = HEAD.unpack_from(log, at)
             at += HEAD.size
-            found.append(Record(kind, *numbers, log[at:at + length]))
+            if kind in (CREATE, FOLDER):
+                current[file] = (file, len(found))
+            if kind != TOLD:
+                file, target = current.get(file, file), current.get(target, target)
+            if kind in (RENAME, UNLINK):
+                source = current.get(source, source)
+            found.append(Record(kind, file, source, target, offset, log[at:at + length]))
             at += length
         return found
 
@@ -235,7 +242,7 @@ class Disk:
 
     def write(self, folder, inode):
         """Makes the files of the folder `inode`. The shared memory of SQLite is no file on the disk."""
-        os.makedirs(folder)
+        os.makedirs(folder, exist_ok=True)
         for name, entry in self.entries[inode].items():
             path = os.path.join(folder, name)
             if entry in self.files:
@@ -319,7 +326,7 @@ def start_after(life, records, cut, number, peer):
     dice = random.Random(SEED * 1000 + number)
     disk = Disk(records, cut, dice, dice.choice(Disk.KEPT) if number else Disk.KEPT[0]).make()
     d = Daemon(settings(peer))
-    disk.write(d.data, life.root)
+    disk.write(d.directory, life.root)
     told = told_before(records, cut)
     try:
         d.start()
@@ -366,7 +373,7 @@ def test_the_record_is_the_disk():
     life = Life().live()
     records = life.records()
     disk = Disk(records, len(records), random.Random(0), (1, 1))
-    copy = os.path.join(tempfile.mkdtemp(), "data")
+    copy = tempfile.mkdtemp()
     disk.make().write(copy, life.root)
 
     def contents(folder):
@@ -376,7 +383,7 @@ def test_the_record_is_the_disk():
                 with open(path, "rb") as file:
                     found[os.path.relpath(path, folder)] = file.read()
         return found
-    real, made = contents(life.data), contents(copy)
+    real, made = contents(life.data), contents(os.path.join(copy, "data"))
     assert set(real) == set(made), set(real) ^ set(made)
     assert not [name for name in real if real[name] != made[name]], [n for n in real if real[n] != made[n]]
 
