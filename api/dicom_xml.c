@@ -1,5 +1,8 @@
 #include "api/dicom_xml.h"
 
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/base/cleanup.h"
@@ -7,12 +10,12 @@
 static void write_escaped(lam_buffer *out, const char *text)
 {
     static const char *const escapes[128] = {
-        ['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['"'] = "&quot;"};
+        ['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['"'] = "&quot;", ['\r'] = "&#13;"};
     for (; *text; text++) {
         unsigned char c = (unsigned char)*text;
         if (c < 128 && escapes[c])
             lam_buffer_append_text(out, escapes[c]);
-        else if (c >= ' ' || c == '\t' || c == '\n' || c == '\r') /* XML 1.0 has no other controls */
+        else if (c >= ' ' || c == '\t' || c == '\n') /* XML 1.0 has no other controls */
             lam_buffer_append(out, text, 1);
     }
 }
@@ -49,6 +52,18 @@ static void write_name(lam_buffer *out, size_t number, const json_t *name)
 
 static void write_members(lam_buffer *out, const json_t *data_set);
 
+/* As few digits as give the same number again. */
+static void write_real(lam_buffer *out, double number)
+{
+    char text[40];
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, number);
+        if (strtod(text, NULL) == number)
+            break;
+    }
+    lam_buffer_append_text(out, text);
+}
+
 static void write_value(lam_buffer *out, const char *vr, size_t number, const json_t *value)
 {
     if (strcmp(vr, "PN") == 0) {
@@ -65,19 +80,47 @@ static void write_value(lam_buffer *out, const char *vr, size_t number, const js
     if (json_is_integer(value))
         lam_buffer_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
     else if (json_is_real(value))
-        lam_buffer_printf(out, "%.15g", json_real_value(value));
+        write_real(out, json_real_value(value));
     else if (json_is_string(value))
         write_escaped(out, json_string_value(value));
     lam_buffer_append_text(out, "</Value>");
 }
 
-static void write_attribute(lam_buffer *out, const char *tag, const json_t *attribute)
+/* Who has the block (PS3.5 section 7.8.1) of an attribute of a private group; NULL for one of the standard.
+ */
+static const char *creator_of(const json_t *data_set, const char *tag)
+{
+    bool private_group = strlen(tag) == 8 && strchr("13579BDF", tag[3]);
+    if (!private_group || memcmp(tag + 4, "00", 2) == 0)
+        return NULL;
+    char creator[9];
+    snprintf(creator, sizeof creator, "%.4s00%.2s", tag, tag + 4);
+    const json_t *values = json_object_get(json_object_get(data_set, creator), "Value");
+    return json_string_value(json_array_get(values, 0));
+}
+
+/* The block of a private attribute is 00 beside the name of its creator (PS3.19 table A.1.5-2). */
+static void write_tag(lam_buffer *out, const json_t *data_set, const char *tag)
+{
+    const char *creator = creator_of(data_set, tag);
+    if (!creator) {
+        lam_buffer_printf(out, "tag=\"%s\"", tag);
+        return;
+    }
+    lam_buffer_printf(out, "tag=\"%.4s00%.2s\" privateCreator=\"", tag, tag + 6);
+    write_escaped(out, creator);
+    lam_buffer_append_text(out, "\"");
+}
+
+static void write_attribute(lam_buffer *out, const json_t *data_set, const char *tag, const json_t *attribute)
 {
     const char *vr = json_string_value(json_object_get(attribute, "vr"));
     const char *inline_binary = json_string_value(json_object_get(attribute, "InlineBinary"));
     const char *uri = json_string_value(json_object_get(attribute, "BulkDataURI"));
     const json_t *values = json_object_get(attribute, "Value");
-    lam_buffer_printf(out, "<DicomAttribute tag=\"%s\" vr=\"%s\">", tag, vr ? vr : "UN");
+    lam_buffer_append_text(out, "<DicomAttribute ");
+    write_tag(out, data_set, tag);
+    lam_buffer_printf(out, " vr=\"%s\">", vr ? vr : "UN");
     if (inline_binary) {
         lam_buffer_printf(out, "<InlineBinary>%s</InlineBinary>", inline_binary);
     } else if (uri) {
@@ -95,13 +138,14 @@ static void write_members(lam_buffer *out, const json_t *data_set)
 {
     const char *tag;
     json_t *attribute;
-    json_object_foreach((json_t *)data_set, tag, attribute) write_attribute(out, tag, attribute);
+    json_object_foreach((json_t *)data_set, tag, attribute) write_attribute(out, data_set, tag, attribute);
 }
 
 void lam_dicom_xml_write(const json_t *data_set, lam_buffer *out)
 {
-    lam_buffer_append_text(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<NativeDicomModel "
-                                "xmlns=\"http://dicom.nema.org/PS3.19/models/NativeDICOM\">");
+    lam_buffer_append_text(
+        out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<NativeDicomModel "
+             "xmlns=\"http://dicom.nema.org/PS3.19/models/NativeDICOM\" xml:space=\"preserve\">");
     write_members(out, data_set);
     lam_buffer_append_text(out, "</NativeDicomModel>\n");
 }

@@ -274,12 +274,23 @@ static void write_floats(const value *v, int size)
     lam_jw_end(v->w);
 }
 
+/* Text past 2^53, which PS3.18 table F.2.3-1 leaves open for SV and UV: readers hold numbers in doubles, and
+ * some refuse more than 63 bits. */
+static void write_integer(const value *v, bool negative, uint64_t magnitude)
+{
+    char text[24];
+    snprintf(text, sizeof text, "%s%llu", negative ? "-" : "", (unsigned long long)magnitude);
+    (magnitude >> 53 ? lam_jw_text : lam_jw_raw)(v->w, NULL, text);
+}
+
 static void write_signed(const value *v, int size)
 {
     lam_jw_array(v->w, "Value");
     for (size_t i = 0; i < v->length / (size_t)size; i++) {
         uint64_t sign = UINT64_C(1) << (8 * size - 1);
-        lam_jw_integer(v->w, NULL, (int64_t)((get(v, i, size) ^ sign) - sign));
+        uint64_t number = (get(v, i, size) ^ sign) - sign;
+        bool negative = number >> 63;
+        write_integer(v, negative, negative ? -number : number);
     }
     lam_jw_end(v->w);
 }
@@ -287,11 +298,8 @@ static void write_signed(const value *v, int size)
 static void write_unsigned(const value *v, int size)
 {
     lam_jw_array(v->w, "Value");
-    for (size_t i = 0; i < v->length / (size_t)size; i++) {
-        char text[24];
-        snprintf(text, sizeof text, "%llu", (unsigned long long)get(v, i, size));
-        lam_jw_raw(v->w, NULL, text);
-    }
+    for (size_t i = 0; i < v->length / (size_t)size; i++)
+        write_integer(v, false, get(v, i, size));
     lam_jw_end(v->w);
 }
 

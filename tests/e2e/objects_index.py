@@ -5,11 +5,13 @@ import collections
 import json
 import math
 import os
+import tempfile
 import warnings
 
 import pydicom
 
 import harness
+from harness import images
 from harness.worker import FAILED, INDEXED, Worker
 
 # Fixtures of other kinds, without the UIDs that an instance of a study has, or not Part 10 files.
@@ -103,6 +105,19 @@ def test_values_are_those_that_pydicom_reads():
             compared += 1
     print(f"# {compared} files compared")
     assert not wrong, json.dumps(wrong[:10], indent=1, ensure_ascii=False)
+
+
+def test_integers_that_no_double_holds_are_text():
+    """PS3.18 table F.2.3-1: SV and UV are numbers or strings."""
+    ds = images.series(slices=1, rows=8, columns=8)[0]
+    block = ds.private_block(0x0011, "LAMINA TESTS", create=True)
+    block.add_new(1, "UV", [2 ** 64 - 1, 2 ** 53, 2 ** 53 - 1, 0])
+    block.add_new(2, "SV", [-2 ** 63, -2 ** 53, -2 ** 53 + 1, -1, 7])
+    with tempfile.TemporaryDirectory() as folder, Worker() as worker:
+        kind, payload = worker.index(images.save([ds], folder)[0])
+    assert kind == INDEXED, payload
+    assert payload["attributes"]["00111001"]["Value"] == [str(2 ** 64 - 1), str(2 ** 53), 2 ** 53 - 1, 0]
+    assert payload["attributes"]["00111002"]["Value"] == [str(-2 ** 63), str(-2 ** 53), -2 ** 53 + 1, -1, 7]
 
 
 harness.run(globals())

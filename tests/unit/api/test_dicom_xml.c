@@ -15,6 +15,13 @@ static const struct {
     {"{\"00080008\":{\"vr\":\"CS\",\"Value\":[\"A\",null,\"B\"]}}", "<Value number=\"3\">B</Value>"},
     {"{\"00280010\":{\"vr\":\"US\",\"Value\":[512]}}", "<Value number=\"1\">512</Value>"},
     {"{\"00180050\":{\"vr\":\"DS\",\"Value\":[2.5]}}", "<Value number=\"1\">2.5</Value>"},
+    {"{\"00209302\":{\"vr\":\"FD\",\"Value\":[0.30000000000000004]}}",
+     "<Value number=\"1\">0.30000000000000004<"},
+    {"{\"00110010\":{\"vr\":\"LO\",\"Value\":[\"A & B\"]},\"00111001\":{\"vr\":\"LO\",\"Value\":[\"x\"]}}",
+     "<DicomAttribute tag=\"00110001\" privateCreator=\"A &amp; B\" vr=\"LO\"><Value number=\"1\">x</Value>"},
+    {"{\"00110010\":{\"vr\":\"LO\",\"Value\":[\"A\"]}}", "<DicomAttribute tag=\"00110010\" vr=\"LO\">"},
+    {"{\"00111001\":{\"vr\":\"LO\",\"Value\":[\"x\"]}}", "<DicomAttribute tag=\"00111001\" vr=\"LO\">"},
+    {"{\"00104000\":{\"vr\":\"LT\",\"Value\":[\"a\\r\\nb\"]}}", ">a&#13;\nb<"},
     {"{\"00081030\":{\"vr\":\"LO\",\"Value\":[\"<a & 'b'>\"]}}", "&lt;a &amp; "},
     {"{\"00100010\":{\"vr\":\"PN\",\"Value\":[{\"Alphabetic\":\"Yamada^Tarou\",\"Ideographic\":\"山田^太郎\"}"
      "]}}",
