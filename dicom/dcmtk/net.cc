@@ -215,6 +215,28 @@ void hurry(lam_association *association)
         static_cast<Connection *>(connection)->hurry();
 }
 
+lam_status start(lam_error *err)
+{
+    if (network)
+        return lam_fail(err, LAM_E_STATE, "the network is started already");
+    OFLog::configure(OFLogger::OFF_LOG_LEVEL);
+    dcmDisableGethostbyaddr.set(OFTrue); /* an association must not wait for a name server */
+    /* DCMTK must neither listen nor accept. A socket handed to it stops it; this one is a dummy, because
+     * which connection an association gets is decided in TransportLayer, by thread. */
+    static int dummy[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, dummy) < 0)
+        return lam_fail_errno(err, errno, "cannot make a socket pair");
+    dcmExternalSocketHandle.set(dummy[0]);
+    T_ASC_Network *made = nullptr;
+    OFCondition condition = ASC_initializeNetwork(NET_ACCEPTORREQUESTOR, 0, ACSE_TIMEOUT_S, &made);
+    if (condition.good())
+        condition = ASC_setTransportLayer(made, new TransportLayer, OFTrue);
+    if (condition.bad())
+        return fail_condition(err, nullptr, condition, "starting the network");
+    network = made;
+    return LAM_OK;
+}
+
 } // namespace
 } // namespace lamina
 
@@ -222,26 +244,7 @@ using namespace lamina;
 
 extern "C" lam_status lam_net_start(lam_error *err) noexcept
 {
-    return lam_guard(err, [&]() -> lam_status {
-        if (network)
-            return lam_fail(err, LAM_E_STATE, "the network is started already");
-        OFLog::configure(OFLogger::OFF_LOG_LEVEL);
-        dcmDisableGethostbyaddr.set(OFTrue); /* an association must not wait for a name server */
-        /* DCMTK must neither listen nor accept. A socket handed to it stops it; this one is a dummy, because
-         * which connection an association gets is decided in TransportLayer, by thread. */
-        static int dummy[2];
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, dummy) < 0)
-            return lam_fail_errno(err, errno, "cannot make a socket pair");
-        dcmExternalSocketHandle.set(dummy[0]);
-        T_ASC_Network *made = nullptr;
-        OFCondition condition = ASC_initializeNetwork(NET_ACCEPTORREQUESTOR, 0, ACSE_TIMEOUT_S, &made);
-        if (condition.good())
-            condition = ASC_setTransportLayer(made, new TransportLayer, OFTrue);
-        if (condition.bad())
-            return fail_condition(err, nullptr, condition, "starting the network");
-        network = made;
-        return LAM_OK;
-    });
+    return lam_guard(err, [&] { return start(err); });
 }
 
 extern "C" const lam_net_context *lam_association_context(const lam_association *association,

@@ -23,8 +23,8 @@ static inline lam_dataset *one_image(int side)
     const struct {
         lam_tag tag;
         double number;
-    } numbers[] = {{LAM_TAG_SAMPLES, 1},        {LAM_TAG_ROWS, side},     {LAM_TAG_COLUMNS, side},
-                   {LAM_TAG_BITS_ALLOCATED, 8}, {LAM_TAG_BITS_STORED, 8}, {LAM_TAG_HIGH_BIT, 7},
+    } numbers[] = {{LAM_TAG_SAMPLES, 1},        {LAM_TAG_ROWS, (double)side}, {LAM_TAG_COLUMNS, (double)side},
+                   {LAM_TAG_BITS_ALLOCATED, 8}, {LAM_TAG_BITS_STORED, 8},     {LAM_TAG_HIGH_BIT, 7},
                    {LAM_TAG_PIXEL_SIGN, 0}};
     lam_dataset *image = NULL;
     assert_int_equal(lam_dataset_create(&image, NULL), LAM_OK);
@@ -42,7 +42,8 @@ static inline void place_image(lam_dataset *image, double spacing_mm)
     lam_dataset_set_text(image, LAM_TAG_POSITION, "0\\0\\0");
     lam_dataset_set_text(image, LAM_TAG_ORIENTATION, "1\\0\\0\\0\\1\\0");
     lam_dataset_set_number(image, LAM_TAG_SLICE_THICKNESS, spacing_mm);
-    lam_dataset_set_numbers(image, LAM_TAG_PIXEL_SPACING, (double[]){spacing_mm, spacing_mm}, 2);
+    const double spacing[2] = {spacing_mm, spacing_mm};
+    lam_dataset_set_numbers(image, LAM_TAG_PIXEL_SPACING, spacing, 2);
 }
 
 /* Writes it, reads it and arranges it; `*out` is the caller's, also when it cannot be arranged. */
