@@ -187,12 +187,18 @@ static lam_status add_slices(lam_series *series, size_t object_index, lam_error 
     lam_status status = lam_image_describe(object, &image, err);
     if (status != LAM_OK)
         return status;
-    bool enhanced =
-        lam_dataset_items(object, LAM_TAG_SHARED_GROUPS) + lam_dataset_items(object, LAM_TAG_FRAME_GROUPS);
+    size_t groups = lam_dataset_items(object, LAM_TAG_FRAME_GROUPS);
+    bool enhanced = groups > 0 || lam_dataset_items(object, LAM_TAG_SHARED_GROUPS) > 0;
     if (image.frames > 1 && !enhanced)
         return lam_fail(err, LAM_E_UNSUPPORTED,
                         "an image of %lld frames without functional groups does not say where they are",
                         (long long)image.frames);
+    if (groups > 0 && groups != (size_t)image.frames) /* PS3.3 C.7.6.16: one for each */
+        return lam_fail(
+            err, LAM_E_INVALID,
+            "an image has %lld frames and %zu Per-Frame Functional Groups (5200,9230), so it does "
+            "not say where each frame is",
+            (long long)image.frames, groups);
     if (series->slice_count + (size_t)image.frames > LAM_SERIES_MAX_SLICES)
         return lam_fail(err, LAM_E_LIMIT, "the series has more than %d slices", LAM_SERIES_MAX_SLICES);
     lam_slice *grown = realloc(series->slices, (series->slice_count + (size_t)image.frames) * sizeof *grown);

@@ -14,7 +14,7 @@ from pydicom.sequence import Sequence
 import harness
 from harness import images
 from harness.clients import dcentvfy, dciodvfy
-from harness.worker import DONE, Worker, phantom
+from harness.worker import DONE, FAILED, Worker, phantom
 
 AXIAL = ("slices=40", "rows=50", "columns=34")
 TURNED = {"coronal": ("slices=50", "rows=40", "columns=34"), "sagittal": ("slices=34", "rows=40", "columns=50")}
@@ -197,6 +197,20 @@ def test_an_enhanced_multi_frame_source():
             list(slices[number - 1].ImagePositionPatient), number
     for name in ("seg.dcm", "sr.dcm"):
         assert not dciodvfy(os.path.join(folder, name)), name
+
+
+def test_frames_that_do_not_match_their_groups():
+    """Fewer frames than groups would be a part of the volume taken for the whole."""
+    for frames, groups in ((36, 20), (30, 36)):
+        (path,), _ = enhanced(phantom(*AXIAL))
+        ds = pydicom.dcmread(path)
+        assert ds.NumberOfFrames >= 36
+        ds.PerFrameFunctionalGroupsSequence = Sequence(list(ds.PerFrameFunctionalGroupsSequence)[:groups])
+        ds.NumberOfFrames, ds.PixelData = frames, ds.PixelData[:2 * ds.Rows * ds.Columns * frames]
+        with Worker() as worker:
+            kind, payload, _ = worker.analyse(images.save([ds], tempfile.mkdtemp()))
+        assert kind == FAILED and payload["permanent"], payload
+        assert f"{frames} frames and {groups} Per-Frame" in payload["reason"], payload
 
 
 def test_segment_and_report_agree():
