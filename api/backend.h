@@ -225,8 +225,8 @@ typedef struct lam_backend {
                                const char **media_type, lam_error *err);
 
     /* Frames, values, pictures and transcoded objects. LAM_E_NOT_FOUND (instance, frame, value),
-     * LAM_E_UNSUPPORTED (not an image, a codec that nothing here decodes), LAM_E_CORRUPT (what is stored makes
-     * no sense), LAM_E_LIMIT, LAM_E_BUSY. Takes as long as decoding does, up to half a minute. */
+     * LAM_E_UNSUPPORTED (not an image, a codec that nothing here decodes), LAM_E_CORRUPT (what is stored
+     * makes no sense), LAM_E_LIMIT, LAM_E_BUSY. Takes as long as decoding does, up to half a minute. */
     lam_status (*pixels)(void *context, const lam_pixel_request *request, lam_pixels *out, lam_error *err);
 
     /* ---- changes ---- */

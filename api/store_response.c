@@ -3,18 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/base/cleanup.h"
-
-static const struct {
-    const char *tag;
-    const char *keyword;
-} keywords[] = {
-    {"00081150", "ReferencedSOPClassUID"}, {"00081155", "ReferencedSOPInstanceUID"},
-    {"00081190", "RetrieveURL"},           {"00081196", "WarningReason"},
-    {"00081197", "FailureReason"},         {"00081198", "FailedSOPSequence"},
-    {"00081199", "ReferencedSOPSequence"}, {"0008119A", "OtherFailuresSequence"},
-};
-
 void lam_store_response_init(lam_store_response *response)
 {
     *response = (lam_store_response){.stored = json_array(), .failed = json_array(), .others = json_array()};
@@ -111,72 +99,4 @@ json_t *lam_store_response_json(const lam_store_response *response, const char *
     set_sequence(data_set, "00081199", response->stored);
     set_sequence(data_set, "0008119A", response->others);
     return data_set;
-}
-
-static void write_escaped(lam_buffer *out, const char *text)
-{
-    for (; *text; text++) {
-        switch (*text) {
-        case '&':
-            lam_buffer_append_text(out, "&amp;");
-            break;
-        case '<':
-            lam_buffer_append_text(out, "&lt;");
-            break;
-        case '>':
-            lam_buffer_append_text(out, "&gt;");
-            break;
-        default:
-            lam_buffer_append(out, text, 1);
-        }
-    }
-}
-
-static const char *keyword_of(const char *tag)
-{
-    for (size_t i = 0; i < LAM_COUNT(keywords); i++)
-        if (strcmp(keywords[i].tag, tag) == 0)
-            return keywords[i].keyword;
-    return "";
-}
-
-static void write_data_set(lam_buffer *out, const json_t *data_set);
-
-static void write_value(lam_buffer *out, size_t number, const json_t *value)
-{
-    if (json_is_object(value)) {
-        lam_buffer_printf(out, "<Item number=\"%zu\">", number);
-        write_data_set(out, value);
-        lam_buffer_append_text(out, "</Item>");
-        return;
-    }
-    lam_buffer_printf(out, "<Value number=\"%zu\">", number);
-    if (json_is_integer(value))
-        lam_buffer_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    else if (json_is_string(value))
-        write_escaped(out, json_string_value(value));
-    lam_buffer_append_text(out, "</Value>");
-}
-
-static void write_data_set(lam_buffer *out, const json_t *data_set)
-{
-    const char *tag;
-    json_t *attribute;
-    json_object_foreach((json_t *)data_set, tag, attribute)
-    {
-        lam_buffer_printf(out, "<DicomAttribute tag=\"%s\" vr=\"%s\" keyword=\"%s\">", tag,
-                          json_string_value(json_object_get(attribute, "vr")), keyword_of(tag));
-        const json_t *values = json_object_get(attribute, "Value");
-        for (size_t i = 0; i < json_array_size(values); i++)
-            write_value(out, i + 1, json_array_get(values, i));
-        lam_buffer_append_text(out, "</DicomAttribute>");
-    }
-}
-
-void lam_store_response_xml(const json_t *data_set, lam_buffer *out)
-{
-    lam_buffer_append_text(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<NativeDicomModel "
-                                "xmlns=\"http://dicom.nema.org/PS3.19/models/NativeDICOM\">");
-    write_data_set(out, data_set);
-    lam_buffer_append_text(out, "</NativeDicomModel>\n");
 }

@@ -1,5 +1,5 @@
 /* The answer to STOW-RS: the Store Instances Response Module (PS3.18 annex I.2) as DICOM JSON (PS3.18 annex
- * F) or in the Native DICOM Model (PS3.19 annex A). Internal to api/. */
+ * F). Internal to api/. */
 #ifndef LAMINA_API_STORE_RESPONSE_H
 #define LAMINA_API_STORE_RESPONSE_H
 
@@ -7,7 +7,6 @@
 #include <stddef.h>
 
 #include "api/backend.h"
-#include "core/base/buffer.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -37,9 +36,6 @@ unsigned lam_store_response_status(const lam_store_response *response);
 
 /* The data set as a DICOM JSON object (json_decref), NULL without memory. */
 json_t *lam_store_response_json(const lam_store_response *response, const char *root);
-
-/* A DICOM JSON object as XML. Value representations of this response only: UI, UR, US, SQ. */
-void lam_store_response_xml(const json_t *data_set, lam_buffer *out);
 
 #ifdef __cplusplus
 }

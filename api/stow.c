@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/dicom_xml.h"
 #include "api/handlers.h"
 #include "api/multipart.h"
 #include "api/negotiate.h"
@@ -303,7 +304,7 @@ static void reply_response(stow *store, const lam_store_response *response, cons
     if (strcmp(store->media_type, "application/dicom+xml") == 0) {
         LAM_AUTO(lam_buffer_done) lam_buffer xml;
         lam_buffer_init(&xml, MAX_XML);
-        lam_store_response_xml(data_set, &xml);
+        lam_dicom_xml_write(data_set, &xml);
         size_t length = xml.length;
         lam_reply_text(request, status, store->media_type, lam_buffer_take(&xml), length);
     } else {

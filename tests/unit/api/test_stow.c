@@ -228,19 +228,19 @@ static void the_response_in_xml(void **state)
     assert_string_equal(
         lam_buffer_text(&a.body),
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
-        "<NativeDicomModel xmlns=\"http://dicom.nema.org/PS3.19/models/NativeDICOM\">"
-        "<DicomAttribute tag=\"00081190\" vr=\"UR\" keyword=\"RetrieveURL\">"
+        "<NativeDicomModel xmlns=\"http://dicom.nema.org/PS3.19/models/NativeDICOM\" xml:space=\"preserve\">"
+        "<DicomAttribute tag=\"00081190\" vr=\"UR\">"
         "<Value number=\"1\">/dicom-web/studies/1.2</Value></DicomAttribute>"
-        "<DicomAttribute tag=\"00081199\" vr=\"SQ\" keyword=\"ReferencedSOPSequence\"><Item number=\"1\">"
-        "<DicomAttribute tag=\"00081150\" vr=\"UI\" keyword=\"ReferencedSOPClassUID\">"
+        "<DicomAttribute tag=\"00081199\" vr=\"SQ\"><Item number=\"1\">"
+        "<DicomAttribute tag=\"00081150\" vr=\"UI\">"
         "<Value number=\"1\">" FAKE_CLASS "</Value></DicomAttribute>"
-        "<DicomAttribute tag=\"00081155\" vr=\"UI\" keyword=\"ReferencedSOPInstanceUID\">"
+        "<DicomAttribute tag=\"00081155\" vr=\"UI\">"
         "<Value number=\"1\">1.4</Value></DicomAttribute>"
-        "<DicomAttribute tag=\"00081190\" vr=\"UR\" keyword=\"RetrieveURL\">"
+        "<DicomAttribute tag=\"00081190\" vr=\"UR\">"
         "<Value number=\"1\">/dicom-web/studies/1.2/series/1.3/instances/1.4</Value></DicomAttribute>"
         "</Item></DicomAttribute>"
-        "<DicomAttribute tag=\"0008119A\" vr=\"SQ\" keyword=\"OtherFailuresSequence\"><Item number=\"1\">"
-        "<DicomAttribute tag=\"00081197\" vr=\"US\" keyword=\"FailureReason\"><Value "
+        "<DicomAttribute tag=\"0008119A\" vr=\"SQ\"><Item number=\"1\">"
+        "<DicomAttribute tag=\"00081197\" vr=\"US\"><Value "
         "number=\"1\">49152</Value>"
         "</DicomAttribute></Item></DicomAttribute></NativeDicomModel>\n");
     answer_done(&a);
