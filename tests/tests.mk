@@ -61,7 +61,8 @@ check: tests-built
 	@tests/run --build $(BUILD) --jobs $(TEST_JOBS) $(filter tests/crash/%,$(SCRIPT_TESTS)) \
 		$(filter-out tests/crash/%,$(SCRIPT_TESTS)) $(UNIT_TESTS)
 
-unit: $(UNIT_TESTS)
+# Tests of daemon run the real programs.
+unit: $(UNIT_TESTS) $(if $(filter daemon,$(UNIT_PARTS)),$(PROGRAMS))
 	@tests/run --build $(BUILD) --jobs $(TEST_JOBS) $(UNIT_TESTS)
 
 # Scripts by name: make e2e ONLY=stow
