@@ -243,7 +243,7 @@ static void failures_of_pixel_work_are_answered(void **state)
     static const struct {
         lam_status status;
         int http;
-    } cases[] = {{LAM_E_UNSUPPORTED, 406}, {LAM_E_BUSY, 503},    {LAM_E_CORRUPT, 500},
+    } cases[] = {{LAM_E_UNSUPPORTED, 406}, {LAM_E_CORRUPT, 406}, {LAM_E_BUSY, 503}, {LAM_E_INTERNAL, 500},
                  {LAM_E_LIMIT, 413},       {LAM_E_INVALID, 400}, {LAM_OK, 200}};
     static const char *const paths[] = {INSTANCE "/frames/1", INSTANCE "/rendered",
                                         INSTANCE "/bulkdata/00420011"};
