@@ -1,6 +1,7 @@
-/* http_limit DIR PORT: what the machine allows at all to come in by HTTP. Puts the body of every request into
- * a new file, syncs it, says 200, and does nothing else: no parsing, no index, no second sync. A thread for
- * each connection; trusts its client, which is the load generator. */
+/* http_limit DIR DIMSE_PORT HTTP_PORT: what the machine allows at all to come in by HTTP. Puts the body of
+ * every request into a new file, syncs it, says 200, and does nothing else: no parsing, no index, no second
+ * sync. A thread for each connection; trusts its client, which is the load generator and waits for the DIMSE
+ * port to open, where nothing is answered. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -82,22 +83,28 @@ static void *serve(void *argument)
     return NULL;
 }
 
+static int listen_at(const char *port)
+{
+    int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in here = {.sin_family = AF_INET,
+                               .sin_port = htons((uint16_t)atoi(port)),
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(listener, (struct sockaddr *)&here, sizeof here) == 0 && listen(listener, 16) == 0)
+        return listener;
+    perror("http_limit: cannot listen");
+    exit(1);
+}
+
 int main(int count, char **arguments)
 {
-    if (count != 3) {
-        fprintf(stderr, "usage: http_limit DIR PORT\n");
+    if (count != 4) {
+        fprintf(stderr, "usage: http_limit DIR DIMSE_PORT HTTP_PORT\n");
         return 2;
     }
     directory = arguments[1];
-    int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    struct sockaddr_in here = {.sin_family = AF_INET,
-                               .sin_port = htons((uint16_t)atoi(arguments[2])),
-                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(listener, (struct sockaddr *)&here, sizeof here) < 0 || listen(listener, 16) < 0) {
-        perror("http_limit: cannot listen");
-        return 1;
-    }
+    listen_at(arguments[2]);
+    int listener = listen_at(arguments[3]);
     for (int peer; (peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0;) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, serve, (void *)(intptr_t)peer) == 0)

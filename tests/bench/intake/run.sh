@@ -56,7 +56,7 @@ echo "== C-STORE"
     --servers "$peers" --cmd ours="$ours" --out "$work/dimse.json"
 echo "== STOW-RS"
 /usr/bin/python3 "$tools/stow_bench.py" "$data" --n "$objects" --reps "$repeats" --clients 1,4,8 --per 1 \
-    --servers "$(echo "$peers" | grep -o orthanc || true)" --cmd ours="$ours" --cmd limit="$build/bench-http-limit {dir} {http}" --cmd-path /dicom-web/studies \
+    --servers "$(echo "$peers" | grep -o orthanc || true)" --cmd ours="$ours" --cmd limit="$build/bench-http-limit {dir} {port} {http}" --cmd-path /dicom-web/studies \
     --out "$work/stow.json"
 /usr/bin/python3 "$here/table.py" "$work/dimse.json" "$work/stow.json" "$work/limits.txt"
 rm -rf "$WORK"
