@@ -14,7 +14,7 @@ static lam_config *read_config(const char *text, size_t length, int *errors)
     lam_buffer_init(&report, 1 << 22);
     for (size_t i = 0; i < LAM_SECTION_PEER; i++)
         lam_config_section_defaults(&lam_config_sections[i], config);
-    *errors = lam_config_read("fuzz", text, length, config, &report);
+    *errors = lam_config_read(text, length, config, &report);
     if (*errors > 0 && report.length == 0)
         abort();
     lam_config_check_together(config, &report);
