@@ -49,6 +49,7 @@ function send(file) {
 
 async function main() {
     for (const file of files) console.log(JSON.stringify(await send(file)));
+    process.exit(0); // associations that it gave up in the middle of keep it alive for their timeouts
 }
 
 main();

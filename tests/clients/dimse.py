@@ -25,7 +25,7 @@ def send(d, found, files):
         left = files[len(said):]
         try:
             out = subprocess.run(["node", os.path.join(HERE, "dimse.js"), found, "127.0.0.1", str(d.dicom_port), "LAMINA", *left],
-                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20, check=True).stdout
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=60, check=True).stdout
             hangs = []
         except subprocess.TimeoutExpired as late:
             out, hangs = late.stdout or b"", [{"problem": "dcmjs does not come to an end"}]
