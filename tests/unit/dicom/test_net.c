@@ -124,19 +124,27 @@ static lam_status play_server(lam_association *association, lam_buffer *seen)
     }
 }
 
+/* An association with a new server that has answered an echo. */
+static lam_association *echo_at_server(acceptor *a)
+{
+    lam_error err = {0};
+    lam_association *association = NULL;
+    lam_scu_answer answer = {.status = 1};
+    listen_as(a, play_server);
+    start(a);
+    const lam_net_peer peer = peer_at(a);
+    assert_ok(lam_net_request(&peer, proposals, 3, &association, &err), err);
+    assert_ok(lam_scu_echo(association, 1, &answer, &err), err);
+    assert_int_equal(answer.status, LAM_DIMSE_SUCCESS);
+    return association;
+}
+
 static void test_echo_and_release(void **state)
 {
     (void)state;
     lam_error err = {0};
     acceptor a;
-    lam_association *association = NULL;
-    lam_scu_answer answer = {.status = 1};
-    listen_as(&a, play_server);
-    start(&a);
-    const lam_net_peer peer = peer_at(&a);
-    assert_ok(lam_net_request(&peer, proposals, 3, &association, &err), err);
-    assert_ok(lam_scu_echo(association, 1, &answer, &err), err);
-    assert_int_equal(answer.status, LAM_DIMSE_SUCCESS);
+    lam_association *association = echo_at_server(&a);
     assert_null(lam_association_find(association, proposals[2].abstract_syntax, LAM_TS_IMPLICIT_LITTLE));
     assert_ok(lam_association_release(association, &err), err);
     lam_association_free(association);
@@ -168,13 +176,7 @@ static void test_short_pdus_are_not_held_back(void **state)
     (void)state;
     lam_error err = {0};
     acceptor a;
-    lam_association *association = NULL;
-    lam_scu_answer answer = {.status = 1};
-    listen_as(&a, play_server);
-    start(&a);
-    const lam_net_peer peer = peer_at(&a);
-    assert_ok(lam_net_request(&peer, proposals, 3, &association, &err), err);
-    assert_ok(lam_scu_echo(association, 1, &answer, &err), err);
+    lam_association *association = echo_at_server(&a);
     assert_int_equal(sends_at_once(a.port, true), 1);
     assert_int_equal(sends_at_once(a.port, false), 1);
     assert_ok(lam_association_release(association, &err), err);
