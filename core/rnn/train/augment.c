@@ -189,12 +189,23 @@ static float cut(double value, int64_t high)
     return (float)(value < 0 ? 0 : value > (double)high ? (double)high : value);
 }
 
-/* From the source into the result: the inverse of the matrix in the plane, which boxes lie in. */
-static void move_boxes(const struct deformation *d, const lam_sample *sample, const lam_frame *frame,
-                       lam_sample_box *out)
+/* What the part of `size` shows of a box that it may cut; false where that is too little to be an object. */
+static bool cut_box(const lam_sample_box *box, const int64_t size[3], lam_sample_box *out)
+{
+    float left = cut(box->x - box->width / 2, size[X]), right = cut(box->x + box->width / 2, size[X]);
+    float top = cut(box->y - box->height / 2, size[Y]), bottom = cut(box->y + box->height / 2, size[Y]);
+    *out = (lam_sample_box){(left + right) / 2, (top + bottom) / 2, right - left, bottom - top, box->label};
+    return (double)out->width * out->height >= LAM_LEAST_VISIBLE * box->width * box->height;
+}
+
+/* From the source into the result: the inverse of the matrix in the plane, which boxes lie in. Gives the
+ * number of those that can be seen. */
+static size_t move_boxes(const struct deformation *d, const lam_sample *sample, const lam_frame *frame,
+                         lam_sample_box *out)
 {
     double a = d->matrix[Y][Y], b = d->matrix[Y][X], c = d->matrix[X][Y], e = d->matrix[X][X];
     double determinant = a * e - b * c, inverse[2][2];
+    size_t count = 0;
     inverse[0][0] = e / determinant;
     inverse[0][1] = -b / determinant;
     inverse[1][0] = -c / determinant;
@@ -202,15 +213,15 @@ static void move_boxes(const struct deformation *d, const lam_sample *sample, co
     for (size_t i = 0; i < sample->truth.box_count; i++) {
         const lam_sample_box *box = &sample->truth.boxes[i];
         double y = box->y - 0.5 - d->centre[Y], x = box->x - 0.5 - d->centre[X];
-        double cy = inverse[0][0] * y + inverse[0][1] * x + d->middle[Y] + 0.5;
-        double cx = inverse[1][0] * y + inverse[1][1] * x + d->middle[X] + 0.5;
-        double half_y = hypot(inverse[0][0] * box->height, inverse[0][1] * box->width) / 2;
-        double half_x = hypot(inverse[1][0] * box->height, inverse[1][1] * box->width) / 2;
-        float top = cut(cy - half_y, frame->taken[Y]), bottom = cut(cy + half_y, frame->taken[Y]);
-        float left = cut(cx - half_x, frame->taken[X]), right = cut(cx + half_x, frame->taken[X]);
-        out[i] =
-            (lam_sample_box){(left + right) / 2, (top + bottom) / 2, right - left, bottom - top, box->label};
+        lam_sample_box moved = {
+            .x = (float)(inverse[1][0] * y + inverse[1][1] * x + d->middle[X] + 0.5),
+            .y = (float)(inverse[0][0] * y + inverse[0][1] * x + d->middle[Y] + 0.5),
+            .width = (float)hypot(inverse[1][0] * box->height, inverse[1][1] * box->width),
+            .height = (float)hypot(inverse[0][0] * box->height, inverse[0][1] * box->width),
+            .label = box->label};
+        count += cut_box(&moved, frame->taken, &out[count]);
     }
+    return count;
 }
 
 /* ---- intensities ---- */
@@ -301,8 +312,8 @@ static void copy_part(const lam_sample *sample, int64_t channels, const lam_fram
         lam_prepare_pad_map(&bare, sample->size, sample->truth.map, out->map);
 }
 
-void lam_augment(const lam_augmentation *augmentation, lam_random random, const lam_sample *sample,
-                 int64_t channels, const lam_frame *frame, const lam_augmented *out)
+size_t lam_augment(const lam_augmentation *augmentation, lam_random random, const lam_sample *sample,
+                   int64_t channels, const lam_frame *frame, const lam_augmented *out)
 {
     struct deformation deformation = {.matrix = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}}};
     const int64_t flat[3] = {1, 1, frame->taken[Z] * frame->taken[Y] * frame->taken[X] * channels};
@@ -314,6 +325,6 @@ void lam_augment(const lam_augmentation *augmentation, lam_random random, const 
             deformation.centre[i] = (double)frame->from[i];
         copy_part(sample, channels, frame, out);
     }
-    move_boxes(&deformation, sample, frame, out->boxes);
     change_intensities(augmentation, &random, channels == 1 ? frame->taken : flat, out->image, out->scratch);
+    return move_boxes(&deformation, sample, frame, out->boxes);
 }

@@ -247,9 +247,9 @@ static lam_truth fill_sample(const lam_trainer *trainer, struct worker *worker, 
 {
     const lam_sample *sample = lam_samples_at(trainer->dataset, number);
     lam_frame inner = inner_frame(frame);
-    lam_truth truth = {.label = sample->truth.label, .box_count = sample->truth.box_count};
-    lam_augment(&trainer->recipe.augmentation, stream(trainer, STREAM_AUGMENT, number), sample,
-                trainer->image_channels, frame, &worker->drawn);
+    lam_truth truth = {.label = sample->truth.label, .boxes = boxes};
+    truth.box_count = lam_augment(&trainer->recipe.augmentation, stream(trainer, STREAM_AUGMENT, number),
+                                  sample, trainer->image_channels, frame, &worker->drawn);
     if (sample->truth.map) {
         lam_prepare_pad_map(&inner, inner.taken, worker->drawn.map, map);
         truth.map = map;
@@ -258,7 +258,6 @@ static lam_truth fill_sample(const lam_trainer *trainer, struct worker *worker, 
         boxes[i] = worker->drawn.boxes[i];
         boxes[i].y += (float)frame->before[1];
         boxes[i].x += (float)frame->before[2];
-        truth.boxes = boxes;
     }
     if (trainer->kind->fill)
         trainer->kind->fill(trainer->manifest, &inner, &truth, worker->drawn.image, input);

@@ -277,6 +277,57 @@ static void test_augmentation_moves_boxes(void **state)
     }
 }
 
+/* What the edge cuts off a box is not part of it, and of which too little is left is no object: alike for a
+ * box that moved out of the image and for one that lies across the edge of a crop. */
+static void test_boxes_at_the_edge(void **state)
+{
+    (void)state;
+    enum { SIDE = 32, TAKEN = 16, EDGE = (SIDE - TAKEN) / 2, COUNT = SIDE * SIDE };
+    static const struct {
+        float x, width, seen; /* the box; what the part shows of its width */
+    } cases[] = {{EDGE + 8, 8, 8}, {EDGE + 2, 8, 6}, {EDGE, 8, 4}, {EDGE - 2, 8, 2},
+                 {EDGE - 3, 8, 0}, {EDGE - 6, 8, 0}, {2, 2, 0},    {EDGE + 15, 4, 3}};
+    static float image[COUNT], out[COUNT], scratch[COUNT];
+    lam_sample_box boxes[LAM_COUNT(cases)], drawn[LAM_COUNT(cases)];
+    for (size_t i = 0; i < LAM_COUNT(cases); i++)
+        boxes[i] = (lam_sample_box){cases[i].x, SIDE / 2, cases[i].width, 6, (int)i};
+    lam_sample sample = {
+        .size = {1, SIDE, SIDE}, .prepared = image, .truth = {.boxes = boxes, .box_count = LAM_COUNT(boxes)}};
+    lam_model_preprocessing pre = {.pad_multiple = {1, 1, 1}, .crop = {0, TAKEN, TAKEN}};
+    lam_frame frame = lam_prepare_frame(&pre, sample.size);
+    const lam_augmented to = {out, NULL, drawn, scratch};
+    lam_augmentation still = {0};
+    size_t count = lam_augment(&still, lam_random_stream(1, 2, 3), &sample, 1, &frame, &to), at = 0;
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        if (cases[i].seen == 0)
+            continue;
+        assert_true(at < count);
+        assert_int_equal(drawn[at].label, i);
+        assert_float_equal(drawn[at].width, cases[i].seen, 1e-5);
+        assert_float_equal(drawn[at].height, 6, 1e-5);
+        bool at_left = cases[i].x - cases[i].width / 2 < EDGE, at_right = cases[i].x > EDGE + 8;
+        float middle = at_left ? cases[i].seen / 2 : at_right ? TAKEN - cases[i].seen / 2 : TAKEN / 2;
+        assert_float_equal(drawn[at].x, middle, 1e-5);
+        at++;
+    }
+    assert_int_equal(count, at);
+
+    /* Whatever the draw: a box is inside, and never smaller than what may be cut of it. */
+    lam_augmentation far = {.shift = {0, 14, 14}, .spatial = true};
+    size_t gone = 0;
+    for (uint64_t n = 0; n < 64; n++) {
+        count = lam_augment(&far, lam_random_stream(3, n, 0), &sample, 1, &frame, &to);
+        gone += count < LAM_COUNT(boxes);
+        for (size_t i = 0; i < count; i++) {
+            assert_true(drawn[i].x - drawn[i].width / 2 >= -1e-4 &&
+                        drawn[i].x + drawn[i].width / 2 <= TAKEN + 1e-4);
+            assert_true(drawn[i].width * drawn[i].height >=
+                        (float)LAM_LEAST_VISIBLE * 6 * cases[drawn[i].label].width - 1e-3);
+        }
+    }
+    assert_true(gone > 0);
+}
+
 /* ---- schedules ---- */
 
 static void test_schedules(void **state)
@@ -576,6 +627,7 @@ int main(void)
         cmocka_unit_test(test_hd95_is_exhaustive_search),
         cmocka_unit_test(test_augmentation),
         cmocka_unit_test(test_augmentation_moves_boxes),
+        cmocka_unit_test(test_boxes_at_the_edge),
         cmocka_unit_test(test_schedules),
         cmocka_unit_test(test_training),
         cmocka_unit_test(test_patience_ends_training),
