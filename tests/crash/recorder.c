@@ -11,7 +11,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/aio_abi.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -209,66 +208,18 @@ static void catch_up(int fd, uint64_t file)
     free(content);
 }
 
-/* Gives back the record of its end; that of no file has none. */
-static record begin_sync(int fd)
+static int synced(int fd, int (*sync)(int))
 {
     uint64_t file = inode_of(fd, false);
     uint64_t number = ((uint64_t)getpid() << 32) | __atomic_add_fetch(&syncs, 1, __ATOMIC_SEQ_CST);
     if (!file)
-        return (record){0};
+        return sync(fd);
     catch_up(fd, file);
     put((record){.kind = SYNC_BEGIN, .file = file, .from = number}, NULL, 0, NULL);
-    return (record){.kind = SYNC_END, .file = file, .from = number};
-}
-
-static void end_sync(record end)
-{
-    if (end.kind)
-        put(end, NULL, 0, NULL);
-}
-
-static int synced(int fd, int (*sync)(int))
-{
-    record end = begin_sync(fd);
     int failed = sync(fd);
     if (!failed)
-        end_sync(end);
+        put((record){.kind = SYNC_END, .file = file, .from = number}, NULL, 0, NULL);
     return failed;
-}
-
-/* Asynchronous requests (io_submit) that are under way. */
-static struct {
-    uint64_t request; /* the address of its iocb; 0: free */
-    record end;
-} asked[256];
-
-static void begin_requests(long count, struct iocb *const *list)
-{
-    for (long i = 0; i < count; i++) {
-        if (list[i]->aio_lio_opcode != IOCB_CMD_FSYNC && list[i]->aio_lio_opcode != IOCB_CMD_FDSYNC)
-            continue;
-        size_t slot = 0;
-        uint64_t none = 0, request = (uintptr_t)list[i];
-        while (!__atomic_compare_exchange_n(&asked[slot].request, &none, request, false, __ATOMIC_SEQ_CST,
-                                            __ATOMIC_SEQ_CST)) {
-            none = 0;
-            if (++slot == sizeof asked / sizeof *asked)
-                abort();
-        }
-        asked[slot].end = begin_sync((int)list[i]->aio_fildes);
-    }
-}
-
-static void end_requests(long count, const struct io_event *events)
-{
-    for (long i = 0; i < count; i++)
-        for (size_t slot = 0; slot < sizeof asked / sizeof *asked; slot++) {
-            if (asked[slot].request != events[i].obj)
-                continue;
-            if (events[i].res >= 0)
-                end_sync(asked[slot].end);
-            __atomic_store_n(&asked[slot].request, 0, __ATOMIC_SEQ_CST);
-        }
 }
 
 int fsync(int fd)
@@ -424,11 +375,6 @@ long syscall(long number, ...)
     va_end(list);
     if (number == SYS_close_range)
         return close_range((unsigned)a, (unsigned)b, (int)c);
-    if (number == SYS_io_submit && log_fd >= 0)
-        begin_requests(b, (struct iocb *const *)c);
-    long result = REAL(syscall)(number, a, b, c, d, e, f);
-    if (number == SYS_io_getevents && log_fd >= 0)
-        end_requests(result, (const struct io_event *)d);
-    return result;
+    return REAL(syscall)(number, a, b, c, d, e, f);
 }
 /* NOLINTEND(readability-inconsistent-declaration-parameter-name) */

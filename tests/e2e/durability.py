@@ -11,47 +11,25 @@ from harness.clients import run, storescu, stow
 from harness.daemon import SANITISED, Daemon
 
 SYNCS = ("fsync", "fdatasync")
-GROUPS = ("io_submit", "io_getevents")  # many fsyncs at once (laminad/syncer.c)
 SENDS = ("sendto", "sendmsg", "write", "writev")
 # "1234  1795419651.886639 fdatasync(8</path> <unfinished ...>" and "1234  …  <... fdatasync resumed>) = 0"
 BEGUN = re.compile(r"^(\d+)\s+[\d.]+\s+(\w+)\((.*)$")
 RESUMED = re.compile(r"^(\d+)\s+[\d.]+\s+<\.\.\. (\w+) resumed>(.*)$")
 
 
-class Group:
-    """Files that are synced together: all of them once each has been answered without an error."""
-
-    def __init__(self, asked=""):
-        self.files = re.findall(r"IOCB_CMD_FSYNC[^}]*aio_fildes=([^,}]*)", asked)
-        self.answered = 0
-
-    def finished(self, answers):
-        self.answered += answers.count(" res=0,")
-        done = self.files if self.answered == len(self.files) else []
-        self.files = [] if done else self.files
-        return [("fsync", f"{file}) = 0") for file in done]
-
-
 def calls_in(record):
-    """[(name, arguments and result)] in order: a sync counts when it has returned, a send when it begins; of a group,
-    each file when all have."""
-    calls, begun, group = [], {}, Group()
+    """[(name, arguments and result)] in order: a sync counts when it has returned, a send when it begins."""
+    calls, begun = [], {}
     with open(record, encoding="utf-8", errors="replace") as file:
         for line in file:
             found = BEGUN.match(line)
             resumed = RESUMED.match(line)
             if found:
                 thread, name, arguments = found.groups()
-                if name == "io_submit":
-                    group = Group(arguments)
-                elif name == "io_getevents":
-                    calls += group.finished(arguments)
-                elif name in SYNCS and "<unfinished" in arguments:
+                if name in SYNCS and "<unfinished" in arguments:
                     begun[thread] = arguments
                 else:
                     calls.append((name, arguments))
-            elif resumed and resumed.group(2) == "io_getevents":
-                calls += group.finished(resumed.group(3))
             elif resumed and resumed.group(1) in begun:
                 calls.append((resumed.group(2), begun.pop(resumed.group(1)) + resumed.group(3)))
     return calls
@@ -61,7 +39,7 @@ def traced(act):
     """The system calls of a daemon during act(daemon)."""
     harness.need(not SANITISED, "strace and sanitizers do not go together")
     record = os.path.join(tempfile.mkdtemp(), "strace")
-    wrapper = ["strace", "-f", "-ttt", "-yy", "-s", "200", "-o", record, "-e", "trace=" + ",".join(SYNCS + GROUPS + SENDS)]
+    wrapper = ["strace", "-f", "-ttt", "-yy", "-s", "200", "-o", record, "-e", "trace=" + ",".join(SYNCS + SENDS)]
     try:
         status, said = run(*wrapper, "true")
     except FileNotFoundError as missing:
