@@ -54,7 +54,8 @@ bool lam_db_in_transaction(lam_db *db);
  * it again. Valid until the same `sql` is prepared again. */
 sqlite3_stmt *lam_db_prepare(lam_db *db, lam_error *err, const char *sql, const char *types, ...);
 
-/* The same for SQL that is put together at run time; the values are texts. Keeps the last few. */
+/* The same for SQL that is put together at run time; the values are texts. Keeps the last few, so what it
+ * gives is valid only until the next one is composed. */
 sqlite3_stmt *lam_db_prepare_composed(lam_db *db, const char *sql, lam_error *err);
 
 /* From now on a statement that has not ended after `budget_ms` is broken off and fails with LAM_E_LIMIT; 0:

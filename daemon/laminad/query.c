@@ -255,9 +255,15 @@ static lam_status collect(lam_db *db, sqlite3_stmt *s, const lam_search *search,
             lam_buffer_append(answer->out, ",", 1);
         write_row(r, search, answer->out);
     }
-    sqlite3_reset(s);
     lam_buffer_append(answer->out, "]", 1);
     return answer->out->status;
+}
+
+/* The statement stays in the cache, without what it was bound to. */
+static void let_go(sqlite3_stmt *s)
+{
+    sqlite3_reset(s);
+    sqlite3_clear_bindings(s);
 }
 
 /* How many come after those that were given, as far as it is worth counting. The last two values of `where`
@@ -276,15 +282,14 @@ static lam_status count_remaining(lam_db *db, const lam_search *search, const la
     if (sql.status != LAM_OK)
         return lam_fail(err, LAM_E_LIMIT, "the search has too many conditions");
     sqlite3_stmt *s = lam_db_prepare_composed(db, lam_buffer_text(&sql), err);
-    lam_status status = s ? bind(s, where, err) : LAM_E_INTERNAL;
+    if (!s)
+        return LAM_E_INTERNAL;
+    lam_status status = bind(s, where, err);
     if (status == LAM_OK)
         status = lam_db_step(db, s, &found, err);
     if (status == LAM_OK)
         answer->remaining = sqlite3_column_int64(s, 0) < COUNTED ? sqlite3_column_int64(s, 0) : -1;
-    if (s) {
-        sqlite3_reset(s);
-        sqlite3_clear_bindings(s);
-    }
+    let_go(s);
     return status;
 }
 
@@ -302,15 +307,13 @@ lam_status lam_query_search(lam_db *db, const lam_search *search, lam_search_ans
     if (!s)
         return LAM_E_INTERNAL;
     status = bind(s, &where, err);
-    if (status != LAM_OK)
-        return status;
     lam_db_set_deadline(db, BUDGET_MS);
-    status = collect(db, s, search, &wanted, answer, err);
+    if (status == LAM_OK)
+        status = collect(db, s, search, &wanted, answer, err);
+    let_go(s); /* before another is composed, which may take its place */
     if (status == LAM_OK && answer->more)
         status = count_remaining(db, search, &where, answer, err);
     lam_db_set_deadline(db, 0);
-    sqlite3_reset(s);
-    sqlite3_clear_bindings(s); /* they point into `where` */
     if (status == LAM_E_LIMIT)
         lam_fail(err, status,
                  "the search is too broad: add a condition such as PatientID or StudyDate, or "

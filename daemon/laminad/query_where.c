@@ -257,7 +257,9 @@ static lam_status match_number(subject *s, const char *value, lam_error *err)
     char *end = NULL;
     errno = 0;
     strtod(value, &end);
-    if (errno || end == value || *end)
+    bool decimal =
+        strspn(value, "+-.0123456789eE") == strlen(value); /* strtod takes "nan" and "0x10" as well */
+    if (errno || end == value || *end || !decimal)
         return refuse(s, err, "a number");
     lam_buffer_append_text(&s->where->sql, "CAST(");
     lam_buffer_append_text(&s->where->sql, s->x);

@@ -4,6 +4,7 @@
 #include "daemon/laminad/query.h"
 
 #include <jansson.h>
+#include <malloc.h>
 #include <string.h>
 
 #include "core/base/cleanup.h"
@@ -253,6 +254,38 @@ static void test_pages(void **state)
     }
 }
 
+/* Makes the connection forget so many of the statements that it keeps. */
+static void compose_others(lam_db *db, int count)
+{
+    static int last;
+    lam_error err = {LAM_OK, ""};
+    for (int i = 0; i < count; i++) {
+        char sql[32];
+        snprintf(sql, sizeof sql, "SELECT %d", last++);
+        assert_non_null(lam_db_prepare_composed(db, sql, &err));
+    }
+}
+
+/* When a search that is kept is the next to make room, and then the statement that counts what is left is
+ * composed. */
+static void test_a_kept_search_is_counted_on(void **state)
+{
+    enum { MANY = 50 }; /* more than are kept */
+    fixture *f = *state;
+    for (int others = 0; others < MANY; others++) {
+        LAM_AUTO(json_decrefp) json_t *all = NULL;
+        LAM_AUTO(json_decrefp) json_t *one = NULL;
+        lam_search_answer answer;
+        lam_error err = {LAM_OK, ""};
+        compose_others(f->db, MANY);
+        assert_ok(ask(f, &(question){.level = LAM_LEVEL_INSTANCE}, &all, &answer, &err), err);
+        compose_others(f->db, others);
+        assert_ok(ask(f, &(question){.level = LAM_LEVEL_INSTANCE, .limit = 1}, &one, &answer, &err), err);
+        assert_true(answer.more);
+        assert_int_equal(answer.remaining, 3);
+    }
+}
+
 static void test_what_is_refused_names_the_parameter(void **state)
 {
     static const struct {
@@ -264,6 +297,8 @@ static void test_what_is_refused_names_the_parameter(void **state)
         {"StudyTime=9", NULL, "StudyTime"},
         {"StudyInstanceUID=x", NULL, "StudyInstanceUID"},
         {"Rows=many", NULL, "Rows"},
+        {"Rows=nan", NULL, "Rows"},
+        {"Rows=0x200", NULL, "Rows"},
         {"PatientName=^", NULL, "PatientName"},
         {"00081190=x", NULL, "00081190"},
         {NULL, "no keyword", "includefield"},
@@ -355,10 +390,15 @@ int main(void)
         cmocka_unit_test(test_what_is_found),
         cmocka_unit_test(test_what_is_returned),
         cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_a_kept_search_is_counted_on),
         cmocka_unit_test(test_what_is_refused_names_the_parameter),
         cmocka_unit_test(test_metadata),
         cmocka_unit_test(test_metadata_of_interleaved_series),
         cmocka_unit_test(test_the_version_changes_with_what_is_stored),
     };
+    /* A statement that is used when it is gone shall show: it lies in the heap, where what is freed is
+     * overwritten. */
+    sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
+    mallopt(M_PERTURB, 0x5a);
     return cmocka_run_group_tests_name("query", tests, set_up, fixture_tear_down);
 }
