@@ -1,9 +1,7 @@
 #!/usr/bin/python3
-"""Promises 1, 3, 4 and 5 when the power fails. One life of the daemon is recorded: what its programs wrote, named and synced
-(recorder.c), and when each object was acknowledged. Then the disk is made up as it may be found after the power failed at
-some moment of that life: what was synced is there; of everything else any part may be, bytes without their names, names
-without their bytes, a move without what came before it. laminad is started on it, and whatever had been acknowledged must
-be there, byte for byte.
+"""Promises 1, 3, 4 and 5 when the power fails. One life of the daemon is recorded, and when each object was acknowledged.
+Then the disk is made up as it may be found after the power failed at some moment of that life (lost_power.py). laminad is
+started on it, and whatever had been acknowledged must be there, byte for byte.
 
 LAMINA_POWER_CUTS and LAMINA_CRASH_SEED say how many moments and which; `make crash` does 200.
 """
@@ -13,7 +11,6 @@ import os
 import random
 import shutil
 import sqlite3
-import struct
 import subprocess
 import sys
 import tempfile
@@ -30,15 +27,10 @@ from harness.clients import stow, wado  # noqa: E402
 from harness.daemon import BUILD, SANITISED, Daemon, wait_until  # noqa: E402
 from harness.faulty import FaultyScp  # noqa: E402
 from harness.peers import deliveries  # noqa: E402
+from lost_power import LINK, RENAME, SYNC_END, TOLD, WRITE, Disk, Recorder  # noqa: E402
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 CUTS = int(os.environ.get("LAMINA_POWER_CUTS") or os.environ.get("LAMINA_CRASH_ROUNDS") or 20)
 SEED = int(os.environ.get("LAMINA_CRASH_SEED") or time.time())
-WRITE, TRUNCATE, CREATE, FOLDER, RENAME, LINK, UNLINK, SYNC_BEGIN, SYNC_END, TOLD = range(1, 11)
-HEAD = struct.Struct("<IIQQQq")
-SECTOR = 512  # what a disk writes whole
-
-Record = collections.namedtuple("Record", "kind file source target offset content")
 
 
 def settings(peer):
@@ -60,29 +52,26 @@ class Life:
 
     def __init__(self):
         self.folder = tempfile.mkdtemp()
-        self.log = os.path.join(self.folder, "record")
-        recorder = os.path.join(self.folder, "recorder.so")
-        subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-O1", "-shared", "-fPIC", "-o", recorder,
-                        os.path.join(HERE, "recorder.c"), "-ldl"], check=True)
-        self.environment = {"LD_PRELOAD": recorder, "LAMINA_RECORD": self.log, "LAMINA_LIBEXEC": self.wrappers(recorder)}
+        self.recorder = Recorder(self.folder)
+        self.environment = {**self.recorder.environment, "LAMINA_LIBEXEC": self.wrappers()}
         self.sent = {}  # number: (dataset, bytes); numbers are what TOLD records hold
         self.shown = {}  # the same of objects that are ours
         self.delivered = {}  # number: UID of an object that is known to be at the peer
         self.lock = threading.Lock()
 
-    def wrappers(self, recorder):
+    def wrappers(self):
         """laminad gives its children an environment of their own, so each is started by a script that sets this."""
+        settings = " ".join(f"{name}={value}" for name, value in self.recorder.environment.items())
         for program in ("lamina-dimse", "lamina-worker"):
             path = os.path.join(self.folder, program)
             with open(path, "w", encoding="utf-8") as script:
-                script.write(f"#!/bin/sh\nLD_PRELOAD={recorder} LAMINA_RECORD={self.log} exec {BUILD}/{program}\n")
+                script.write(f"#!/bin/sh\n{settings} exec {BUILD}/{program}\n")
             os.chmod(path, 0o755)
         return self.folder
 
     def told(self, number):
         """Recorded after the sender knows, so a little late: nothing is demanded that was not promised."""
-        with open(self.log, "ab", buffering=0) as log:
-            log.write(HEAD.pack(TOLD, 0, number, 0, 0, 0))
+        self.recorder.note(TOLD, number)
 
     def new_number(self):
         return len(self.sent) + len(self.shown) + len(self.delivered) + 1
@@ -151,106 +140,6 @@ class Life:
             d.wait_for_study(self.analysed)
             self.see_results(d)
         return self
-
-    def records(self):
-        """An inode serves one file after another: here each file has a name of its own."""
-        with open(self.log, "rb") as file:
-            log = file.read()
-        at, found, current = 0, [], {}
-        while at < len(log):
-            kind, length, file, source, target, offset = HEAD.unpack_from(log, at)
-            at += HEAD.size
-            if kind in (CREATE, FOLDER):
-                current[file] = (file, len(found))
-            if kind != TOLD:
-                file, target = current.get(file, file), current.get(target, target)
-            if kind in (RENAME, UNLINK):
-                source = current.get(source, source)
-            found.append(Record(kind, file, source, target, offset, log[at:at + length]))
-            at += length
-        return found
-
-
-# ---- the disk after a cut ----
-
-class Disk:
-    """What may be left of files and folders when the power fails after `cut` records."""
-
-    # Of what was not synced: all is there, nothing is, or each with a chance; bytes and names apart.
-    KEPT = [(0, 0), (1, 1), (0, 1), (1, 0), (0.5, 0.5), (0.5, 1), (0.9, 0.5)]
-
-    def __init__(self, records, cut, dice, kept):
-        self.records, self.cut, self.dice = records, cut, dice
-        self.bytes_kept, self.names_kept = kept
-        self.durable = self.last_syncs()
-        self.files, self.entries = {}, collections.defaultdict(dict)
-
-    def last_syncs(self):
-        """For each inode the record before which everything about it is durable."""
-        begun, durable = {}, {}
-        for index, record in enumerate(self.records[:self.cut]):
-            if record.kind == SYNC_BEGIN:
-                begun[record.source] = index
-            elif record.kind == SYNC_END:
-                durable[record.file] = max(durable.get(record.file, 0), begun[record.source])
-        return durable
-
-    def survives(self, index, inode, chance):
-        return index < self.durable.get(inode, 0) or self.dice.random() < chance
-
-    def make(self):
-        for index, record in enumerate(self.records[:self.cut]):
-            if record.kind in (WRITE, TRUNCATE):
-                self.change(index, record)
-            elif record.kind in (CREATE, FOLDER, LINK, RENAME, UNLINK):
-                self.name(index, record)
-        return self
-
-    def change(self, index, record):
-        content = self.files.setdefault(record.file, bytearray())
-        kept = self.survives(index, record.file, self.bytes_kept)
-        piece = record.content
-        if record.kind == TRUNCATE:
-            if kept:
-                del content[record.offset:]
-                content.extend(bytes(record.offset - len(content)))
-            return
-        if not kept and self.bytes_kept:  # some sectors of it
-            whole = len(piece) // SECTOR
-            piece = piece[:SECTOR * self.dice.randrange(whole + 1)]
-        elif not kept:
-            return
-        content.extend(bytes(max(0, record.offset + len(piece) - len(content))))
-        content[record.offset:record.offset + len(piece)] = piece
-
-    def name(self, index, record):
-        names = [name.decode() for name in record.content.split(b"\0")[:-1]]
-        if record.kind == CREATE:
-            self.files[record.file] = bytearray()
-        if record.kind == UNLINK:
-            if self.survives(index, record.source, self.names_kept):
-                self.entries[record.source].pop(names[0], None)
-            return
-        arrives = self.survives(index, record.target, self.names_kept)
-        if record.kind == RENAME:
-            # Both halves or none, unless one of the folders has been synced since.
-            leaves = arrives or self.survives(index, record.source, 0)
-            if leaves:
-                self.entries[record.source].pop(names[0], None)
-        if arrives:
-            self.entries[record.target][names[-1]] = record.file
-
-    def write(self, folder, inode):
-        """Makes the files of the folder `inode`. The shared memory of SQLite is no file on the disk."""
-        os.makedirs(folder, exist_ok=True)
-        for name, entry in self.entries[inode].items():
-            path = os.path.join(folder, name)
-            if entry in self.files:
-                if not name.endswith("-shm"):
-                    with open(path, "wb") as file:
-                        file.write(self.files[entry])
-            else:
-                self.write(path, entry)
 
 
 # ---- what must hold ----
@@ -357,7 +246,7 @@ def moments(records, count):
 def test_what_was_acknowledged_outlives_the_power():
     harness.need(not SANITISED, "a sanitizer's runtime wants to be loaded first")
     life = Life().live()
-    records = life.records()
+    records = life.recorder.records()
     kinds = collections.Counter(r.kind for r in records)
     print(f"# {CUTS} cuts, LAMINA_CRASH_SEED={SEED}; {len(records)} records: {kinds[WRITE]} writes,"
           f" {kinds[SYNC_END]} syncs, {kinds[RENAME]} renames, {kinds[TOLD]} acknowledgements", flush=True)
@@ -371,7 +260,7 @@ def test_the_record_is_the_disk():
     """The last moment with everything kept is the disk as it is, so nothing that the programs did escaped the recorder."""
     harness.need(not SANITISED, "a sanitizer's runtime wants to be loaded first")
     life = Life().live()
-    records = life.records()
+    records = life.recorder.records()
     disk = Disk(records, len(records), random.Random(0), (1, 1))
     copy = tempfile.mkdtemp()
     disk.make().write(copy, life.root)
