@@ -43,11 +43,22 @@ static void make_piece(lam_pdata *p)
     p->through = length;
 }
 
+/* A PDU that the upper layer refuses, in place of one that makes no sense. */
+static void make_contradiction(lam_pdata *p)
+{
+    make_heads(p, 0, p->control);
+    put_be32(p->made + HEAD, UINT32_MAX);
+    p->pdu = 0;
+}
+
 static void take_pdu(lam_pdata *p, const uint8_t *head)
 {
     uint32_t length = lam_be32(head + 2);
-    if (head[0] == PDU_DATA && length > p->most && length <= p->agreed) {
-        p->pdu = length;
+    if (head[0] == PDU_DATA && length <= p->agreed) {
+        if (length < HEAD)
+            make_contradiction(p);
+        else
+            p->pdu = length;
         return;
     }
     memcpy(p->made, head, HEAD);
@@ -64,9 +75,7 @@ static void take_item(lam_pdata *p, const uint8_t *head)
     p->id = head[4];
     p->control = head[5];
     if (length < ITEM_EXTRA || length > room || (rest && rest < HEAD)) {
-        make_heads(p, 0, p->control);
-        put_be32(p->made + HEAD, UINT32_MAX);
-        p->pdu = 0;
+        make_contradiction(p);
         return;
     }
     p->pdu = rest;

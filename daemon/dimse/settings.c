@@ -183,7 +183,8 @@ const lam_rejection *lam_scp_settings_refuse(const lam_scp_settings *settings, c
         return &LAM_REJECT_APPLICATION_CONTEXT;
     if (strcmp(associate->called_ae, settings->ae_title) != 0)
         return &LAM_REJECT_CALLED_AE;
-    if (!knows(settings, associate->calling_ae, address))
+    if (!*associate->calling_ae ||
+        !knows(settings, associate->calling_ae, address)) /* PS3.5 6.2: never blank */
         return &LAM_REJECT_CALLING_AE;
     return NULL;
 }

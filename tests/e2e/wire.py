@@ -143,7 +143,7 @@ def test_promise_3_real_files():
     """Each of the fixtures with exactly its bytes, whatever it is: stored so, or refused with a status that is honest."""
     stored = refused = 0
     with Daemon({"analysis.stable_after": "1h", "storage.duplicates": "replace", "dicom.private_classes": "yes"}) as d:
-        processes = d.children()
+        processes = set(d.children())
         for path in images.files_below(harness.shared("data", "dicom", "fixtures")):
             with open(path, "rb") as file:
                 content = file.read()
@@ -161,7 +161,7 @@ def test_promise_3_real_files():
             assert status or retrieved(d, uid) == data_set(content), f"{path} is not what was sent"
             stored += status == 0
             refused += status != 0
-        assert d.children() == processes, "a process ended"
+        assert processes <= set(d.children()), "a process ended"
     print(f"# {stored} stored, {refused} refused")
     assert stored > 150, stored
 
@@ -189,6 +189,27 @@ def test_pdus_of_a_mebibyte():
             assert is_ended(caller), "a PDU longer than agreed was waited for"
 
 
+def test_fragments_however_a_pdu_arranges_them(d):
+    """Command and data set in one PDU, in any number of fragments of any lengths: what DCMTK 3.6.7 reads wrongly."""
+    receiver, caller = d.children("lamina-dimse"), call(d, (MR, EXPLICIT))
+    for lengths in ((500,), (1, 700, 3), (0, 11, 0), (2,)):
+        ds = one()
+        content, cut, at = encoded(ds, EXPLICIT), [], 0
+        while at < len(content):
+            length = lengths[len(cut) % len(lengths)]
+            cut.append((2 if at + length >= len(content) else 0, content[at:at + length]))
+            at += length
+        caller.send_fragments(1, (3, caller.store_command(1, ds.SOPInstanceUID)), *cut)
+        assert caller.receive()[0][0x00000900] == b"\0\0"
+        assert retrieved(d, ds.SOPInstanceUID) == content, lengths
+    caller.release()
+    for lie in (b"", b"\0", b"\0\0\0\2\1", b"\0\0\0\1\1\3", b"\xff\xff\xff\xff\1\3abc", b"\0\0\0\2\1\1abc"):
+        caller = call(d, (MR, EXPLICIT))
+        caller.send_pdu(4, lie)
+        assert is_ended(caller), f"a PDU of {lie} was taken"
+    assert d.children("lamina-dimse") == receiver, "the receiver ended"
+
+
 def is_ended(caller, seconds=5):
     """Aborted (PS3.8 9.3.8) or closed."""
     caller.connection.settimeout(seconds * PATIENCE)
@@ -196,7 +217,7 @@ def is_ended(caller, seconds=5):
         return caller.pdu()[0] == 7
     except (EOFError, ConnectionError):
         return True
-    except socket.timeout:
+    except TimeoutError:
         return False
 
 
@@ -273,8 +294,7 @@ def test_a_disk_that_is_nearly_full():
     d = Daemon({"storage.reserve": "900T"})
     d.launch()
     wait_until(lambda: "serving" in d.log() and d.children("lamina-dimse"), 15, "laminad to serve")
-    wait_until(lambda: d.get("/healthz").status == 200, 5, "laminad to answer")
-    assert d.get("/readyz").status == 503
+    assert d.get("/healthz").status == 200 and d.get("/readyz").status == 503
     with contextlib.ExitStack() as stack:
         stack.callback(d.stop)
         ds, before = one(), len(refusals(d))
@@ -310,7 +330,7 @@ def test_limits_of_associations_in_all_and_of_a_peer():
         assert is_refused(d, "THIRD"), "a fourth in all"
         held.pop(0).release()
         wait_until(lambda: not is_refused(d, "WIRE"), 5, "a free place")
-        assert metric(d, "lamina_associations_rejected_total") >= 2
+        wait_until(lambda: metric(d, "lamina_associations_rejected_total") >= 2, 5, "both to be counted")
         for caller in held:
             caller.release()
 
@@ -325,14 +345,22 @@ def is_refused(d, calling):
     return False
 
 
-def test_silence_is_ended():
-    with Daemon({"dicom.association_timeout": "1s", "dicom.idle_timeout": "1s"}) as d:
+def test_a_connection_that_asks_for_nothing_is_ended():
+    """ARTIM (PS3.8 9.1.5)"""
+    with Daemon({"dicom.association_timeout": "1s"}) as d:
+        started = time.monotonic()
         silent = socket.create_connection(("127.0.0.1", d.dicom_port))
         silent.settimeout(5 * PATIENCE)
-        started = time.monotonic()
-        assert silent.recv(10) == b"" and time.monotonic() - started > 0.8  # ARTIM
-        caller = call(d, (MR, EXPLICIT))
-        assert is_ended(caller), "an idle association was kept"
+        assert silent.recv(10) == b"" and time.monotonic() - started > 0.8
+
+
+def test_silence_is_ended():
+    with Daemon({"dicom.idle_timeout": "1s"}) as d:
+        assert is_ended(call(d, (MR, EXPLICIT))), "an idle association was kept"
+
+
+def test_silence_inside_an_object_is_ended():
+    with Daemon({"dicom.idle_timeout": "5s"}) as d:
         caller = call(d, (MR, EXPLICIT))
         caller.ask_to_store(1, generate_uid())
         caller.send_data(1, b"\x08\x00", last=False)

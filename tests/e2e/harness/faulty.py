@@ -4,6 +4,8 @@ import struct
 import threading
 import time
 
+from .daemon import PATIENCE
+
 COMMITMENT, IMPLICIT = "1.2.840.10008.1.20.1", "1.2.840.10008.1.2"
 STORE, ACTION, EVENT_REPORT, RESPONSE = 0x0001, 0x0130, 0x0100, 0x8000
 
@@ -262,7 +264,7 @@ class Caller(Conversation):
 
     def __init__(self, node, calling, proposals=((COMMITMENT, IMPLICIT),), provider=False):
         host, port, called = node
-        super().__init__(None, socket.create_connection((host, port), 10))
+        super().__init__(None, socket.create_connection((host, port), 10 * PATIENCE))
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.results, self.messages, self.longest = {}, 0, 0
         request = element_item(0x10, b"1.2.840.10008.3.1.1.1")
@@ -301,20 +303,26 @@ class Caller(Conversation):
         _, body = self.pdu()
         return self.message(body)[1:]
 
+    def store_command(self, context, uid, sop_class=None):
+        self.messages += 1
+        return command({0x00000002: sop_class or self.contexts[context], 0x00000100: STORE, 0x00000110: self.messages,
+                        0x00000700: 0, 0x00000800: 0, 0x00001000: uid})
+
+    def send_fragments(self, context, *fragments):
+        """One PDU of (control byte, bytes)s (PS3.8 section 9.3.5.1)."""
+        self.send_pdu(4, b"".join(struct.pack(">LBB", len(piece) + 2, context, control) + piece
+                                  for control, piece in fragments))
+
     def ask_to_store(self, context, uid, sop_class=None):
         """The command of a C-STORE, whose data set is to follow."""
-        self.messages += 1
-        body = command({0x00000002: sop_class or self.contexts[context], 0x00000100: STORE, 0x00000110: self.messages,
-                        0x00000700: 0, 0x00000800: 0, 0x00001000: uid})
-        self.send_pdu(4, struct.pack(">LBB", len(body) + 2, context, 3) + body)
+        self.send_fragments(context, (3, self.store_command(context, uid, sop_class)))
 
     def send_data(self, context, data, last=True):
         """Bytes of a data set, in PDUs as long as the other end takes."""
         size = self.longest - 6
         pieces = [data[at:at + size] for at in range(0, len(data), size)] or [b""]
         for number, piece in enumerate(pieces, 1):
-            flags = 2 if last and number == len(pieces) else 0
-            self.send_pdu(4, struct.pack(">LBB", len(piece) + 2, context, flags) + piece)
+            self.send_fragments(context, (2 if last and number == len(pieces) else 0, piece))
 
     def store(self, context, uid, data, sop_class=None):
         """The status of a C-STORE of exactly these bytes."""

@@ -86,6 +86,8 @@ static void test_who_may_come_in(void **state)
     s = parse("{\"ae_title\":\"LAMINA\",\"accept\":\"any\",\"peers\":[]," LIMITS "}");
     a = association("LAMINA", "STRANGER");
     assert_null(lam_scp_settings_refuse(s, &a, "10.0.0.9"));
+    a = association("LAMINA", ""); /* blank in the request */
+    assert_ptr_equal(lam_scp_settings_refuse(s, &a, "10.0.0.9"), &LAM_REJECT_CALLING_AE);
     lam_scp_settings_unref(s);
     s = parse("{\"ae_title\":\"LAMINA\",\"accept\":\"ANY?\",\"peers\":[]," LIMITS "}");
     assert_ptr_equal(lam_scp_settings_refuse(s, &a, "10.0.0.9"), &LAM_REJECT_CALLING_AE); /* the closed way */

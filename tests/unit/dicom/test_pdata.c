@@ -1,5 +1,5 @@
-/* dicom/pdata.h: long PDUs arrive as several short ones with the same fragments, everything else as it came,
- * however it is read; lengths that contradict each other still do so afterwards. */
+/* dicom/pdata.h: fragments arrive one a PDU, long ones in several, everything else as it came, however it is
+ * read; lengths that contradict each other still do so afterwards. */
 #include "dicom/pdata.h"
 
 #include <stdbool.h>
@@ -129,6 +129,30 @@ static void cuts_between_items(void **state)
     assert_int_equal(out.data[at], 5);
 }
 
+static void gives_each_fragment_a_pdu_of_its_own(void **state)
+{
+    (void)state;
+    static const uint32_t lengths[] = {78, 500, 0, 1, 300, 7};
+    for (size_t step = 1; step < 100; step += 13) {
+        LAM_AUTO(lam_buffer_done) lam_buffer in, out, expected;
+        lam_buffer_init(&in, ANY);
+        lam_buffer_init(&out, ANY);
+        lam_buffer_init(&expected, ANY);
+        uint32_t all = 0;
+        for (size_t i = 0; i < LAM_COUNT(lengths); i++)
+            all += 6 + lengths[i];
+        put_head(&in, 4, all);
+        for (size_t i = 0; i < LAM_COUNT(lengths); i++) {
+            put_item(&in, 3, i ? 0 : 3, lengths[i]);
+            put_head(&expected, 4, 6 + lengths[i]);
+            put_item(&expected, 3, i ? 0 : 3, lengths[i]);
+        }
+        pass(&in, step, &out);
+        assert_int_equal(out.length, expected.length);
+        assert_memory_equal(out.data, expected.data, expected.length);
+    }
+}
+
 static void leaves_the_rest_as_it_is(void **state)
 {
     (void)state;
@@ -152,7 +176,20 @@ static void contradictions_stay_contradictions(void **state)
     static const struct {
         uint32_t pdu, item; /* lengths as they are written */
     } cases[] = {
-        {MOST + 1, 0}, {MOST + 1, 1}, {MOST + 1, MOST - 2}, {MOST + 1, UINT32_MAX}, {MOST + 1, MOST - 7},
+        {MOST + 1, 0},
+        {MOST + 1, 1},
+        {MOST + 1, MOST - 2},
+        {MOST + 1, UINT32_MAX},
+        {MOST + 1, MOST - 7},
+        {100, 0},
+        {100, 97},
+        {100, 91},
+        {100, UINT32_MAX - 90},
+        {6, 1},
+        {6, 3},
+        {5, 2},
+        {1, 2},
+        {0, 2},
     };
     for (size_t i = 0; i < LAM_COUNT(cases); i++) {
         LAM_AUTO(lam_buffer_done) lam_buffer in, out;
@@ -172,6 +209,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cuts_long_pdus),
         cmocka_unit_test(cuts_between_items),
+        cmocka_unit_test(gives_each_fragment_a_pdu_of_its_own),
         cmocka_unit_test(leaves_the_rest_as_it_is),
         cmocka_unit_test(contradictions_stay_contradictions),
     };
