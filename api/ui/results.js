@@ -5,7 +5,7 @@ import { h, say, table, time } from "./dom.js";
 
 const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
 const volume = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const whole = new Intl.NumberFormat();
+const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const coordinate = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
 function codeText(code) {
@@ -87,7 +87,7 @@ function facts(result) {
     ["Series", h("span", { class: "uid" }, result.series_uid)],
     ["Weights", h("span", { class: "uid" }, (result.model.weights_sha256 ?? "").slice(0, 16))],
     ["Created", time(result.created)],
-    ["Timings", timings.map(([stage, ms]) => `${stage.replaceAll("_", " ")} ${whole.format(Math.round(ms))} ms`).join(", ")],
+    ["Timings", timings.map(([stage, ms]) => `${stage.replaceAll("_", " ")} ${whole.format(ms)} ms`).join(", ")],
   ];
   return h("dl", null, pairs.map(([name, value]) => value ? [h("dt", null, name), h("dd", null, value)] : []));
 }
