@@ -67,6 +67,8 @@ lam_status lam_buffer_printf(lam_buffer *buffer, const char *format, ...)
     int length = vsnprintf(NULL, 0, format, arguments);
     va_end(arguments);
     char *end = length < 0 ? NULL : lam_buffer_reserve(buffer, (size_t)length);
+    if (length < 0 && buffer->status == LAM_OK)
+        buffer->status = LAM_E_LIMIT; /* longer than an int can say */
     if (end) {
         vsnprintf(end, (size_t)length + 1, format, again);
         buffer->length += (size_t)length;

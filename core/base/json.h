@@ -30,7 +30,9 @@ typedef enum lam_json_kind {
 typedef struct lam_json lam_json;     /* a parsed document; owns everything in it */
 typedef struct lam_json_value lam_jv; /* a value in it; borrowed */
 
-enum { LAM_JSON_MAX_DEPTH = 64, LAM_JSON_MAX_VALUES = 2000000 };
+/* What is written may be a little deeper than what is read, so that a document that was read can become part
+ * of another. */
+enum { LAM_JSON_MAX_DEPTH = 60, LAM_JSON_WRITE_DEPTH = 64, LAM_JSON_MAX_VALUES = 2000000 };
 
 /* Parses `length` bytes (copied). Errors: LAM_E_INVALID with line and column, LAM_E_LIMIT, LAM_E_NO_MEMORY.
  * Rejects duplicate keys, invalid UTF-8, unpaired surrogates, NUL in strings, trailing text. */
@@ -58,6 +60,7 @@ bool lam_jv_bool(const lam_jv *value, bool otherwise);
 lam_status lam_jv_need(const lam_jv *object, const char *key, lam_json_kind kind, const lam_jv **out,
                        lam_error *err);
 lam_status lam_jv_need_text(const lam_jv *object, const char *key, const char **out, lam_error *err);
+/* At most 2^53 to either side, whatever the bounds. */
 lam_status lam_jv_need_integer(const lam_jv *object, const char *key, int64_t minimum, int64_t maximum,
                                int64_t *out, lam_error *err);
 lam_status lam_jv_need_number(const lam_jv *object, const char *key, double minimum, double maximum,

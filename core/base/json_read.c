@@ -449,11 +449,13 @@ double lam_jv_number(const lam_jv *value, double otherwise)
     return lam_jv_is(value, LAM_JSON_NUMBER) ? value->as.number : otherwise;
 }
 
+/* 2^53: beyond it a double no longer names one integer. */
+static const double largest_integer = 9007199254740992.0;
+
 int64_t lam_jv_integer(const lam_jv *value, int64_t otherwise)
 {
     double number = lam_jv_number(value, NAN);
-    /* 2^53: beyond it a double no longer names one integer */
-    if (!(fabs(number) <= 9007199254740992.0) || number != floor(number))
+    if (!(fabs(number) <= largest_integer) || number != floor(number))
         return otherwise;
     return (int64_t)number;
 }
@@ -513,6 +515,8 @@ lam_status lam_jv_need_integer(const lam_jv *object, const char *key, int64_t mi
         return status;
     if (number != floor(number))
         return lam_fail(err, LAM_E_INVALID, "`%s` is %g; it must be a whole number", key, number);
+    if (fabs(number) > largest_integer)
+        return lam_fail(err, LAM_E_INVALID, "`%s` is %g; a number names no integer beyond 2^53", key, number);
     *out = (int64_t)number;
     return LAM_OK;
 }

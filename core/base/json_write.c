@@ -58,7 +58,7 @@ static void open_level(lam_json_writer *w, const char *key, bool array)
 {
     begin(w, key);
     w->depth++;
-    assert(w->depth < LAM_JSON_MAX_DEPTH);
+    assert(w->depth < LAM_JSON_WRITE_DEPTH);
     uint64_t level = UINT64_C(1) << w->depth;
     w->has_value &= ~level;
     w->in_array = array ? w->in_array | level : w->in_array & ~level;

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/text.h"
+
 static const char *const status_names[LAM_STATUS_COUNT] = {
     [LAM_OK] = "ok",
     [LAM_E_INVALID] = "invalid",
@@ -47,7 +49,8 @@ lam_status lam_fail_v(lam_error *err, lam_status status, const char *format, va_
 {
     if (err) {
         err->status = status;
-        vsnprintf(err->message, sizeof err->message, format, arguments);
+        if (vsnprintf(err->message, sizeof err->message, format, arguments) >= (int)sizeof err->message)
+            lam_text_end_whole(err->message);
     }
     return status;
 }
@@ -76,6 +79,7 @@ lam_status lam_fail_errno(lam_error *err, int number, const char *format, ...)
         size_t used = strlen(err->message);
         snprintf(err->message + used, sizeof err->message - used, ": %s",
                  strerror_r(number, text, sizeof text));
+        lam_text_end_whole(err->message);
     }
     return status;
 }
@@ -92,5 +96,6 @@ lam_status lam_error_prefix(lam_error *err, const char *format, ...)
     va_end(arguments);
     if (used >= 0 && (size_t)used < sizeof err->message)
         snprintf(err->message + used, sizeof err->message - (size_t)used, ": %s", message);
+    lam_text_end_whole(err->message);
     return err->status;
 }

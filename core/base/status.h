@@ -43,7 +43,7 @@ typedef struct lam_error {
 const char *lam_status_name(lam_status status);
 
 /* Fills `err` (if not NULL) and returns `status`, so that a failing function ends in `return lam_fail(err,
- * …)`. Messages longer than the buffer are cut. */
+ * …)`. Messages longer than the buffer are cut, between two characters. */
 lam_status lam_fail(lam_error *err, lam_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 lam_status lam_fail_v(lam_error *err, lam_status status, const char *format, va_list arguments)

@@ -20,6 +20,17 @@ size_t lam_text_copy(char *to, size_t size, const char *from)
     return length;
 }
 
+void lam_text_end_whole(char *text)
+{
+    enum { LONGEST = 4 };
+    const char *end = text + strlen(text);
+    char *start = text + (end - text);
+    while (start > text && end - start < LONGEST && ((unsigned char)start[-1] & 0xc0) == 0x80)
+        start--;
+    if (start > text && (unsigned char)start[-1] >= 0xc0 && lam_text_utf8_length(start - 1, end) == 0)
+        start[-1] = '\0';
+}
+
 size_t lam_text_utf8_length(const char *begin, const char *end)
 {
     const unsigned char *at = (const unsigned char *)begin;

@@ -13,6 +13,10 @@ extern "C" {
  * change the meaning, check first. */
 size_t lam_text_copy(char *to, size_t size, const char *from);
 
+/* Takes away the beginning of a UTF-8 character that a cut has left at the end of `text`; for what snprintf
+ * made. */
+void lam_text_end_whole(char *text);
+
 /* Length of the well-formed UTF-8 sequence that begins at `begin` (Unicode table 3-7), 0 when there is none
  * before `end`. */
 size_t lam_text_utf8_length(const char *begin, const char *end);

@@ -212,6 +212,25 @@ static void nesting_is_bounded(void **state)
     assert_fails(lam_json_parse(text, DEEP, &document, &err), LAM_E_LIMIT, err);
 }
 
+static void what_was_read_can_be_written(void **state)
+{
+    (void)state;
+    char text[2 * LAM_JSON_MAX_DEPTH];
+    LAM_AUTO_PTR(lam_json) *document = NULL;
+    LAM_AUTO(lam_buffer_done) lam_buffer out;
+    lam_error err;
+    memset(text, '[', LAM_JSON_MAX_DEPTH);
+    memset(text + LAM_JSON_MAX_DEPTH, ']', LAM_JSON_MAX_DEPTH);
+    assert_ok(lam_json_parse(text, sizeof text, &document, &err), err);
+    lam_buffer_init(&out, 4096);
+    lam_json_writer w = lam_json_write_to(&out);
+    lam_jw_object(&w, NULL);
+    lam_jw_value(&w, "whole", lam_json_root(document));
+    lam_jw_end(&w);
+    assert_int_equal(out.status, LAM_OK);
+    assert_int_equal(out.length, sizeof text + strlen("{\"whole\":}"));
+}
+
 static void the_number_of_values_is_bounded(void **state)
 {
     (void)state;
@@ -241,7 +260,7 @@ static void the_number_of_values_is_bounded(void **state)
 static void needed_members_are_named(void **state)
 {
     (void)state;
-    LAM_AUTO_PTR(lam_json) *document = parse("{\"t\":\"x\",\"i\":5,\"n\":0.5,\"a\":[]}");
+    LAM_AUTO_PTR(lam_json) *document = parse("{\"t\":\"x\",\"i\":5,\"n\":0.5,\"a\":[],\"large\":1e18}");
     const lam_jv *root = lam_json_root(document), *array = NULL;
     const char *text = NULL;
     int64_t integer = 0;
@@ -260,6 +279,7 @@ static void needed_members_are_named(void **state)
     assert_fails(lam_jv_need_text(root, "i", &text, &err), LAM_E_INVALID, err);
     assert_fails(lam_jv_need_integer(root, "i", 6, 9, &integer, &err), LAM_E_INVALID, err);
     assert_fails(lam_jv_need_integer(root, "n", 0, 9, &integer, &err), LAM_E_INVALID, err);
+    assert_fails(lam_jv_need_integer(root, "large", 0, INT64_MAX, &integer, &err), LAM_E_INVALID, err);
     assert_fails(lam_jv_need_number(root, "n", 1, 9, &number, &err), LAM_E_INVALID, err);
     assert_fails(lam_jv_need_number(NULL, "n", 0, 9, &number, &err), LAM_E_INVALID, err);
     assert_int_equal(integer, 5);
@@ -395,6 +415,7 @@ int main(void)
         cmocka_unit_test(errors_say_line_and_column),
         cmocka_unit_test(twice_the_same_key_in_a_large_object),
         cmocka_unit_test(nesting_is_bounded),
+        cmocka_unit_test(what_was_read_can_be_written),
         cmocka_unit_test(the_number_of_values_is_bounded),
         cmocka_unit_test(needed_members_are_named),
         cmocka_unit_test(writes_compact_json),

@@ -53,6 +53,12 @@ static void a_long_message_is_cut(void **state)
     assert_int_equal(strlen(err.message), sizeof err.message - 1);
     lam_fail_errno(&err, ENOENT, "%s", text);
     assert_int_equal(strlen(err.message), sizeof err.message - 1);
+    memcpy(text + sizeof err.message - 2, "\xc3\xa9", 2);
+    lam_fail(&err, LAM_E_IO, "%s", text);
+    assert_int_equal(strlen(err.message), sizeof err.message - 2);
+    text[sizeof err.message - 1] = '\0';
+    lam_error_prefix(&err, "%s", text);
+    assert_int_equal(strlen(err.message), sizeof err.message - 2);
 }
 
 static void errno_becomes_a_status_and_its_text(void **state)

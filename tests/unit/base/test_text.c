@@ -1,6 +1,7 @@
 /* core/base/text: copies that fit and never end inside a character. */
 #include <string.h>
 
+#include "core/base/cleanup.h"
 #include "core/base/text.h"
 #include "tests/unit/unit.h"
 
@@ -31,6 +32,30 @@ static void what_does_not_is_cut_between_characters(void **state)
     }
 }
 
+static void a_cut_character_goes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *left;
+    } cases[] = {
+        {"", ""},
+        {"abc", "abc"},
+        {"a\xc3", "a"},
+        {"a\xe2\x82", "a"},
+        {"a\xf0\x9f\x98", "a"},
+        {"\xf0", ""},
+        {"a\xf0\x9f\x98\x80", "a\xf0\x9f\x98\x80"},
+        {"a\xc3\xa9", "a\xc3\xa9"},
+        {"\x80\x80\x80\x80\x80", "\x80\x80\x80\x80\x80"}, /* no character's beginning */
+    };
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        char text[16];
+        strcpy(text, cases[i].text);
+        lam_text_end_whole(text);
+        assert_string_equal(text, cases[i].left);
+    }
+}
+
 static void bytes_that_are_no_utf8_do_no_harm(void **state)
 {
     (void)state;
@@ -44,6 +69,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_fits_is_copied),
         cmocka_unit_test(what_does_not_is_cut_between_characters),
+        cmocka_unit_test(a_cut_character_goes),
         cmocka_unit_test(bytes_that_are_no_utf8_do_no_harm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
