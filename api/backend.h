@@ -161,6 +161,9 @@ typedef struct lam_backend {
     lam_status (*upload_open)(void *context, const char *sender, lam_upload **out, lam_error *err);
     /* Appends; LAM_E_LIMIT past the largest object allowed. */
     lam_status (*upload_write)(lam_upload *upload, const void *bytes, size_t length, lam_error *err);
+    /* All is written: gives the descriptor back, so that the objects of one request do not hold one each. For
+     * who does not submit at once. */
+    void (*upload_end)(lam_upload *upload);
     /* Hands the object to the intake, which syncs, indexes and commits it, and does not wait. `study_uid` (or
      * NULL) is the study it must belong to (STOW-RS /studies/{study}). */
     void (*upload_submit)(lam_upload *upload, const char *study_uid);

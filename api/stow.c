@@ -15,6 +15,7 @@
 #include "api/urls.h"
 #include "core/base/cleanup.h"
 #include "core/base/log.h"
+#include "core/base/text.h"
 
 enum {
     OUT_OF_RESOURCES = 0xA700, /* failure reasons: PS3.18 table I.2-2 */
@@ -53,7 +54,7 @@ static lam_status refuse(stow_part *part, uint16_t reason, const char *text, lam
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     part->refused->status = LAM_E_INVALID;
     part->refused->dicom_status = reason;
-    snprintf(part->refused->reason, sizeof part->refused->reason, "%.255s", text);
+    lam_text_copy(part->refused->reason, sizeof part->refused->reason, text);
     return LAM_OK;
 }
 
@@ -130,7 +131,10 @@ static lam_status on_part_end(void *context, lam_error *err)
 {
     stow *store = context;
     stow_part *part = &store->parts[store->count - 1];
-    if (part->refused || part->bytes > 0)
+    if (part->refused)
+        return LAM_OK;
+    store->request->backend->upload_end(part->upload);
+    if (part->bytes > 0)
         return LAM_OK;
     store->request->backend->upload_discard(LAM_TAKE_PTR(part->upload));
     return refuse(part, CANNOT_UNDERSTAND, "the part is empty", err);

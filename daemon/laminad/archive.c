@@ -165,44 +165,44 @@ static void tell_failed(const lam_archive *archive, const char *name, lam_status
     tell(archive, name, NULL, &result);
 }
 
-/* The upload that an output was for; NULL when the worker names one twice or none. */
-static lam_upload *take_upload(lam_archive *archive, const lam_jv *file)
+/* Takes the upload for the output that a file was unpacked to; NULL when it has none, or when the worker
+ * names one twice. */
+static lam_upload *take_upload(lam_upload *uploads[TOGETHER], const lam_jv *file)
 {
     int64_t output = lam_jv_integer(lam_jv_get(file, "output"), -1);
-    return output >= 0 && output < TOGETHER ? LAM_TAKE_PTR(archive->uploads[output]) : NULL;
+    return output >= 0 && output < TOGETHER ? LAM_TAKE_PTR(uploads[output]) : NULL;
 }
 
-/* Hands the objects of a round over, in its order; gives back how many. One that the worker made larger than
+/* Hands the objects of a round over, in its order; each keeps its place. One that the worker made larger than
  * it may be is forgotten. */
-static size_t submit_objects(lam_archive *archive, const lam_jv *files, lam_upload *submitted[TOGETHER])
+static void submit_objects(lam_archive *archive, const lam_jv *files, lam_upload *submitted[TOGETHER])
 {
-    size_t count = 0;
     for (size_t i = 0; i < lam_jv_count(files); i++) {
-        lam_upload *upload = take_upload(archive, lam_jv_at(files, i));
+        const lam_jv *file = lam_jv_at(files, i);
+        lam_upload *upload = take_upload(archive->uploads, file);
         if (upload && lam_upload_filled(upload, NULL) == LAM_OK) {
             lam_upload_submit(upload, NULL);
-            submitted[count++] = upload;
+            submitted[lam_jv_integer(lam_jv_get(file, "output"), -1)] = upload;
         } else {
             lam_upload_discard(upload);
         }
     }
-    return count;
 }
 
 /* All are handed over before the first is waited for, so that they share a commit. */
 static void store_files(lam_archive *archive, const lam_jv *files)
 {
-    lam_upload *submitted[TOGETHER];
-    size_t count = submit_objects(archive, files, submitted);
-    size_t next = 0;
+    lam_upload *submitted[TOGETHER] = {NULL};
+    submit_objects(archive, files, submitted);
     for (size_t i = 0; i < lam_jv_count(files); i++) {
         const lam_jv *file = lam_jv_at(files, i);
         const char *name = lam_jv_text(lam_jv_get(file, "name"), "");
         const char *ignored = lam_jv_text(lam_jv_get(file, "ignored"), NULL);
         const char *failed = lam_jv_text(lam_jv_get(file, "failed"), "it cannot be unpacked");
+        lam_upload *upload = take_upload(submitted, file);
         lam_store_result result = {0};
-        if (lam_jv_get(file, "output") && next < count) {
-            lam_upload_wait(submitted[next++], &result);
+        if (upload) {
+            lam_upload_wait(upload, &result);
             tell(archive, name, NULL, &result);
         } else if (ignored) {
             tell(archive, name, ignored, NULL);

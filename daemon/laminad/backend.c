@@ -383,6 +383,7 @@ void lam_backend_init(lam_backend *backend, lam_daemon *daemon)
         .context = daemon,
         .upload_open = upload_open,
         .upload_write = lam_upload_write,
+        .upload_end = lam_upload_end,
         .upload_submit = lam_upload_submit,
         .upload_wait = lam_upload_wait,
         .upload_discard = lam_upload_discard,

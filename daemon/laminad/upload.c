@@ -15,7 +15,8 @@
 struct lam_upload {
     lam_intake *intake;
     lam_arrival *arrival; /* NULL once it is the intake's */
-    int fd;
+    int fd;               /* -1 once all is written */
+    lam_error fault;      /* of the end of writing */
     pthread_mutex_t lock; /* all below */
     pthread_cond_t decided;
     bool submitted, done;
@@ -108,21 +109,28 @@ static lam_status clear_preamble(int fd, lam_error *err)
     return LAM_OK;
 }
 
-void lam_upload_submit(lam_upload *upload, const char *study_uid)
+void lam_upload_end(lam_upload *upload)
 {
-    lam_error err = {0};
-    lam_text_copy(upload->arrival->study_uid, LAM_UID_TEXT, study_uid);
-    lam_status status = clear_preamble(upload->fd, &err);
+    if (upload->fd < 0)
+        return;
+    clear_preamble(upload->fd, &upload->fault);
     lam_io_start_writing(upload->fd); /* the intake syncs it */
     close(LAM_TAKE_FD(upload->fd));
+}
+
+void lam_upload_submit(lam_upload *upload, const char *study_uid)
+{
+    lam_upload_end(upload);
+    lam_error err = upload->fault;
+    lam_text_copy(upload->arrival->study_uid, LAM_UID_TEXT, study_uid);
     upload->submitted = true;
     lam_arrival *arrival = LAM_TAKE_PTR(upload->arrival);
-    if (status == LAM_OK)
-        status = lam_intake_submit(upload->intake, arrival, &err);
-    if (status == LAM_OK) /* from here on it may be answered at any moment */
+    if (err.status == LAM_OK)
+        lam_intake_submit(upload->intake, arrival, &err);
+    if (err.status == LAM_OK) /* from here on it may be answered at any moment */
         return;
     upload->arrival = arrival;
-    lam_arrival_refuse(arrival, status, err.message);
+    lam_arrival_refuse(arrival, err.status, err.message);
     lam_upload_answer(upload, &arrival->result);
 }
 

@@ -14,6 +14,7 @@ lam_status lam_upload_write(lam_upload *upload, const void *bytes, size_t length
  */
 int lam_upload_file(const lam_upload *upload);
 lam_status lam_upload_filled(lam_upload *upload, lam_error *err);
+void lam_upload_end(lam_upload *upload);
 void lam_upload_submit(lam_upload *upload, const char *study_uid);
 void lam_upload_wait(lam_upload *upload, lam_store_result *out);
 /* At any time before lam_upload_wait, also after lam_upload_submit. NULL-safe. */

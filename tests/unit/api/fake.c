@@ -11,7 +11,7 @@
 struct lam_upload {
     fake *f;
     lam_buffer content;
-    bool submitted;
+    bool submitted, ended;
     char study[LAM_UID_TEXT];
 };
 
@@ -54,6 +54,8 @@ static lam_status upload_open(void *context, const char *sender, lam_upload **ou
     lam_buffer_init(&upload->content, f->max_bytes ? (size_t)f->max_bytes : (size_t)1 << 30);
     pthread_mutex_lock(&f->mutex);
     __atomic_add_fetch(&f->opened, 1, __ATOMIC_SEQ_CST);
+    f->being_written++;
+    f->most_written = f->being_written > f->most_written ? f->being_written : f->most_written;
     snprintf(f->last_sender, sizeof f->last_sender, "%s", sender);
     pthread_mutex_unlock(&f->mutex);
     *out = upload;
@@ -66,8 +68,17 @@ static lam_status upload_write(lam_upload *upload, const void *bytes, size_t len
     return status == LAM_OK ? LAM_OK : lam_fail(err, status, "the object is too large");
 }
 
+static void upload_end(lam_upload *upload)
+{
+    pthread_mutex_lock(&upload->f->mutex);
+    upload->f->being_written -= !upload->ended;
+    pthread_mutex_unlock(&upload->f->mutex);
+    upload->ended = true;
+}
+
 static void free_upload(lam_upload *upload, int *counter)
 {
+    upload_end(upload);
     __atomic_add_fetch(counter, 1, __ATOMIC_SEQ_CST);
     lam_buffer_done(&upload->content);
     free(upload);
@@ -401,6 +412,7 @@ lam_backend fake_backend(fake *f)
         .context = f,
         .upload_open = upload_open,
         .upload_write = upload_write,
+        .upload_end = upload_end,
         .upload_submit = upload_submit,
         .upload_wait = upload_wait,
         .upload_discard = upload_discard,

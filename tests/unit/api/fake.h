@@ -35,6 +35,7 @@ typedef struct fake {
     pthread_mutex_t mutex;
     fake_object objects[FAKE_OBJECTS];
     size_t count;
+    int being_written, most_written; /* uploads open and not ended: now, and at most; under the mutex */
     int opened, submitted, waited,
         discarded; /* uploads; opened == waited + discarded when none is under way */
     /* what to do */

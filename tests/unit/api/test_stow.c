@@ -345,6 +345,18 @@ static void bytes_come_through_unchanged(void **state)
     answer_done(&a);
 }
 
+/* Each part is ended before the next begins, or a request of many would hold as many files open. */
+static void one_part_is_open_at_a_time(void **state)
+{
+    fixture *x = *state;
+    answer a = post(x, "/dicom-web/studies", RELATED,
+                    PART("OBJECT 1.2 1.3 1.4") PART("OBJECT 1.2 1.3 1.5") PART("OBJECT 1.2 1.3 1.6") END);
+    assert_int_equal(a.status, 200);
+    assert_int_equal(x->f.opened, 3);
+    assert_int_equal(x->f.most_written, 1);
+    answer_done(&a);
+}
+
 static void chunked_bodies(void **state)
 {
     fixture *x = *state;
@@ -434,6 +446,7 @@ int main(void)
         WITH_SERVER(a_body_that_breaks_off_stores_nothing),
         WITH_SERVER(a_chunked_body_without_its_end_stores_nothing),
         WITH_SERVER(bytes_come_through_unchanged),
+        WITH_SERVER(one_part_is_open_at_a_time),
         WITH_SERVER(chunked_bodies),
         WITH_SERVER(expectations),
         WITH_SERVER(refusals_reach_clients_that_do_not_wait),

@@ -60,16 +60,37 @@ static void index_object(const char *text, uint32_t request)
         tell(LAM_MESSAGE_INDEXED, request, text);
 }
 
+/* The lines of an archive after the first are the objects in it. */
+static void unpack(char *archive, const lam_ipc_message *message)
+{
+    char *rest = NULL;
+    const char *answer = strtok_r(archive, "\n", &rest);
+    for (size_t i = 0; i < message->fd_count; i++) {
+        const char *object = strtok_r(NULL, "\n", &rest);
+        if (object && lam_io_write_all(message->fds[i], object, strlen(object), NULL) != LAM_OK)
+            _exit(3);
+    }
+    tell(LAM_MESSAGE_UNPACKED, message->request, answer);
+}
+
 static void play_worker(void)
 {
     lam_ipc_message message;
+    char *archive = NULL;
     tell(LAM_MESSAGE_READY, 0, "{}");
     while (lam_ipc_receive(LAM_IPC_CHILD_SOCKET, &message, NULL) == LAM_OK) {
         lam_buffer text;
         lam_buffer_init(&text, MAX_OBJECT);
         lseek(message.fds[0], 0, SEEK_SET); /* the position is shared with the one who tried before */
-        if (lam_io_read_to_end(message.fds[0], &text, NULL) == LAM_OK)
+        if (message.type == LAM_MESSAGE_UNPACK_NEXT) {
+            unpack(archive, &message);
+        } else if (lam_io_read_to_end(message.fds[0], &text, NULL) == LAM_OK &&
+                   message.type == LAM_MESSAGE_UNPACK) {
+            archive = lam_buffer_take(&text);
+            tell(LAM_MESSAGE_UNPACKED, message.request, "{\"bytes\":1}");
+        } else {
             index_object(lam_buffer_text(&text), message.request);
+        }
         lam_buffer_done(&text);
         lam_ipc_message_done(&message);
     }

@@ -24,6 +24,9 @@ void fake_child_replace(const char *directory, const char *name, const char *pro
 /* Crashes unless the file named up to the next line end exists, which it makes; then the payload follows. */
 #define FAKE_ONCE "ONCE "
 
+/* An archive for lamina-worker is the payload of UNPACKED that it shall answer and, line by line, the objects
+ * that it unpacks into the outputs, in their order. */
+
 /* lamina-dimse stands at its listening socket. Whoever connects sends one word and, up to the end of the
  * stream, an object: */
 #define FAKE_STORE    "STORE "    /* stores it; answers with status and comment in one line */
