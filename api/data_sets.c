@@ -5,6 +5,7 @@
 
 #include "api/dicom_xml.h"
 #include "api/negotiate.h"
+#include "api/parts.h"
 #include "api/reply.h"
 #include "core/base/cleanup.h"
 
@@ -26,20 +27,22 @@ int lam_data_sets_choose(lam_request *request)
     return chosen;
 }
 
-/* No data set in XML has a line that begins with this: text of an element is escaped and indented by none. */
-#define BOUNDARY "lamina-data-set-3f1c9a7e52d84b06"
-
 static void reply_xml(lam_request *request, const lam_buffer *array)
 {
     LAM_AUTO(lam_buffer_done) lam_buffer xml;
+    char boundary[LAM_BOUNDARY + 1], type[128];
     lam_buffer_init(&xml, MAX_XML);
+    if (!lam_parts_boundary(boundary)) {
+        lam_reply_problem(request, MHD_HTTP_SERVICE_UNAVAILABLE, "no random numbers from the system");
+        return;
+    }
     json_t *list = json_loadb(lam_buffer_text(array), array->length, 0, NULL);
     for (size_t i = 0; i < json_array_size(list); i++) {
-        lam_buffer_append_text(&xml, "--" BOUNDARY "\r\nContent-Type: application/dicom+xml\r\n\r\n");
+        lam_buffer_printf(&xml, "--%s\r\nContent-Type: application/dicom+xml\r\n\r\n", boundary);
         lam_dicom_xml_write(json_array_get(list, i), &xml);
         lam_buffer_append_text(&xml, "\r\n");
     }
-    lam_buffer_append_text(&xml, "--" BOUNDARY "--\r\n");
+    lam_buffer_printf(&xml, "--%s--\r\n", boundary);
     bool whole = list && xml.status == LAM_OK;
     json_decref(list);
     if (!whole) {
@@ -48,9 +51,8 @@ static void reply_xml(lam_request *request, const lam_buffer *array)
         return;
     }
     size_t length = xml.length;
-    lam_reply_text(request, MHD_HTTP_OK,
-                   "multipart/related; type=\"application/dicom+xml\"; boundary=" BOUNDARY,
-                   lam_buffer_take(&xml), length);
+    snprintf(type, sizeof type, "multipart/related; type=\"application/dicom+xml\"; boundary=%s", boundary);
+    lam_reply_text(request, MHD_HTTP_OK, type, lam_buffer_take(&xml), length);
 }
 
 void lam_data_sets_reply(lam_request *request, int chosen, lam_buffer *array)

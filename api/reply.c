@@ -13,8 +13,9 @@
 #include "core/base/cleanup.h"
 #include "core/base/log.h"
 #include "core/base/sha256.h"
+#include "core/base/text.h"
 
-enum { STREAM_BLOCK = 128 * 1024, WORTH_CODING = 1024 };
+enum { STREAM_BLOCK = 128 * 1024, WORTH_CODING = 1024, MAX_INSTANCE = 1024 };
 
 static const unsigned http_status[LAM_STATUS_COUNT] = {
     [LAM_OK] = 500, /* an error without a status is a bug */
@@ -69,6 +70,12 @@ void lam_reply_header(lam_request *request, const char *name, const char *value)
         MHD_add_response_header(request->reply, name, value);
 }
 
+void lam_reply_vary(lam_request *request)
+{
+    if (request->reply && !MHD_get_response_header(request->reply, MHD_HTTP_HEADER_VARY))
+        lam_reply_header(request, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
+}
+
 /* What this text goes coded with. */
 static lam_coding wanted_coding(const lam_request *request, const char *media_type)
 {
@@ -84,7 +91,7 @@ static void add_coding(lam_request *request, const char *media_type, lam_coding 
     if (coding != LAM_CODING_NONE)
         lam_reply_header(request, MHD_HTTP_HEADER_CONTENT_ENCODING, lam_coding_name(coding));
     if (lam_coding_helps(media_type))
-        lam_reply_header(request, MHD_HTTP_HEADER_VARY, "Accept, Accept-Encoding");
+        lam_reply_vary(request);
 }
 
 void lam_reply_text(lam_request *request, unsigned status, const char *media_type, char *text, size_t length)
@@ -122,9 +129,10 @@ void lam_reply_json(lam_request *request, unsigned status, json_t *value)
 
 static void reply_problem(lam_request *request, unsigned status, const char *code, const char *detail)
 {
-    json_t *problem = json_pack("{s:s, s:s, s:i, s:s, s:s}", "type", "about:blank", "title",
+    const char *instance = strlen(request->path) <= MAX_INSTANCE ? request->path : NULL;
+    json_t *problem = json_pack("{s:s, s:s, s:i, s:s, s:s*}", "type", "about:blank", "title",
                                 MHD_get_reason_phrase_for(status), "status", (int)status, "detail", detail,
-                                "instance", request->path);
+                                "instance", instance);
     if (!problem) /* a path that is not UTF-8 */
         problem = json_pack("{s:s, s:s, s:i}", "type", "about:blank", "title",
                             MHD_get_reason_phrase_for(status), "status", (int)status);
@@ -142,6 +150,7 @@ void lam_reply_problem(lam_request *request, unsigned status, const char *format
     va_start(arguments, format);
     vsnprintf(detail, sizeof detail, format, arguments);
     va_end(arguments);
+    lam_text_end_whole(detail);
     reply_problem(request, status, NULL, detail);
 }
 

@@ -8,7 +8,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/json.h"
-#include "core/base/log.h"
+#include "core/base/text.h"
 #include "daemon/ipc/ipc.h"
 #include "daemon/ipc/messages.h"
 #include "daemon/laminad/child.h"
@@ -104,10 +104,11 @@ static lam_status take_delivered(call *k, const lam_jv *root, lam_error *err)
         return lam_fail(err, LAM_E_CORRUPT, "lamina-dimse broke the protocol");
     char text[LAM_OUTBOX_NOTE];
     if (status < 0)
-        snprintf(text, sizeof text, "%.190s", said);
+        snprintf(text, sizeof text, "%s", said);
     else
-        snprintf(text, sizeof text, "the peer answered status %04llXH%s%.100s", (unsigned long long)status,
+        snprintf(text, sizeof text, "the peer answered status %04llXH%s%s", (unsigned long long)status,
                  *said ? ": " : "", said);
+    lam_text_end_whole(text);
     /* PS3.4 annex B.2.3: Bxxx and the general warnings are stored; A7xx is about the moment, as is 0110H;
      * the rest is about the object. */
     bool warned = (status & 0xf000) == 0xb000 || status == 0x0001 || status == 0x0107 || status == 0x0116;
@@ -127,7 +128,7 @@ static void take_end(call *k, const lam_jv *root)
     for (int i = 0; i < LAM_STATUS_COUNT; i++)
         if (strcmp(lam_status_name(i), name) == 0)
             k->end = i;
-    snprintf(k->reason, sizeof k->reason, "%s", lam_jv_text(lam_jv_get(root, "reason"), ""));
+    lam_text_copy(k->reason, sizeof k->reason, lam_jv_text(lam_jv_get(root, "reason"), ""));
     k->commit_refused = strcmp(lam_jv_text(lam_jv_get(root, "commit"), ""), "refused") == 0;
     k->reported = lam_jv_bool(lam_jv_get(root, "reported"), false);
     k->ended = true;

@@ -103,6 +103,8 @@ enum { TAG = 8, LONGEST_SEARCHED = 4096, MEMBERS = 64 };
 typedef struct parser {
     lam_header header; /* its members point into the payload until the text is made */
     size_t capacity;
+    uint32_t
+        highest; /* tag of the members: most come in order, and need not be looked for among the others */
     lam_json_span character_set; /* the value; NULL: there is none */
 } parser;
 
@@ -115,11 +117,12 @@ static bool is_used(uint32_t tag, size_t length)
 static lam_status add_member(parser *p, uint32_t tag, lam_json_span value, lam_error *err)
 {
     lam_header *header = &p->header;
-    for (size_t i = 0; i < header->member_count; i++)
+    for (size_t i = 0; tag <= p->highest && i < header->member_count; i++)
         if (header->members[i].tag == tag)
             return lam_fail(err, LAM_E_INVALID, "JSON: a member comes twice");
+    p->highest = tag > p->highest ? tag : p->highest;
     if (header->member_count == p->capacity) {
-        size_t capacity = p->capacity + MEMBERS;
+        size_t capacity = 2 * p->capacity + MEMBERS;
         lam_header_member *members = realloc(header->members, capacity * sizeof *members);
         if (!members)
             return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a header");

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/base/cleanup.h"
 #include "daemon/laminad/findings_list.h"
 
 typedef struct writer {
@@ -64,11 +65,8 @@ static void write_name(const char *name, lam_buffer *out)
 {
     lam_buffer_append_text(out, "|");
     for (const char *part = name; *part;) {
-        char piece[128];
         size_t length = strcspn(part, "^=");
-        size_t kept = length < sizeof piece ? length : sizeof piece - 1;
-        memcpy(piece, part, kept);
-        piece[kept] = '\0';
+        lam_autofree char *piece = strndup(part, length);
         lam_hl7_escape(piece, out);
         if (part[length] != '^')
             return;
@@ -102,12 +100,6 @@ static void write_order(const json_t *study, const json_t *result, lam_buffer *o
     lam_buffer_append_text(out, "||||||||||||||||||P\r"); /* OBR-7 to OBR-25 */
 }
 
-/* HL7's names of coding systems (table 0396). */
-static const char *system_of(const char *scheme)
-{
-    return strcmp(scheme, "LN") == 0 ? "LN" : strcmp(scheme, "SCT") == 0 ? "SCT" : scheme;
-}
-
 static void begin_observation(writer *w, const char *type, const json_t *code, const char *label)
 {
     lam_buffer_printf(w->out, "OBX|%d|%s", ++w->observation, type);
@@ -115,7 +107,8 @@ static void begin_observation(writer *w, const char *type, const json_t *code, c
     lam_buffer_append_text(w->out, "^");
     lam_hl7_escape(label, w->out);
     lam_buffer_append_text(w->out, "^");
-    lam_hl7_escape(code ? system_of(text_of(code, "scheme")) : "99LAMINA", w->out);
+    lam_hl7_escape(code ? text_of(code, "scheme") : "99LAMINA",
+                   w->out);                           /* HL7 table 0396 has DICOM's names */
     lam_buffer_printf(w->out, "|%d", w->observation); /* OBX-4: the same code may come twice */
 }
 

@@ -20,8 +20,12 @@ lam_status lam_http_read_secret(const char *path, char out[LAM_HTTP_SECRET], lam
     if (got < 0)
         return lam_fail_errno(err, errno, "cannot read %s", path);
     out[got] = '\0';
-    out[strcspn(out, "\r\n")] = '\0';
-    return *out ? LAM_OK : lam_fail(err, LAM_E_INVALID, "the first line of %s is empty", path);
+    size_t length = strcspn(out, "\r\n");
+    if (length == LAM_HTTP_SECRET - 1)
+        return lam_fail(err, LAM_E_LIMIT, "the first line of %s is longer than %d characters", path,
+                        LAM_HTTP_SECRET - 2);
+    out[length] = '\0';
+    return length ? LAM_OK : lam_fail(err, LAM_E_INVALID, "the first line of %s is empty", path);
 }
 
 static int on_progress(void *user, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)

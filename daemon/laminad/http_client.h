@@ -10,9 +10,10 @@
 #include "core/base/status.h"
 #include "daemon/laminad/deliver.h"
 
-enum { LAM_HTTP_MAX_ANSWER = 4 * 1024 * 1024, LAM_HTTP_SECRET = 512 };
+enum { LAM_HTTP_MAX_ANSWER = 4 * 1024 * 1024, LAM_HTTP_SECRET = 8192 };
 
-/* The first line of a file that holds a token or a secret. Refuses a file that others may read. */
+/* The first line of a file that holds a token or a secret. Refuses a file that others may read
+ * (LAM_E_DENIED), and a line that is empty or does not fit (LAM_E_INVALID, LAM_E_LIMIT). */
 lam_status lam_http_read_secret(const char *path, char out[LAM_HTTP_SECRET], lam_error *err);
 
 /* A handle for one POST to `url` with `headers`; the caller sets the body. NULL with err set. */

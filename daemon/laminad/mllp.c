@@ -149,7 +149,8 @@ static lam_verdict read_answer(const char *answer, const char *control_id, char 
     }
     memcpy(code, msa + 5, 2);
     size_t length = strlen(control_id);
-    if (msa[7] == '|' && strncmp(msa + 8, control_id, length) != 0) {
+    bool other = strncmp(msa + 8, control_id, length) != 0 || strcspn(msa + 8, "|\r\n") != length;
+    if (msa[7] == '|' && other) {
         snprintf(text, LAM_OUTBOX_NOTE, "the peer acknowledged another message");
         return LAM_VERDICT_LATER;
     }

@@ -4,9 +4,11 @@
 #include "core/base/clock.h"
 #include "daemon/laminad/outbox.h"
 
+/* Of a peer's words that are no text only that is lost, not the delivery. */
 static json_t *text_or_null(const char *text)
 {
-    return text ? json_string(text) : json_null();
+    json_t *value = text ? json_string(text) : NULL;
+    return value ? value : json_null();
 }
 
 static json_t *time_text(int64_t wall_ms)

@@ -169,10 +169,12 @@ static bool word_holds(const lam_model_words *words, const char *name, const cha
     if (words->count == 0)
         return true;
     bool holds = is_word(words, text);
+    char shown[65]; /* cut between characters, because a reason becomes JSON */
+    lam_text_copy(shown, sizeof shown, text);
     if (!holds)
         start_again(r);
     if (text)
-        say(r, "%s is %.64s", name, text);
+        say(r, "%s is %s", name, shown);
     else
         say(r, "%s is absent", name);
     for (size_t i = 0; !holds && i < words->count; i++)

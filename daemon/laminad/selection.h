@@ -42,8 +42,8 @@ typedef struct lam_rule_source {
 } lam_rule_source;
 const char *lam_rule_source_get(void *context, const char *keyword);
 
-/* Position and normal of the slices from DICOM JSON, that of enhanced objects included (Plane Position and
- * Plane Orientation, PS3.3 C.7.6.16.2). False when it has none. */
+/* The normal of the slices from DICOM JSON (Image Orientation (Patient), also that of enhanced objects, PS3.3
+ * C.7.6.16.2.4). False when it has none. */
 bool lam_selection_normal(const json_t *attributes, double normal[3]);
 
 #ifdef __cplusplus
