@@ -179,7 +179,7 @@ static bool host_is(const char *authority, const char *host, size_t length)
  * resolve to loopback (DNS rebinding) still shows its own name here. */
 static bool check_host(const lam_access *access, lam_request *request)
 {
-    const char *host = header(request, MHD_HTTP_HEADER_HOST);
+    const char *host = request->host;
     if (!host)
         return true; /* HTTP/1.0: not a browser */
     static const char *const loopback[] = {"localhost", "127.0.0.1", "[::1]"};
@@ -216,9 +216,10 @@ static bool origin_is_ours(const lam_access *access, const lam_request *request,
     const char *url = access->options->public_url;
     if (url && strlen(origin) == origin_length(url) && strncasecmp(origin, url, strlen(origin)) == 0)
         return true;
-    const char *host = header(request, MHD_HTTP_HEADER_HOST);
     const char *authority = strstr(origin, "://");
-    return host && authority && strcasecmp(authority + 3, host) == 0;
+    size_t length = request->host ? strcspn(request->host, "/") : 0;
+    return length && authority && strlen(authority + 3) == length &&
+           strncasecmp(authority + 3, request->host, length) == 0;
 }
 
 /* A browser names the page that a request comes from; programs send no Origin. */

@@ -17,7 +17,9 @@ int64_t lam_request_body_limit(const lam_request *request)
 
 typedef struct header_count {
     size_t bytes;
+    int hosts;
     int lengths; /* headers that say where the body ends */
+    bool spaced; /* a name with a blank before its colon */
 } header_count;
 
 static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, const char *key,
@@ -25,7 +27,10 @@ static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, cons
 {
     (void)kind;
     header_count *count = context;
-    count->bytes += strlen(key) + (value ? strlen(value) : 0) + 4;
+    size_t length = strlen(key);
+    count->bytes += length + (value ? strlen(value) : 0) + 4;
+    count->spaced |= length && strchr(" \t", key[length - 1]) != NULL;
+    count->hosts += strcasecmp(key, MHD_HTTP_HEADER_HOST) == 0;
     count->lengths += strcasecmp(key, MHD_HTTP_HEADER_CONTENT_LENGTH) == 0 ||
                       strcasecmp(key, MHD_HTTP_HEADER_TRANSFER_ENCODING) == 0;
     return MHD_YES;
@@ -64,13 +69,41 @@ static enum MHD_Result find_wrong(void *context, enum MHD_ValueKind kind, const 
     return MHD_NO;
 }
 
+/* What a proxy and we could read in two ways ends the connection. */
+static bool refuse_framing(lam_request *request, unsigned status, const char *reason)
+{
+    lam_reply_problem(request, status, "%s", reason);
+    lam_reply_header(request, MHD_HTTP_HEADER_CONNECTION, "close");
+    return false;
+}
+
+static bool check_framing(lam_request *request, const header_count *count)
+{
+    const char *coding =
+        MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_TRANSFER_ENCODING);
+    if (count->spaced)
+        return refuse_framing(request, MHD_HTTP_BAD_REQUEST,
+                              "a blank stands before the colon of a header (RFC 9112 section 5.1)");
+    if (count->hosts > 1 || (count->hosts == 0 && strcmp(request->version, MHD_HTTP_VERSION_1_0) != 0))
+        return refuse_framing(request, MHD_HTTP_BAD_REQUEST,
+                              "a request has one Host header (RFC 9112 section 3.2)");
+    if (count->lengths > 1) /* a proxy may have believed the other (RFC 9112 section 6.3) */
+        return refuse_framing(request, MHD_HTTP_BAD_REQUEST, "the length of the body is said more than once");
+    if (coding && strcasecmp(coding, "chunked") != 0)
+        return refuse_framing(request, MHD_HTTP_NOT_IMPLEMENTED,
+                              "the only Transfer-Encoding known here is chunked");
+    return true;
+}
+
 static bool check_headers(lam_request *request)
 {
     header_count count = {.bytes = strlen(request->path)};
     MHD_get_connection_values(request->connection, MHD_HEADER_KIND, count_header, &count);
-    if (count.lengths > 1) { /* a proxy may have believed the other (RFC 9112 section 6.3) */
-        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "the length of the body is said more than once");
-        lam_reply_header(request, MHD_HTTP_HEADER_CONNECTION, "close");
+    if (!check_framing(request, &count))
+        return false;
+    if (strlen(request->path) > request->options->max_header_bytes) {
+        lam_reply_problem(request, MHD_HTTP_URI_TOO_LONG, "the path has %zu bytes; at most %zu are taken",
+                          strlen(request->path), request->options->max_header_bytes);
         return false;
     }
     if (count.bytes <= request->options->max_header_bytes)
@@ -158,6 +191,12 @@ static bool find_route(lam_request *request)
     LAM_AUTO(lam_buffer_done) lam_buffer allow;
     lam_buffer_init(&allow, 256);
     lam_error error;
+    if (strcmp(request->path, "*") == 0 &&
+        strcmp(request->method, "OPTIONS") == 0) { /* of the whole server */
+        lam_reply_empty(request, MHD_HTTP_NO_CONTENT);
+        lam_reply_header(request, MHD_HTTP_HEADER_ALLOW, "GET, HEAD, POST, DELETE, OPTIONS");
+        return false;
+    }
     lam_status status =
         lam_route_find(request->method, request->path, &request->route, request->parameters, &allow, &error);
     if (status == LAM_OK)

@@ -124,6 +124,7 @@ void lam_metadata_retrieve(lam_request *request)
     lam_status status = backend->metadata_version(backend->context, &stream->place, version, &error);
     snprintf(etag, sizeof etag, "W/\"%s-%s\"", version, chosen == 2 ? "xml" : "json");
     if (status == LAM_OK && lam_reply_if_unchanged(request, etag)) {
+        lam_reply_validator(request, etag);
         free_stream(stream);
         return;
     }

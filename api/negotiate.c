@@ -128,25 +128,28 @@ const char *lam_media_type_get(const lam_media_type *media, const char *name)
     return NULL;
 }
 
+/* 3 for the type itself, 2 for all of its kind, 1 for any, 0 when the range does not take it. */
+static int closeness(const char *range, const char *type)
+{
+    size_t major = (size_t)(strchr(type, '/') - type) + 1;
+    if (strcasecmp(range, type) == 0)
+        return 3;
+    if (strncasecmp(range, type, major) == 0 && strcmp(range + major, "*") == 0)
+        return 2;
+    return strcmp(range, "*/*") == 0;
+}
+
 /* How closely the range fits the offer: 0 not at all, else more for a closer fit. */
 static int specificity(const lam_media_type *range, const lam_offer *offer)
 {
-    size_t major = (size_t)(strchr(offer->type, '/') - offer->type) + 1;
-    int fit;
-    if (strcmp(range->type, offer->type) == 0)
-        fit = 12;
-    else if (strncmp(range->type, offer->type, major) == 0 && strcmp(range->type + major, "*") == 0)
-        fit = 8;
-    else if (strcmp(range->type, "*/*") == 0)
-        fit = 4;
-    else
-        return 0;
+    int fit = 8 * closeness(range->type, offer->type);
     const char *part = lam_media_type_get(range, "type");
-    if (part && offer->part_type) {
-        if (strcasecmp(part, offer->part_type) != 0 && strcmp(part, "*/*") != 0)
-            return 0;
-        fit += 2;
+    if (fit && part && offer->part_type) {
+        int of_part = closeness(part, offer->part_type);
+        fit = of_part ? fit + 2 * of_part : 0;
     }
+    if (!fit)
+        return 0;
     const char *syntax = lam_media_type_get(range, "transfer-syntax");
     if (!syntax && offer->by_name)
         return 0;

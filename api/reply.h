@@ -60,6 +60,9 @@ void lam_reply_empty(lam_request *request, unsigned status);
 /* Adds a header to the answer just made. */
 void lam_reply_header(lam_request *request, const char *name, const char *value);
 
+/* Says that the answer depends on what the client accepts, unless it says so already. */
+void lam_reply_vary(lam_request *request);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,6 +6,17 @@
 
 enum { MAX_HEADER = 64 * 1024 };
 
+void lam_request_set_target(lam_request *request, const char *url)
+{
+    bool whole = strncasecmp(url, "http://", 7) == 0 || strncasecmp(url, "https://", 8) == 0;
+    request->path = url;
+    request->host = MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_HOST);
+    if (!whole)
+        return;
+    request->host = strstr(url, "://") + 3;
+    request->path = strchr(request->host, '/') ? strchr(request->host, '/') : "/";
+}
+
 typedef struct header_search {
     const char *name;
     const char *first;

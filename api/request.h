@@ -28,7 +28,9 @@ typedef struct lam_request {
     struct MHD_Connection *connection;
     const struct lam_route *route; /* NULL when nothing matched */
     const char *method;
-    const char *path;                                         /* percent-decoded, without the query */
+    const char *version; /* "HTTP/1.1" */
+    const char *host;    /* what the client calls us, up to a slash or its end; NULL when it does not say */
+    const char *path;    /* percent-decoded, without the query */
     char parameters[LAM_PATH_PARAMETERS][LAM_PARAMETER_TEXT]; /* in the order of the route's template */
     void *body;                                               /* what the route's body functions keep */
     int64_t body_bytes;                                       /* received so far */
@@ -42,6 +44,10 @@ typedef struct lam_request {
     bool queued;
     int64_t started_us;
 } lam_request;
+
+/* Notes path and host of the target `url` (borrowed), which may be a whole URL (RFC 9112 section 3.2.2): what
+ * it says of the host then counts instead of the header. */
+void lam_request_set_target(lam_request *request, const char *url);
 
 /* A header's value, its lines joined by commas; NULL when absent. Borrowed from `scratch`, {0} before and
  * ended by the caller, when there are several lines. */

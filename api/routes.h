@@ -34,7 +34,7 @@ typedef enum lam_route_flags {
     LAM_ROUTE_OPEN = 1,       /* no authentication: carries no data of patients */
     LAM_ROUTE_QUIET = 2,      /* asked every few seconds: logged at debug level */
     LAM_ROUTE_FREE_QUERY = 4, /* query parameters that are not listed are ignored (PS3.18 section 8.3) */
-    LAM_ROUTE_NEGOTIATES = 8, /* the handler chooses among what `produces` says */
+    LAM_ROUTE_NEGOTIATES = 8, /* the handler chooses by Accept, among what `produces` says */
 } lam_route_flags;
 
 typedef struct lam_route {

@@ -88,6 +88,8 @@ static enum MHD_Result send_reply(lam_http_server *server, lam_request *request)
 {
     if (!request->reply)
         return MHD_NO;
+    if (request->route && (request->route->flags & LAM_ROUTE_NEGOTIATES))
+        lam_reply_vary(request);
     lam_access_add_headers(server->access, request);
     lam_reply_header(request, "X-Content-Type-Options", "nosniff");
     if (!MHD_get_response_header(request->reply, MHD_HTTP_HEADER_CACHE_CONTROL))
@@ -107,7 +109,7 @@ static bool reply_before_body(const lam_request *request)
     int64_t length;
     if (!lam_request_has_body(request, &length))
         return false;
-    if (length > DRAINED_BODY)
+    if (length > DRAINED_BODY || request->status == MHD_HTTP_NOT_IMPLEMENTED) /* its end cannot be known */
         return true;
     return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT) != NULL;
 }
@@ -150,8 +152,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
         *state = lam_watch_add(server->watch, info->connect_fd);
 }
 
-static lam_request *open_request(lam_http_server *server, struct MHD_Connection *connection, const char *url,
-                                 const char *method)
+static lam_request *open_request(lam_http_server *server, struct MHD_Connection *connection)
 {
     lam_request *request = calloc(1, sizeof *request);
     if (!request)
@@ -160,8 +161,6 @@ static lam_request *open_request(lam_http_server *server, struct MHD_Connection 
     request->backend = &server->backend;
     request->stats = server->stats;
     request->connection = connection;
-    request->path = url;
-    request->method = method;
     request->started_us = lam_clock_monotonic_us();
     client_address(connection, request->client);
     lam_watch_stop_clock(server->watch, watched(connection));
@@ -175,13 +174,15 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
                                   const char *method, const char *version, const char *upload_data,
                                   size_t *upload_data_size, void **state)
 {
-    (void)version;
     lam_http_server *server = context;
     lam_request *request = *state;
     if (!request) {
-        *state = request = open_request(server, connection, url, method);
+        *state = request = open_request(server, connection);
         if (!request)
             return MHD_NO;
+        request->method = method;
+        request->version = version;
+        lam_request_set_target(request, url);
         lam_request_admit(request, server->access);
         return request->reply && reply_before_body(request) ? send_reply(server, request) : MHD_YES;
     }
@@ -290,7 +291,7 @@ static lam_status start_daemon(lam_http_server *server, lam_error *err)
         MHD_OPTION_CONNECTION_LIMIT, options->max_connections, MHD_OPTION_PER_IP_CONNECTION_LIMIT,
         options->max_connections_per_ip, MHD_OPTION_CONNECTION_TIMEOUT, options->idle_timeout_s,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY, MHD_OPTION_THREAD_STACK_SIZE,
-        (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
+        (size_t)STACK_BYTES, MHD_OPTION_ARRAY, tls, MHD_OPTION_END);
     if (!server->daemon)
         return lam_fail_errno(err, errno, "cannot start the HTTP server");
     return LAM_OK;

@@ -186,6 +186,10 @@ def test_conditional_and_coded(d):
     assert "content-encoding" not in find(d, path, **{"Accept-Encoding": "gzip;q=0"}).headers
     same = find(d, path, **{"If-None-Match": plain.headers["etag"]})
     assert same.status == 304 and same.body == b""
+    for name in ("etag", "vary", "cache-control"):  # RFC 9110 section 15.4.5
+        assert same.headers[name] == plain.headers[name], (name, same.headers)
+    for path_of_one in (f"/studies/{uids[0][0]}", f"/studies/{uids[0][0]}/rendered"):
+        assert "Accept" in curl(d.url + "/dicom-web" + path_of_one).headers["vary"], path_of_one
     head = curl(d.url + "/dicom-web" + path, "--head", headers={"Accept": JSON})
     assert head.status == 200 and int(head.headers["content-length"]) == len(plain.body)
 
@@ -245,7 +249,7 @@ def test_delete_takes_results_along(_):
 
 def test_delete_under_a_running_job(_):
     """The job ends with what it worked on, nothing of it stays, and the daemon goes on"""
-    with Daemon({"http.allow_delete": "yes", "analysis.stable_after": "1s"}) as other:
+    with Daemon({"http.allow_delete": "yes"}) as other:
         mine = images.series()
         place = f"{other.url}/dicom-web/studies/{mine[0].StudyInstanceUID}"
         assert stow(other, [images.to_bytes(ds) for ds in mine]).status == 200

@@ -93,6 +93,12 @@ static void chooses_for_an_instance(void **state)
         {"multipart/related; type=\"application/dicom\"; transfer-syntax=1.2.840.10008.1.2.1", -1},
         {"multipart/related; type=\"application/octet-stream\"", -1},
         {"multipart/related; type=\"image/jpeg\", application/dicom", 1},
+        {"multipart/related; type=\"application/*\"", 0},
+        {"multipart/related; type=\"*/*\"", 0},
+        {"multipart/related; type=\"image/*\"", -1},
+        {"multipart/related; type=\"application/*\"; q=0.5, multipart/related; type=\"application/dicom\"; "
+         "q=0",
+         -1},
         {"application/dicom, multipart/related; type=\"application/dicom\"", 0},
         {"application/dicom; q=1, multipart/related; type=\"application/dicom\"; q=0.9", 1},
         {"*/*; q=0.1, application/dicom", 1},

@@ -383,21 +383,32 @@ static void malformed_requests_are_survived(void **state)
     answer_done(&a);
 }
 
-/* Else what follows one body could pass a proxy as part of it. */
-static void a_length_said_twice_ends_the_connection(void **state)
+/* Else what follows one body could pass a proxy as part of it, or one host as another. */
+static void what_reads_in_two_ways_ends_the_connection(void **state)
 {
     fixture *x = *state;
-    static const char *const lengths[] = {"Content-Length: 0\r\nContent-Length: 5\r\n",
-                                          "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"};
-    for (size_t i = 0; i < LAM_COUNT(lengths); i++) {
+    static const struct {
+        const char *headers;
+        int status;
+    } cases[] = {
+        {"Host: localhost\r\nContent-Length: 0\r\nContent-Length: 5\r\n", 400},
+        {"Host: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n", 400},
+        {"Host: localhost\r\nTransfer-Encoding: gzip, chunked\r\n", 501},
+        {"Host: localhost\r\nTransfer-Encoding: identity\r\n", 501},
+        {"Host: localhost\r\nHost: localhost\r\n", 400},
+        {"Host : localhost\r\n", 400},
+        {"Host: localhost\r\nContent-Length : 5\r\n", 400},
+        {"Accept: */*\r\n", 400},
+    };
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
         char text[256];
-        snprintf(text, sizeof text, "POST /api/v1/jobs/7/retry HTTP/1.1\r\nHost: localhost\r\n%s\r\n",
-                 lengths[i]);
+        snprintf(text, sizeof text, "POST /api/v1/jobs/7/retry HTTP/1.1\r\n%s\r\n0\r\n\r\n",
+                 cases[i].headers);
         int fd = client_connect(x->port);
         client_send(fd, text, strlen(text));
-        client_send(fd, "0\r\n\r\n", 5);
         answer a = client_read(fd, 0);
-        assert_int_equal(a.status, 400);
+        expect_status(&a, cases[i].status, cases[i].headers);
+        assert_non_null(strstr(answer_header(&a, "Content-Type"), "problem+json"));
         assert_string_equal(answer_header(&a, "Connection"), "close");
         answer_done(&a);
         close(fd);
@@ -423,6 +434,42 @@ static void other_sites_may_not_post(void **state)
         assert_string_equal(answer_header(&a, "Access-Control-Allow-Origin"), "");
         answer_done(&a);
     }
+}
+
+/* RFC 9112 section 3.2: a whole URL counts as its path, and instead of Host. */
+static void targets_of_every_form(void **state)
+{
+    fixture *x = *state;
+    static const struct {
+        const char *line, *host;
+        int status;
+    } cases[] = {
+        {"GET http://localhost:8080/healthz", "evil.example", 200},
+        {"GET HTTPS://127.0.0.1/healthz", "localhost", 200},
+        {"GET http://localhost", "localhost", 200},
+        {"GET http://evil.example/healthz", "localhost", 421},
+        {"GET http:///healthz", "localhost", 421},
+        {"OPTIONS *", "localhost", 204},
+        {"GET *", "localhost", 404},
+    };
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        char request[256];
+        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: %s\r\n\r\n", cases[i].line, cases[i].host);
+        int fd = client_connect(x->port);
+        client_send(fd, request, strlen(request));
+        answer a = client_read(fd, 0);
+        expect_status(&a, cases[i].status, cases[i].line);
+        answer_done(&a);
+        close(fd);
+    }
+    char path[20000];
+    memset(path, 'a', sizeof path - 1);
+    path[0] = '/';
+    path[sizeof path - 1] = '\0';
+    answer a = client_get(x->port, path, "");
+    assert_int_equal(a.status, 414);
+    assert_true(a.body.length < 1000); /* it is not repeated */
+    answer_done(&a);
 }
 
 static void other_names_are_not_answered(void **state)
@@ -754,7 +801,8 @@ int main(void)
         WITH_SERVER(bodies_where_none_belongs),
         WITH_SERVER(keeps_connections_open),
         WITH_SERVER(malformed_requests_are_survived),
-        WITH_SERVER(a_length_said_twice_ends_the_connection),
+        WITH_SERVER(what_reads_in_two_ways_ends_the_connection),
+        WITH_SERVER(targets_of_every_form),
         WITH_SERVER(other_sites_may_not_post),
         WITH_SERVER(other_names_are_not_answered),
         WITH_SERVER(a_port_in_use_is_named),
