@@ -12,7 +12,7 @@
 #include "dicom/tls.h"
 
 typedef struct lam_scp_caller {
-    int64_t association; /* number in this process's life, for the logs */
+    int64_t association; /* its number since laminad started, for the logs */
     int socket;          /* owned; -1 once given away */
     lam_tls *tls;        /* over it, or NULL; as owned */
     char address[LAM_SCP_ADDRESS];

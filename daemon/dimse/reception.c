@@ -322,6 +322,7 @@ lam_status lam_scp_reception_start(int listener, lam_tls_context *tls, const lam
     reception->sessions = sessions;
     reception->link = link;
     reception->settings = lam_scp_settings_ref(settings);
+    reception->last_association = settings->last_association;
     pthread_mutex_init(&reception->lock, NULL);
     for (size_t i = 0; i < MAX_WAITING; i++)
         reception->places[i].socket = -1;

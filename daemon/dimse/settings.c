@@ -13,7 +13,7 @@
 
 enum { MAX_PEERS = 1000, DAY_MS = 24 * 60 * 60 * 1000 };
 
-static const double most_bytes = 9007199254740992.0; /* 2^53: JSON numbers are exact up to there */
+static const double most_exact = 9007199254740992.0; /* 2^53: JSON numbers are exact up to there */
 
 static lam_status take_ae_title(const lam_jv *object, char out[LAM_AE_TEXT], lam_error *err)
 {
@@ -93,8 +93,9 @@ static lam_status take_numbers(const lam_jv *root, lam_scp_settings *s, lam_erro
         {"max_pdu", LAM_NET_MIN_PDU, UINT32_MAX, &max_pdu},
         {"association_timeout_ms", 1, DAY_MS, &association_timeout_ms},
         {"idle_timeout_ms", 1, DAY_MS, &idle_timeout_ms},
-        {"max_object_bytes", 1, most_bytes, &max_object},
-        {"reserve_bytes", 0, most_bytes, &reserve},
+        {"max_object_bytes", 1, most_exact, &max_object},
+        {"reserve_bytes", 0, most_exact, &reserve},
+        {"last_association", 0, most_exact, &s->last_association},
     };
     for (size_t i = 0; i < LAM_COUNT(numbers); i++) {
         lam_status status = lam_jv_need_integer(root, numbers[i].key, (int64_t)numbers[i].minimum,

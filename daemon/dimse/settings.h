@@ -30,7 +30,8 @@ typedef struct lam_scp_settings {
     uint32_t max_pdu;
     int association_timeout_ms, idle_timeout_ms;
     uint64_t max_object_bytes;
-    uint64_t reserve_bytes; /* kept free on the disk of the spool */
+    uint64_t reserve_bytes;   /* kept free on the disk of the spool */
+    int64_t last_association; /* the number of the last one before this process */
     int references;
 } lam_scp_settings;
 

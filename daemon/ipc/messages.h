@@ -22,7 +22,8 @@ typedef enum lam_message_type {
      * then as far as `tls` has them: certificates of authorities, own certificate, its key] (none on reload).
      * {"ae_title", "accept":"known|any", "peers":[{"name","ae_title","host"}], "max_associations",
      * "max_associations_per_peer", "max_pdu", "association_timeout_ms" (ARTIM), "idle_timeout_ms",
-     * "max_object_bytes", "reserve_bytes" (free space below which objects are refused), "private_classes"?
+     * "max_object_bytes", "reserve_bytes" (free space below which objects are refused), "last_association" (the
+     * number from which associations are counted on, so that one in the logs is one), "private_classes"?
      * (take SOP classes outside the standard too; default false), "tls":{"ca"?,"certificate","key"}? (what of
      * it came as descriptors; the first time only)} */
     LAM_MESSAGE_CONFIGURE = 10,

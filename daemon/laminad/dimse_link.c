@@ -105,6 +105,7 @@ static lam_status send_configuration(lam_dimse_link *link, const lam_config *c, 
     lam_jw_integer(&w, "idle_timeout_ms", c->idle_timeout_ms);
     lam_jw_integer(&w, "max_object_bytes", c->max_object_bytes);
     lam_jw_integer(&w, "reserve_bytes", c->reserve_bytes);
+    lam_jw_integer(&w, "last_association", link->last_association);
     lam_jw_bool(&w, "private_classes", c->private_classes);
     if (first)
         status = hand_tls(&h, c, &w, err);
@@ -202,7 +203,7 @@ static lam_status read_store(const lam_ipc_message *message, lam_arrival **out)
     return LAM_OK;
 }
 
-static lam_status note_association(const lam_dimse_link *link, const lam_ipc_message *message)
+static lam_status note_association(lam_dimse_link *link, const lam_ipc_message *message)
 {
     LAM_AUTO_PTR(lam_json) *json = NULL;
     lam_status status = lam_json_parse(message->payload, message->length, &json, NULL);
@@ -212,12 +213,15 @@ static lam_status note_association(const lam_dimse_link *link, const lam_ipc_mes
     const char *event = lam_jv_text(lam_jv_get(root, "event"), "?");
     bool rejected = strcmp(event, "rejected") == 0, accepted = strcmp(event, "accepted") == 0;
     bool refused = strcmp(event, "refused") == 0;
+    int64_t association = lam_jv_integer(lam_jv_get(root, "association"), LAM_NO_ASSOCIATION);
+    if (association > link->last_association)
+        link->last_association = association;
     if (accepted || rejected)
         lam_metrics_add(rejected ? LAM_COUNT_ASSOCIATIONS_REJECTED : LAM_COUNT_ASSOCIATIONS, 1);
     lam_metrics_add(LAM_COUNT_REFUSED, refused);
     lam_log(rejected || refused ? LAM_LOG_WARNING : LAM_LOG_INFO, "association",
             "what=%s association=%lld calling=%s called=%s address=%s stored=%lld failed=%lld reason=%s",
-            LAM_QUOTE(event), (long long)lam_jv_integer(lam_jv_get(root, "association"), 0),
+            LAM_QUOTE(event), (long long)association,
             LAM_QUOTE(lam_jv_text(lam_jv_get(root, "calling_ae"), "")),
             LAM_QUOTE(lam_jv_text(lam_jv_get(root, "called_ae"), "")),
             LAM_QUOTE(lam_jv_text(lam_jv_get(root, "address"), "")),
@@ -225,8 +229,7 @@ static lam_status note_association(const lam_dimse_link *link, const lam_ipc_mes
             (long long)lam_jv_integer(lam_jv_get(root, "failed"), 0),
             LAM_QUOTE(lam_jv_text(lam_jv_get(root, "reason"), "")));
     if (strcmp(event, "released") == 0)
-        link->released(link->context, lam_jv_integer(lam_jv_get(root, "association"), LAM_NO_ASSOCIATION),
-                       lam_jv_text(lam_jv_get(root, "calling_ae"), ""));
+        link->released(link->context, association, lam_jv_text(lam_jv_get(root, "calling_ae"), ""));
     return LAM_OK;
 }
 

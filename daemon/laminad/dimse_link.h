@@ -20,7 +20,8 @@ typedef struct lam_dimse_link {
     /* The peer released an association; all it brought has been received before. */
     void (*released)(void *context, int64_t association, const char *calling_ae);
     void *context;
-    bool draining; /* its end is no accident */
+    int64_t last_association; /* the highest number heard of; the next process goes on from there */
+    bool draining;            /* its end is no accident */
 } lam_dimse_link;
 
 void lam_dimse_link_init(lam_dimse_link *link, int listener, lam_store *store);

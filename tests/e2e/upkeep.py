@@ -2,14 +2,16 @@
 """What operators do: lamina doctor, backup and restore, migrate, deliveries."""
 import json
 import os
+import re
 import shutil
+import signal
 import sqlite3
 import tempfile
 
 import harness
 from delivery_common import analyse, peer
-from harness.clients import ours, wado
-from harness.daemon import Daemon, free_port
+from harness.clients import echoscu, ours, wado
+from harness.daemon import Daemon, free_port, wait_until
 from harness.peers import StoreScp, wait_for
 
 
@@ -77,6 +79,21 @@ def test_migrate_needs_a_stopped_daemon():
     assert status == 0 and "has schema" in said, said
     version = sqlite3.connect(os.path.join(d.data, "lamina.db")).execute("PRAGMA user_version").fetchone()[0]
     assert f"schema {version}," in said, said
+
+
+def test_associations_are_counted_on_when_lamina_dimse_starts_again():
+    """So that a number in the log means one association."""
+    with Daemon() as d:
+        def numbers():
+            return [int(number) for number in re.findall(r'what="accepted" association=(\d+)', d.log())]
+        assert echoscu(d)[0] == 0 and echoscu(d)[0] == 0
+        wait_until(lambda: numbers() == [1, 2], 10, "two associations")
+        first = d.children("lamina-dimse")
+        os.kill(first[0], signal.SIGKILL)
+        wait_until(lambda: set(d.children("lamina-dimse")) - set(first), 20, "another lamina-dimse")
+        wait_until(lambda: echoscu(d)[0] == 0, 20, "an association")
+        wait_until(lambda: len(numbers()) > 2, 10, "its line in the log")
+        assert numbers()[2] == 3, numbers()
 
 
 def test_the_command_deliveries():

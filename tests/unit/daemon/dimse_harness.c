@@ -101,6 +101,7 @@ void dimse_harness_configure(dimse_harness *h, const char *extra, bool first)
         {"idle_timeout_ms", "20000"},
         {"max_object_bytes", "4294967296"},
         {"reserve_bytes", "0"},
+        {"last_association", "0"},
     };
     lam_buffer text;
     lam_buffer_init(&text, 65536);

@@ -10,7 +10,7 @@
 #define LIMITS                                                                                               \
     "\"max_associations\":10,\"max_associations_per_peer\":5,\"max_pdu\":65536,"                             \
     "\"association_timeout_ms\":1000,\"idle_timeout_ms\":2000,\"max_object_bytes\":4294967296,"              \
-    "\"reserve_bytes\":1073741824"
+    "\"reserve_bytes\":1073741824,\"last_association\":17"
 #define PEERS                                                                                                \
     "\"peers\":[{\"name\":\"ct\",\"ae_title\":\"CT1\",\"host\":\"10.0.0.5\"},"                               \
     "{\"name\":\"any\",\"ae_title\":\"ROAMER\",\"host\":\"\"}]"
@@ -48,6 +48,7 @@ static void test_reads_all(void **state)
     assert_int_equal(s->idle_timeout_ms, 2000);
     assert_int_equal(s->max_object_bytes, 4294967296);
     assert_int_equal(s->reserve_bytes, 1073741824);
+    assert_int_equal(s->last_association, 17);
     lam_scp_settings_unref(lam_scp_settings_ref(s));
     lam_scp_settings_unref(s);
     lam_scp_settings_unref(NULL);
