@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <getopt.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "daemon/cli/cli.h"
@@ -64,6 +65,17 @@ static bool describe(const lam_option *options, struct option known[LAM_OPTIONS_
     return gathers;
 }
 
+/* What getopt_long itself complains about begins with argv[0]. */
+static int next_option(int argc, char **argv, const char *order, const struct option *known)
+{
+    char program[64], *command = argv[0];
+    snprintf(program, sizeof program, "lamina %s", command);
+    argv[0] = program;
+    int code = getopt_long(argc, argv, order, known, NULL);
+    argv[0] = command;
+    return code;
+}
+
 int lam_options_read(int argc, char **argv, const lam_option *options, char ***rest)
 {
     struct option known[LAM_OPTIONS_MAX + 1];
@@ -71,7 +83,7 @@ int lam_options_read(int argc, char **argv, const lam_option *options, char ***r
     const char *order = describe(options, known) ? "-" : "";
     const lam_option *last = NULL;
     optind = 0;
-    for (int code; (code = getopt_long(argc, argv, order, known, NULL)) != -1;) {
+    for (int code; (code = next_option(argc, argv, order, known)) != -1;) {
         if (code == '?')
             return lam_cli_usage(argv[0], NULL);
         if (code == PLAIN && (!last || !last->paths))

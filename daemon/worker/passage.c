@@ -1,6 +1,7 @@
 #include "daemon/worker/passage.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,17 +67,34 @@ static lam_status choose_spacing(lam_passage *p, const char *model, lam_error *e
     return LAM_OK;
 }
 
+/* The sizes that a model takes; of an axis whose maximum is 0, any from the minimum on. */
+static void describe_sizes(const int64_t least[3], const int64_t most[3], char *out, size_t size)
+{
+    char bounds[3][24];
+    bool bounded = false;
+    for (int i = 0; i < 3; i++) {
+        snprintf(bounds[i], sizeof bounds[i], most[i] > 0 ? "%lld" : "any", (long long)most[i]);
+        bounded |= most[i] > 0;
+    }
+    int length = snprintf(out, size, "%s%lld×%lld×%lld", bounded ? "" : "at least ", (long long)least[0],
+                          (long long)least[1], (long long)least[2]);
+    if (memcmp(least, most, 3 * sizeof *least) == 0)
+        snprintf(out + length, size - (size_t)length, " only");
+    else if (bounded)
+        snprintf(out + length, size - (size_t)length, " to %s×%s×%s", bounds[0], bounds[1], bounds[2]);
+}
+
 static lam_status check_size(const lam_passage *p, const char *model, lam_error *err)
 {
     const int64_t *n = p->size, *least = p->wanted->minimum_size, *most = p->wanted->maximum_size;
+    char sizes[160];
+    describe_sizes(least, most, sizes, sizeof sizes);
     for (int i = 0; i < 3; i++)
         if (n[i] < least[i] || (most[i] > 0 && n[i] > most[i]))
             return lam_fail(err, LAM_E_LIMIT,
-                            "the volume has %lld×%lld×%lld voxels at the model's spacing; model %s takes "
-                            "%lld×%lld×%lld to %lld×%lld×%lld (z×y×x)",
-                            (long long)n[0], (long long)n[1], (long long)n[2], model, (long long)least[0],
-                            (long long)least[1], (long long)least[2], (long long)most[0], (long long)most[1],
-                            (long long)most[2]);
+                            "the volume has %lld×%lld×%lld voxels at the model's spacing; model %s takes %s "
+                            "(z×y×x)",
+                            (long long)n[0], (long long)n[1], (long long)n[2], model, sizes);
     if (n[0] * n[1] * n[2] > LAM_SERIES_MAX_VOXELS) /* each is at most LAM_RESAMPLE_MOST */
         return lam_fail(
             err, LAM_E_LIMIT,

@@ -120,6 +120,7 @@ static void a_wrong_one_is_named_with_what_it_takes(void **state)
     assert_refused("--kind c", false, "--kind takes a or b, not 'c'");
     assert_refused("--name", false, "'--name'");
     assert_refused("--unknown", false, "'--unknown'");
+    assert_refused("--unknown", false, "lamina command: unrecognized");
     assert_refused("--unknown", false, "lamina help command");
     assert_refused("--name x y --data a", true, "'y' belongs to no option");
 }
