@@ -73,7 +73,7 @@ $(BUILD)/lamina-worker: $(call obj,daemon/worker/main.c) $(foreach l,worker daem
 
 $(BUILD)/lamina: $(call obj,daemon/cli/main.c) $(foreach l,cli worker daemon dicom core,$(call lib,$(l)))
 	$(call say,LD )
-	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz -lsqlite3 -linih -lcurl -ljansson $(CORE_LIBS)
+	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz -lsqlite3 -linih -lcurl -lgnutls -ljansson $(CORE_LIBS)
 
 $(BUILD)/%.a:
 	@mkdir -p $(@D)

@@ -7,8 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
+#include "daemon/laminad/certificate.h"
 #include "daemon/laminad/config_table.h"
 
 typedef struct findings {
@@ -138,6 +141,71 @@ static void check_files(const lam_config *c, findings *f)
     }
 }
 
+/* Certificate, key and authorities of one party: of a peer's nothing can be delivered, without ours nothing
+ * is served. */
+typedef struct tls_files {
+    const char *certificate, *key, *authorities;
+    const char *prefix, *authorities_key; /* of the names of their keys */
+    const lam_config *config;
+    const lam_config_peer *peer; /* NULL: ours */
+} tls_files;
+
+static void add_tls(findings *f, const tls_files *files, const char *key, const char *path, const char *why)
+{
+    if (files->peer)
+        add_warning(f, line_of_peer(files->peer, path), "[peer %s] %s: %s; nothing can be delivered",
+                    files->peer->name, key, why);
+    else
+        add_error(f, line_of(files->config, path), "%s%s: %s", files->prefix, key, why);
+}
+
+static void warn_of_expiry(findings *f, const tls_files *files, int64_t expires_s)
+{
+    enum { EARLY_S = 30 * 24 * 60 * 60 };
+    int64_t left_s = expires_s - lam_clock_wall_ms() / 1000;
+    if (left_s > EARLY_S)
+        return;
+    char day[24];
+    struct tm broken;
+    const time_t when = expires_s;
+    strftime(day, sizeof day, "%Y-%m-%d", gmtime_r(&when, &broken));
+    int line = files->peer ? line_of_peer(files->peer, files->certificate)
+                           : line_of(files->config, files->certificate);
+    add_warning(f, line, "the certificate %s %s on %s: put a new one in its place", files->certificate,
+                left_s < 0 ? "expired" : "expires", day);
+}
+
+static void check_tls(const tls_files *files, findings *f)
+{
+    const struct {
+        const char *key, *path;
+    } lists[] = {{"tls_certificate", files->certificate}, {files->authorities_key, files->authorities}};
+    lam_error err = {LAM_OK, ""};
+    int64_t expires_s = 0;
+    bool good = true;
+    for (size_t i = 0; i < LAM_COUNT(lists); i++) {
+        if (!lists[i].path[0] || access(lists[i].path, R_OK) != 0) /* said already */
+            continue;
+        if (lam_certificate_read(lists[i].path, &expires_s, &err) != LAM_OK) {
+            add_tls(f, files, lists[i].key, lists[i].path, err.message);
+            good = false;
+        } else if (lists[i].path == files->certificate) {
+            warn_of_expiry(f, files, expires_s);
+        }
+    }
+    if (good && access(files->certificate, R_OK) == 0 && access(files->key, R_OK) == 0 &&
+        lam_certificate_match(files->certificate, files->key, &err) != LAM_OK)
+        add_tls(f, files, "tls_key", files->key, err.message);
+}
+
+static void check_our_tls(const lam_config *c, findings *f)
+{
+    check_tls(&(tls_files){c->dicom_certificate, c->dicom_key, c->dicom_ca, "dicom.", "tls_ca", c, NULL}, f);
+    check_tls(
+        &(tls_files){c->http_certificate, c->http_key, c->http_client_ca, "http.", "tls_client_ca", c, NULL},
+        f);
+}
+
 static void check_dicom(const lam_config *c, findings *f)
 {
     const char *host = c->dicom_listen.host;
@@ -204,6 +272,7 @@ static void check_kind(const lam_config_peer *peer, findings *f)
     check_file(peer, "tls_ca", peer->tls_ca, f);
     check_file(peer, "tls_certificate", peer->tls_certificate, f);
     check_file(peer, "tls_key", peer->tls_key, f);
+    check_tls(&(tls_files){peer->tls_certificate, peer->tls_key, peer->tls_ca, "", "tls_ca", NULL, peer}, f);
 }
 
 static void check_peers(const lam_config *c, findings *f)
@@ -247,9 +316,9 @@ static void check_rules(const lam_config *c, findings *f)
     }
 }
 
-static void (*const checks[])(const lam_config *, findings *) = {check_http,   check_dicom, check_dicom_tls,
-                                                                 check_files,  check_ports, check_peers,
-                                                                 check_models, check_rules};
+static void (*const checks[])(const lam_config *, findings *) = {check_http,  check_dicom,   check_dicom_tls,
+                                                                 check_files, check_our_tls, check_ports,
+                                                                 check_peers, check_models,  check_rules};
 
 int lam_config_check_together(const lam_config *config, lam_buffer *report)
 {

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """`make install` into a folder of its own: everything in its place, and what was installed runs from there."""
 import os
+import re
 import shutil
 import stat
 import tempfile
+import textwrap
 
 import harness
 from harness import images
@@ -51,6 +53,30 @@ def test_the_example_configuration_is_good():
     status, said = run(os.path.join(place, "usr/bin/laminad"), "--check-config", "--config",
                        os.path.join(place, "etc/lamina/lamina.conf"))
     assert status == 0, said
+
+
+def test_the_examples_of_the_documents_are_good():
+    """Each block of configuration in docs/*.md as it stands; the files that it names are not here, which alone may be said."""
+    found = 0
+    for name in sorted(os.listdir(os.path.join(ROOT, "docs"))):
+        if not name.endswith(".md"):
+            continue
+        with open(os.path.join(ROOT, "docs", name), encoding="utf-8") as file:
+            blocks = re.findall(r"(?m)(?:^    .*\n|^\n(?=    ))+", file.read())
+        for block in (textwrap.dedent(b).strip("\n") for b in blocks):
+            section = re.search(r"(?m)^\[(dicom|http|analysis|storage|lamina|peer \S+|rule \S+)\]$", block)
+            if not section:
+                continue
+            path = os.path.join(place, "example.conf")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(block[section.start():] + "\n")
+            said = run(os.path.join(place, "usr/bin/laminad"), "--check-config", "--config", path)[1]
+            os.unlink(path)
+            wrong = [line for line in said.splitlines() if line.startswith("error") and
+                     not re.search(r"cannot read \S+ = \S+: No such file", line) and "is not a loopback address" not in line]
+            assert not wrong, (name, block, wrong)
+            found += 1
+    assert found
 
 
 def test_what_was_installed_runs():

@@ -7,10 +7,11 @@
 
 #include "core/base/io.h"
 #include "daemon/laminad/config.h"
+#include "tests/unit/daemon/pem.h"
 #include "tests/unit/unit.h"
 
 static char folder[] = "/tmp/lamina-test-config-XXXXXX";
-static char path[sizeof folder + 16];
+static char path[sizeof folder + 16], pem[sizeof folder + 16], other[sizeof folder + 16];
 
 static int make_folder(void **state)
 {
@@ -18,6 +19,8 @@ static int make_folder(void **state)
     if (!mkdtemp(folder))
         return -1;
     snprintf(path, sizeof path, "%s/lamina.conf", folder);
+    snprintf(pem, sizeof pem, "%s/1.pem", folder);
+    snprintf(other, sizeof other, "%s/2.pem", folder);
     return 0;
 }
 
@@ -25,6 +28,8 @@ static int remove_folder(void **state)
 {
     (void)state;
     unlink(path);
+    unlink(pem);
+    unlink(other);
     return rmdir(folder);
 }
 
@@ -313,6 +318,55 @@ static void needs_its_files(void **state)
                   "http.tls_key = /etc/passwd is accessible to everyone: chmod o= it");
 }
 
+/* A mistake is said when the configuration is read, not by the first connection that fails. */
+static void certificates_and_keys_are_looked_into(void **state)
+{
+    (void)state;
+    char text[512];
+    static const char dicom[] = "[dicom]\ntls_certificate = %s\ntls_key = %s\n";
+    static const char http[] =
+        "[http]\nauth = mtls\ntls_certificate = %s\ntls_key = %s\ntls_client_ca = %s\n";
+    static const char peer[] =
+        "[peer p]\nae_title = P\naddress = h:1\ntls = yes\ntls_certificate = %s\ntls_key = %s\n";
+    pem_make(pem, 100);
+    snprintf(text, sizeof text, dicom, pem, pem);
+    assert_report(text, LAM_OK, "");
+    pem_make(other, 100);
+    snprintf(text, sizeof text, dicom, pem, other);
+    assert_report(text, LAM_E_INVALID, ":3: dicom.tls_key: ");
+    assert_report(text, LAM_E_INVALID, "2.pem is not the key of the certificate");
+    snprintf(text, sizeof text, peer, pem, other);
+    assert_report(text, LAM_OK, ":6: [peer p] tls_key: ");
+    assert_report(text, LAM_OK, "is not the key of the certificate");
+    write_file(other, "-----BEGIN NONSENSE-----\n");
+    snprintf(text, sizeof text, http, pem, pem, other);
+    assert_report(text, LAM_E_INVALID, ":5: http.tls_client_ca: ");
+    assert_report(text, LAM_E_INVALID, "2.pem holds no certificate in PEM");
+    snprintf(text, sizeof text, dicom, pem, other);
+    assert_report(text, LAM_E_INVALID, "2.pem holds no private key in PEM without a passphrase");
+    snprintf(text, sizeof text, dicom, other, pem);
+    assert_report(text, LAM_E_INVALID, ":2: dicom.tls_certificate: ");
+}
+
+static void certificates_that_expire_are_told_early(void **state)
+{
+    (void)state;
+    char text[512];
+    static const struct {
+        int days;
+        const char *said;
+    } cases[] = {{-2, "1.pem expired on 20"}, {20, "1.pem expires on 20"}, {40, ""}};
+    snprintf(text, sizeof text, "[dicom]\ntls_certificate = %s\ntls_key = %s\n", pem, pem);
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        pem_make(pem, cases[i].days);
+        assert_report(text, LAM_OK, cases[i].said);
+        LAM_AUTO(lam_buffer_done) lam_buffer report;
+        lam_buffer_init(&report, 1 << 20);
+        assert_int_equal(lam_config_check(path, &report), LAM_OK);
+        assert_int_equal(strstr(lam_buffer_text(&report), " expire") == NULL, cases[i].said[0] == '\0');
+    }
+}
+
 static void a_rule_for_a_model_that_is_not_there(void **state)
 {
     (void)state;
@@ -418,16 +472,16 @@ static void example_is_a_configuration(void **state)
     LAM_AUTO(lam_buffer_done) lam_buffer real;
     lam_buffer_init(&real, 1 << 20);
     for (char *line = strtok(example.data, "\n"); line; line = strtok(NULL, "\n")) {
-        const char *file = strstr(line, "= /etc/"); /* one that is there, and secret */
+        const char *file = strstr(line, "= /etc/"); /* one that is there, secret, and holds all there is */
         int shown = file ? (int)(file + 2 - line) : (int)strlen(line);
         bool comment = line[0] == ';';
-        lam_buffer_printf(&real, "%.*s%s\n", shown - comment, line + comment, file ? path : "");
+        lam_buffer_printf(&real, "%.*s%s\n", shown - comment, line + comment, file ? pem : "");
     }
-    assert_int_equal(chmod(path, 0600), 0);
+    pem_make(pem, 100);
     LAM_AUTO_PTR(lam_config) *c = load(lam_buffer_text(&real));
     assert_int_equal(c->peer_count, 1);
     assert_int_equal(c->rule_count, 1);
-    assert_string_equal(c->token_file, path);
+    assert_string_equal(c->token_file, pem);
 }
 
 static void assert_same_file(const char *name, const char *begin, const char *end, const char *expected)
@@ -475,6 +529,8 @@ int main(void)
         cmocka_unit_test(refuses_odd_files),
         cmocka_unit_test(listens_beyond_loopback_only_with_authentication),
         cmocka_unit_test(needs_its_files),
+        cmocka_unit_test(certificates_and_keys_are_looked_into),
+        cmocka_unit_test(certificates_that_expire_are_told_early),
         cmocka_unit_test(a_rule_for_a_model_that_is_not_there),
         cmocka_unit_test(reload_keeps_what_needs_a_restart),
         cmocka_unit_test(without_a_file),
