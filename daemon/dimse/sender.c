@@ -1,9 +1,7 @@
 #include "daemon/dimse/sender.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/base/io.h"
@@ -12,10 +10,8 @@
 #include "daemon/dimse/identity.h"
 #include "daemon/ipc/messages.h"
 #include "dicom/commitment.h"
-#include "dicom/dataset.h"
 #include "dicom/scu.h"
 #include "dicom/sop_class.h"
-#include "dicom/transcode.h"
 #include "dicom/transfer_syntax.h"
 
 /* What an object is sent in to a peer that does not take it as it is stored: the second every peer has to
@@ -145,30 +141,53 @@ static lam_status tell_object(const sender *s, size_t index, int status_of_peer,
     return tell(s, LAM_MESSAGE_DELIVERED, &text, err);
 }
 
-/* In the first of the native transfer syntaxes that the peer takes. `refusal` is why not as it is stored. */
-static lam_status send_transcoded(sender *s, const parcel *p, const lam_error *refusal,
-                                  lam_scu_answer *answer, lam_error *err)
+/* The object in another transfer syntax, from laminad, which has a worker decode it: no codec runs where
+ * there is a network. LAM_E_UNSUPPORTED with the reason when it cannot be had. */
+static lam_status convert(const sender *s, size_t index, const char *syntax, int *fd, lam_error *err)
 {
-    const char *syntax = NULL;
+    LAM_AUTO(lam_ipc_message_done) lam_ipc_message reply = {.payload = ""};
+    LAM_AUTO_PTR(lam_json) *json = NULL;
+    lam_buffer text;
+    lam_buffer_init(&text, 256);
+    lam_json_writer w = lam_json_write_to(&text);
+    lam_jw_object(&w, NULL);
+    lam_jw_integer(&w, "object", (int64_t)index);
+    lam_jw_text(&w, "transfer_syntax", syntax);
+    lam_jw_end(&w);
+    lam_status status = tell(s, LAM_MESSAGE_CONVERT, &text, err);
+    if (status == LAM_OK)
+        status = lam_ipc_receive(s->socket, &reply, err);
+    if (status == LAM_OK && reply.type != LAM_MESSAGE_CONVERTED)
+        status = lam_fail(err, LAM_E_CORRUPT, "laminad answered something else");
+    if (status == LAM_OK)
+        status = lam_json_parse(reply.payload, reply.length, &json, err);
+    if (status != LAM_OK)
+        return status;
+    if (reply.fd_count != 1)
+        return lam_fail(err, LAM_E_UNSUPPORTED, "the peer takes it in transfer syntax %s only: %s", syntax,
+                        lam_jv_text(lam_jv_get(lam_json_root(json), "reason"), "it cannot be written so"));
+    *fd = LAM_TAKE_FD(reply.fds[0]);
+    return LAM_OK;
+}
+
+/* In the first of the native transfer syntaxes that the peer takes. `refusal` is why not as it is stored. */
+static lam_status send_converted(sender *s, size_t index, const lam_error *refusal, lam_scu_answer *answer,
+                                 lam_error *err)
+{
+    const char *syntax = NULL, *sop_class = s->parcels[index].meta.sop_class;
     for (size_t k = LAM_COUNT(native); k > 0; k--)
-        if (lam_association_find(s->association, p->meta.sop_class, native[k - 1]))
+        if (lam_association_find(s->association, sop_class, native[k - 1]))
             syntax = native[k - 1];
     if (!syntax)
         return lam_fail(err, LAM_E_UNSUPPORTED, "%s", refusal->message);
-    lam_autoclose int fd = memfd_create("transcoded", MFD_CLOEXEC);
-    if (fd < 0)
-        return lam_fail_errno(err, errno, "cannot transcode");
+    lam_autoclose int fd = -1;
     lam_file_meta meta;
     uint64_t offset = 0;
-    lam_dicom_prepare();
-    lam_status status = lam_transcode(p->fd, fd, syntax, err);
+    lam_status status = convert(s, index, syntax, &fd, err);
     if (status == LAM_OK)
         status = lam_file_meta_read(fd, &meta, &offset, err);
-    if (status != LAM_OK) {
-        lam_error_prefix(err, "the peer takes it in transfer syntax %s only", syntax);
-        return LAM_E_UNSUPPORTED;
-    }
-    return lam_scu_store(s->association, ++s->message, fd, &meta, offset, answer, err);
+    return status == LAM_OK ? lam_scu_store(s->association, ++s->message, fd, &meta, offset, answer, err)
+                            : status;
 }
 
 /* A failure is the association's; what the peer says of the object is no failure here. */
@@ -182,7 +201,7 @@ static lam_status send_object(sender *s, size_t index, lam_error *err)
     lam_status status =
         lam_scu_store(s->association, ++s->message, p->fd, &p->meta, p->offset, &answer, &refusal);
     if (status == LAM_E_UNSUPPORTED)
-        status = send_transcoded(s, p, &refusal, &answer, err);
+        status = send_converted(s, index, &refusal, &answer, err);
     else if (status != LAM_OK)
         return lam_fail(err, status, "%s", refusal.message);
     if (status == LAM_E_UNSUPPORTED)

@@ -81,6 +81,13 @@ typedef enum lam_message_type {
      */
     LAM_MESSAGE_COMMIT_REPORTED,
 
+    /* dimse (one that sends) → laminad: the peer takes this object in another transfer syntax only, one with native
+     * pixels; answer with CONVERTED. {"object" (index),"transfer_syntax"} */
+    LAM_MESSAGE_CONVERT,
+
+    /* laminad → dimse: the object as a worker wrote it. fds: [object], or none with the reason. {"reason"?} */
+    LAM_MESSAGE_CONVERTED,
+
     /* ---- laminad ↔ lamina-worker ---- */
 
     /* laminad → worker: parse the header of one Part 10 file. fds: [file]. Answer: INDEXED or FAILED. {} */
@@ -141,7 +148,8 @@ typedef enum lam_message_type {
      * Answer: {"pieces":[[offset, length] …] (in the output, one for each frame)} */
     LAM_MESSAGE_FRAMES,
 
-    /* laminad → worker: the object as a Part 10 file in Explicit VR Little Endian. fds: [object, output]. {}
+    /* laminad → worker: the object as a Part 10 file in a transfer syntax with native pixels; Explicit VR Little
+     * Endian where none is named. fds: [object, output]. {"transfer_syntax"?}
      * Answer: {"pieces":[[0, length]]} */
     LAM_MESSAGE_TRANSCODE,
 

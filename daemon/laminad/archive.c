@@ -47,14 +47,12 @@ lam_status lam_archive_open(lam_intake *intake, pthread_mutex_t *turn, const cha
                             lam_error *err)
 {
     lam_store *store = lam_intake_store(intake);
-    char name[LAM_SPOOL_NAME];
     int fd = -1;
     lam_status status = lam_store_check_space(store, lam_intake_config(intake)->reserve_bytes, err);
     if (status == LAM_OK)
-        status = lam_spool_create(store, name, &fd, err);
+        status = lam_spool_create_unnamed(store, &fd, err);
     if (status != LAM_OK)
         return status;
-    lam_spool_remove(store, name);
     lam_archive *archive = calloc(1, sizeof *archive);
     if (!archive) {
         close(fd);

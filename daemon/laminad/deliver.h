@@ -10,6 +10,7 @@
 #include "daemon/laminad/config.h"
 #include "daemon/laminad/db.h"
 #include "daemon/laminad/outbox.h"
+#include "daemon/laminad/render_pool.h"
 #include "daemon/laminad/store.h"
 
 typedef struct lam_carriage {
@@ -17,6 +18,7 @@ typedef struct lam_carriage {
     const lam_config_peer *peer;
     lam_db *db;
     lam_store *store;
+    lam_render_pool *renderers;
     const lam_flag *abandon; /* set: stop now */
 } lam_carriage;
 

@@ -121,6 +121,47 @@ static lam_status take_delivered(call *k, const lam_jv *root, lam_error *err)
                               err);
 }
 
+static bool is_about_the_moment(lam_status status)
+{
+    return status == LAM_E_BUSY || status == LAM_E_NO_MEMORY || status == LAM_E_NO_SPACE ||
+           status == LAM_E_IO;
+}
+
+/* Has a worker write the object in the transfer syntax that the peer wants. What it says of the object goes
+ * back; that none can be had now ends the association, and all is tried again later. */
+static lam_status take_convert(call *k, const lam_jv *root, lam_error *err)
+{
+    LAM_AUTO(lam_buffer_done) lam_buffer text;
+    LAM_AUTO(lam_buffer_done) lam_buffer ignored;
+    lam_autoclose int fd = -1;
+    int64_t index = lam_jv_integer(lam_jv_get(root, "object"), -1);
+    if (index < 0 || (size_t)index >= k->sent_count)
+        return lam_fail(err, LAM_E_CORRUPT, "lamina-dimse broke the protocol");
+    lam_buffer_init(&text, 4096);
+    lam_buffer_init(&ignored, LAM_IPC_MAX_PAYLOAD);
+    lam_json_writer w = lam_json_write_to(&text);
+    lam_jw_object(&w, NULL);
+    lam_jw_text(&w, "transfer_syntax", lam_jv_text(lam_jv_get(root, "transfer_syntax"), ""));
+    lam_jw_end(&w);
+    lam_status status = text.status;
+    if (status == LAM_OK)
+        status = lam_spool_create_unnamed(k->carriage->store, &fd, err);
+    const int fds[2] = {k->fds[index], fd};
+    if (status == LAM_OK)
+        status = lam_render_pool_ask(k->carriage->renderers, LAM_MESSAGE_TRANSCODE, lam_buffer_text(&text),
+                                     fds, 2, &ignored, err);
+    if (is_about_the_moment(status))
+        return status;
+    lam_buffer_clear(&text);
+    w = lam_json_write_to(&text);
+    lam_jw_object(&w, NULL);
+    if (status != LAM_OK)
+        lam_jw_text(&w, "reason", err->message);
+    lam_jw_end(&w);
+    return lam_ipc_send(k->child.socket, LAM_MESSAGE_CONVERTED, 0, lam_buffer_text(&text), &fd,
+                        status == LAM_OK, err);
+}
+
 static void take_end(call *k, const lam_jv *root)
 {
     const char *name = lam_jv_text(lam_jv_get(root, "status"), "");
@@ -146,6 +187,8 @@ static lam_status take_message(call *k, const lam_ipc_message *message, lam_erro
         return status;
     if (message->type == LAM_MESSAGE_DELIVERED)
         return take_delivered(k, lam_json_root(json), err);
+    if (message->type == LAM_MESSAGE_CONVERT)
+        return take_convert(k, lam_json_root(json), err);
     if (message->type != LAM_MESSAGE_DELIVER_END)
         return lam_fail(err, LAM_E_CORRUPT, "lamina-dimse broke the protocol");
     take_end(k, lam_json_root(json));

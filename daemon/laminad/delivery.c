@@ -43,6 +43,7 @@ struct lam_delivery {
     int wake;
     lam_database *database;
     lam_store *store;
+    lam_render_pool *renderers;
     lam_db *db;
     _Atomic(const lam_config *) config;
     _Atomic bool stopping, ended, reconfigure;
@@ -209,6 +210,7 @@ static void *runner_main(void *argument)
                       .peer = r->peer,
                       .db = lam_db_get(d->database, &err),
                       .store = d->store,
+                      .renderers = d->renderers,
                       .abandon = &d->abandon};
     if (!c.db)
         log_fault("a connection", &err);
@@ -378,25 +380,25 @@ static void delivery_free(lam_delivery *d)
     free(d);
 }
 
-lam_status lam_delivery_start(const lam_config *config, lam_database *database, lam_store *store,
-                              lam_delivery **out, lam_error *err)
+lam_status lam_delivery_start(const lam_delivery_options *options, lam_delivery **out, lam_error *err)
 {
     lam_delivery *d = calloc(1, sizeof *d);
     if (!d)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    d->database = database;
-    d->store = store;
-    d->config = config;
+    d->database = options->database;
+    d->store = options->store;
+    d->renderers = options->renderers;
+    d->config = options->config;
     pthread_mutex_init(&d->lock, NULL);
     d->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     lam_status status = LAM_OK;
     if (d->wake < 0)
         status = lam_fail_errno(err, errno, "cannot make an event descriptor");
-    d->db = status == LAM_OK ? lam_db_get(database, err) : NULL;
+    d->db = status == LAM_OK ? lam_db_get(d->database, err) : NULL;
     if (status == LAM_OK && !d->db)
         status = LAM_E_IO;
     if (status == LAM_OK)
-        status = lam_outbox_configure(d->db, config, true, lam_clock_steady_ms(), err);
+        status = lam_outbox_configure(d->db, options->config, true, lam_clock_steady_ms(), err);
     if (status == LAM_OK && pthread_create(&d->thread, NULL, delivery_main, d) != 0)
         status = lam_fail(err, LAM_E_NO_MEMORY, "cannot start the thread of deliveries");
     if (status != LAM_OK) {

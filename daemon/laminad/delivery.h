@@ -10,13 +10,21 @@
 #include "core/base/status.h"
 #include "daemon/laminad/config.h"
 #include "daemon/laminad/db.h"
+#include "daemon/laminad/render_pool.h"
 #include "daemon/laminad/store.h"
 
 typedef struct lam_delivery lam_delivery;
 
-/* Makes the destinations of the outbox those of `config`, queues again what was being sent, and starts. */
-lam_status lam_delivery_start(const lam_config *config, lam_database *database, lam_store *store,
-                              lam_delivery **out, lam_error *err);
+typedef struct lam_delivery_options {
+    const lam_config *config; /* all borrowed, for its life; reload gives another */
+    lam_database *database;
+    lam_store *store;
+    lam_render_pool *renderers; /* for peers that do not take an object as it is stored */
+} lam_delivery_options;
+
+/* Makes the destinations of the outbox those of the configuration, queues again what was being sent, and
+ * starts. */
+lam_status lam_delivery_start(const lam_delivery_options *options, lam_delivery **out, lam_error *err);
 /* Runners finish the batch they have, for up to `grace_ms`; then what they hold is queued again. NULL-safe.
  */
 void lam_delivery_stop(lam_delivery *delivery, int64_t grace_ms);

@@ -123,7 +123,11 @@ static void on_published(void *context)
 /* Before the scheduler, whose results need the destinations. */
 static lam_status start_delivery(laminad *d, lam_error *err)
 {
-    return lam_delivery_start(config_of(d), d->daemon.database, d->daemon.store, &d->daemon.delivery, err);
+    const lam_delivery_options options = {.config = config_of(d),
+                                          .database = d->daemon.database,
+                                          .store = d->daemon.store,
+                                          .renderers = d->daemon.renderers};
+    return lam_delivery_start(&options, &d->daemon.delivery, err);
 }
 
 static lam_status start_analysis(laminad *d, lam_error *err)
@@ -193,13 +197,13 @@ static lam_status start_all(laminad *d, lam_error *err)
     if (status == LAM_OK)
         status = open_storage(d, err);
     if (status == LAM_OK)
+        status = lam_render_pool_create(PIXELS_MS, &d->daemon.renderers, err);
+    if (status == LAM_OK)
         status = start_delivery(d, err);
     if (status == LAM_OK)
         status = start_analysis(d, err);
     if (status == LAM_OK)
         status = start_intake(d, err);
-    if (status == LAM_OK)
-        status = lam_render_pool_create(PIXELS_MS, &d->daemon.renderers, err);
     if (status == LAM_OK)
         status = start_http(d, err);
     return status;
@@ -211,10 +215,10 @@ static void stop_all(laminad *d)
     if (d->daemon.database)
         lam_changes_end(lam_database_changes(d->daemon.database)); /* else its readers would be waited for */
     lam_http_server_free(d->http);
-    lam_render_pool_free(d->daemon.renderers);
     lam_intake_stop(d->daemon.intake, GRACE_MS);
     lam_scheduler_stop(d->daemon.scheduler, GRACE_MS);
     lam_delivery_stop(d->daemon.delivery, DELIVERY_GRACE_MS);
+    lam_render_pool_free(d->daemon.renderers);
     lam_models_unref(d->daemon.models);
     lam_store_close(d->daemon.store);
     lam_database_close(d->daemon.database);

@@ -228,16 +228,6 @@ static void write_request(const lam_pixel_request *r, bool alone, lam_buffer *te
     lam_jw_end(&w);
 }
 
-/* A file that nobody else can see and that is gone when it is closed. */
-static lam_status make_output(lam_store *store, int *fd, lam_error *err)
-{
-    char name[LAM_SPOOL_NAME];
-    lam_status status = lam_spool_create(store, name, fd, err);
-    if (status == LAM_OK)
-        lam_spool_remove(store, name);
-    return status;
-}
-
 static lam_status read_pieces(const lam_jv *root, int64_t bytes, lam_pixels *out, lam_error *err)
 {
     const lam_jv *list = lam_jv_get(root, "pieces");
@@ -304,7 +294,7 @@ static lam_status ask_worker(lam_db *db, lam_store *store, lam_render_pool *pool
 {
     lam_autoclose int output = -1;
     LAM_AUTO_PTR(lam_json) *json = NULL;
-    lam_status status = make_output(store, &output, err);
+    lam_status status = lam_spool_create_unnamed(store, &output, err);
     if (status != LAM_OK)
         return status;
     int fds[3] = {it->object, output, -1};

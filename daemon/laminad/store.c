@@ -299,6 +299,15 @@ void lam_spool_remove(lam_store *store, const char *name)
         unlinkat(store->spool, name, 0);
 }
 
+lam_status lam_spool_create_unnamed(lam_store *store, int *fd, lam_error *err)
+{
+    char name[LAM_SPOOL_NAME];
+    lam_status status = lam_spool_create(store, name, fd, err);
+    if (status == LAM_OK)
+        lam_spool_remove(store, name);
+    return status;
+}
+
 /* Gives out the next number and makes its directory. A directory is made once, by whoever first needs it. */
 static lam_status take_number(lam_store *store, int64_t *number, lam_error *err)
 {

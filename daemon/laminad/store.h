@@ -44,6 +44,8 @@ lam_status lam_spool_create(lam_store *store, char name[LAM_SPOOL_NAME], int *fd
  */
 lam_status lam_spool_open(lam_store *store, const char *name, int *fd, int64_t *bytes, lam_error *err);
 void lam_spool_remove(lam_store *store, const char *name);
+/* A new empty file in the spool's file system that has no name: it is gone when it is closed. */
+lam_status lam_spool_create_unnamed(lam_store *store, int *fd, lam_error *err);
 /* Removes every file whose name begins with `prefix`: LAM_SPOOL_DIMSE after lamina-dimse ended. */
 #define LAM_SPOOL_DIMSE "c-"
 void lam_spool_sweep(lam_store *store, const char *prefix);

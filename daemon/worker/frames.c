@@ -141,12 +141,30 @@ lam_status lam_work_frames(const lam_ipc_message *message, lam_buffer *answer, l
 
 /* ---- whole objects ---- */
 
+static lam_status read_syntax(const lam_jv *root, const char **out, lam_error *err)
+{
+    static const char *const native[] = {LAM_TS_EXPLICIT_LITTLE, LAM_TS_IMPLICIT_LITTLE};
+    const char *wanted = lam_jv_text(lam_jv_get(root, "transfer_syntax"), native[0]);
+    for (size_t i = 0; i < LAM_COUNT(native); i++)
+        if (strcmp(native[i], wanted) == 0) {
+            *out = native[i];
+            return LAM_OK;
+        }
+    return lam_fail(err, LAM_E_UNSUPPORTED, "objects are not written in transfer syntax %.64s", wanted);
+}
+
 lam_status lam_work_transcode(const lam_ipc_message *message, lam_buffer *answer, lam_error *err)
 {
+    LAM_AUTO_PTR(lam_json) *json = NULL;
+    const char *syntax = NULL;
     struct stat info;
     lam_status status = need_files(message, 2, err);
     if (status == LAM_OK)
-        status = lam_transcode(message->fds[0], message->fds[1], LAM_TS_EXPLICIT_LITTLE, err);
+        status = lam_json_parse(message->payload, message->length, &json, err);
+    if (status == LAM_OK)
+        status = read_syntax(lam_json_root(json), &syntax, err);
+    if (status == LAM_OK)
+        status = lam_transcode(message->fds[0], message->fds[1], syntax, err);
     if (status != LAM_OK)
         return status;
     if (fstat(message->fds[1], &info) != 0)

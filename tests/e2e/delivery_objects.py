@@ -92,6 +92,32 @@ def test_a_peer_that_takes_nothing_but_implicit_vr():
     check_transcoded(("+xi",), IMPLICIT, **{"analysis.segmentation": "occupancy", "analysis.compress_segmentations": "yes"})
 
 
+def cut_short(d, content):
+    """Takes the end of its pixels from the stored file with this content."""
+    for folder, _, names in os.walk(os.path.join(d.data, "store")):
+        for path in (os.path.join(folder, name) for name in names):
+            with open(path, "rb") as file:
+                if file.read() == content:
+                    os.truncate(path, len(content) - 100)
+                    return
+    raise AssertionError("it is not in the store")
+
+
+def test_what_cannot_be_converted_fails_alone():
+    with StoreScp() as scp, Daemon({**peer(scp.port), "analysis.segmentation": "occupancy",
+                                    "analysis.compress_segmentations": "yes"}) as d:
+        assert d.post("/api/v1/destinations/pacs/pause").status == 202
+        study, uids = analyse(d)
+        [segmentation] = [o["sop_uid"] for r in d.results(study) for o in r["objects"] if o["type"] == "SEG"]
+        cut_short(d, stored(d, study)[segmentation])
+        assert d.post("/api/v1/destinations/pacs/resume").status == 202
+        [failed] = wait_for(d, "failed", 1)
+        wait_for(d, "delivered", len(uids) - 1)
+        assert failed["sop_uid"] == segmentation, failed
+        assert f"takes it in transfer syntax {EXPLICIT} only: " in failed["last_error"], failed
+        assert segmentation not in received(scp)
+
+
 def test_dcmqrscp_gives_back_what_it_got():
     with DcmQrScp() as archive, Daemon(peer(archive.port)) as d:
         study, uids = analyse(d)

@@ -20,7 +20,7 @@ symbols_lack() { [ -x "$build/$1" ] && ! nm -C "$build/$1" 2>/dev/null | grep -E
 position_independent() { readelf -h "$build/$1" | grep -q 'Type:.*DYN'; }
 bound_at_start() { readelf -d "$build/$1" | grep -q 'BIND_NOW\|NOW'; }
 
-echo 1..15
+echo 1..16
 check "laminad is not linked with DCMTK" lacks laminad 'dcm|oflog|ofstd|ijg'
 codecs='openjp|libpng|jpeg|charls|libarchive'
 # The runtime of UBSan is C++ itself.
@@ -29,6 +29,7 @@ check "laminad is not linked with a codec or the C++ library" lacks laminad "$co
 check "laminad has no DCMTK inside either" symbols_lack laminad 'DcmFileFormat|DcmDataset|OFCondition'
 check "laminad is linked with SQLite and libmicrohttpd" has laminad 'sqlite3|microhttpd'
 check "lamina-dimse has no database and no HTTP" lacks lamina-dimse 'sqlite|microhttpd|curl|jansson'
+check "lamina-dimse has no codec" lacks lamina-dimse 'openjp|libpng|jpeg|ijg|jpls|charls|dcmim'
 check "lamina-worker has no database and no HTTP" lacks lamina-worker 'sqlite|microhttpd|curl|jansson'
 check "lamina-worker has the engine" has lamina-worker 'openblas|libblas'
 for program in laminad lamina-dimse lamina-worker lamina; do
