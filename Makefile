@@ -71,7 +71,7 @@ $(BUILD)/lamina-worker: $(call obj,daemon/worker/main.c) $(foreach l,worker daem
 	$(call say,LD )
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz -larchive -lseccomp $(CORE_LIBS)
 
-$(BUILD)/lamina: $(call obj,daemon/cli/main.c) $(foreach l,cli worker daemon dicom core,$(call lib,$(l)))
+$(BUILD)/lamina: $(call obj,daemon/cli/main.c) $(foreach l,cli worker daemon api dicom core,$(call lib,$(l)))
 	$(call say,LD )
 	$(Q)$(CXX) $(LDFLAGS) -o $@ $^ $(DCMTK_LIBS) -lopenjp2 -ljpeg -lpng -lz -lsqlite3 -linih -lcurl -lgnutls -ljansson $(CORE_LIBS)
 

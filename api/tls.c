@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "api/certificate.h"
 #include "core/base/buffer.h"
 #include "core/base/cleanup.h"
 #include "core/base/io.h"
@@ -41,21 +42,6 @@ static lam_status check_key_file(const char *path, lam_error *err)
     return LAM_OK;
 }
 
-/* libmicrohttpd says nothing of why it does not start, so what can be wrong is found out here. */
-static lam_status check_pair(const lam_http_tls *tls, lam_error *err)
-{
-    gnutls_certificate_credentials_t credentials;
-    const gnutls_datum_t certificate = {(unsigned char *)tls->certificate.data,
-                                        (unsigned)tls->certificate.length};
-    const gnutls_datum_t key = {(unsigned char *)tls->key.data, (unsigned)tls->key.length};
-    if (gnutls_certificate_allocate_credentials(&credentials) < 0)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    int code = gnutls_certificate_set_x509_key_mem(credentials, &certificate, &key, GNUTLS_X509_FMT_PEM);
-    gnutls_certificate_free_credentials(credentials);
-    return code < 0 ? lam_fail(err, LAM_E_INVALID, "tls_certificate and tls_key: %s", gnutls_strerror(code))
-                    : LAM_OK;
-}
-
 static lam_status load(lam_http_tls *tls, const lam_http_options *options, lam_error *err)
 {
     if (!options->tls_key)
@@ -67,7 +53,8 @@ static lam_status load(lam_http_tls *tls, const lam_http_options *options, lam_e
         status = read_pem(options->tls_key, "tls_key", &tls->key, err);
     if (status == LAM_OK && options->tls_client_ca)
         status = read_pem(options->tls_client_ca, "tls_client_ca", &tls->authorities, err);
-    return status == LAM_OK ? check_pair(tls, err) : status;
+    /* libmicrohttpd says nothing of why it does not start, so what can be wrong is found out here. */
+    return status == LAM_OK ? lam_certificate_match(options->tls_certificate, options->tls_key, err) : status;
 }
 
 lam_status lam_http_tls_create(const lam_http_options *options, lam_http_tls **out, lam_error *err)

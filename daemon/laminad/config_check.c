@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/certificate.h"
 #include "core/base/clock.h"
-#include "daemon/laminad/certificate.h"
 #include "daemon/laminad/config_table.h"
 
 typedef struct findings {

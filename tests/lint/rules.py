@@ -20,7 +20,7 @@ ONLY_IN = {
     r"dcmtk/": ["dicom/dcmtk"],
     r"sqlite3\.h": ["daemon/laminad", "tests"],
     r"microhttpd\.h": ["api", "tests"],
-    r"gnutls/": ["api"],
+    r"gnutls/": ["api", "tests"],
     r"openssl/": ["dicom"],
     r"cblas\.h": ["core/rnn", "tests"],
     r"archive": ["daemon/worker"],

@@ -1,4 +1,4 @@
-#include "daemon/laminad/certificate.h"
+#include "api/certificate.h"
 
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>

@@ -1,8 +1,8 @@
 /* Certificates and keys as a configuration names them, in PEM: can they be used at all? So that a mistake is
  * said when the configuration is read and not by the first connection that fails. Trusts and serves nothing.
  */
-#ifndef LAMINA_DAEMON_CERTIFICATE_H
-#define LAMINA_DAEMON_CERTIFICATE_H
+#ifndef LAMINA_API_CERTIFICATE_H
+#define LAMINA_API_CERTIFICATE_H
 
 #include <stdint.h>
 
