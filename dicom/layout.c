@@ -1,5 +1,6 @@
 #include "dicom/layout.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -255,12 +256,21 @@ const lam_fragment *lam_layout_frame(const lam_layout *layout, int64_t frame, si
     return end > low ? &layout->fragments[low] : NULL;
 }
 
-void lam_layout_write(const lam_layout *layout, const lam_part10 *file, lam_json_writer *w, const char *key)
+/* As it was encoded; where it was not (PS3.5 annex A.1), what it would be explicitly. */
+static const char *vr_of(const lam_layout *l)
 {
-    if (file->syntax.deflated)
-        return;
+    if (l->vr[0] == 'O')
+        return l->vr;
+    if (l->tag == LAM_TAG_FLOAT_PIXELS)
+        return "OF";
+    if (l->tag == LAM_TAG_DOUBLE_PIXELS)
+        return "OD";
+    return l->encapsulated ? "OB" : "OW";
+}
+
+static void write_places(const lam_layout *layout, const lam_part10 *file, lam_json_writer *w)
+{
     int64_t base = (int64_t)file->offset;
-    lam_jw_object(w, key);
     lam_jw_integer(w, "offset", base + (int64_t)layout->offset);
     lam_jw_integer(w, "length", (int64_t)layout->length);
     lam_jw_integer(w, "frames", layout->frames);
@@ -276,5 +286,16 @@ void lam_layout_write(const lam_layout *layout, const lam_part10 *file, lam_json
         }
         lam_jw_end(w);
     }
+}
+
+void lam_layout_write(const lam_layout *layout, const lam_part10 *file, lam_json_writer *w, const char *key)
+{
+    char tag[9];
+    snprintf(tag, sizeof tag, "%08X", layout->tag);
+    lam_jw_object(w, key);
+    lam_jw_text(w, "tag", tag);
+    lam_jw_text(w, "vr", vr_of(layout));
+    if (!file->syntax.deflated)
+        write_places(layout, file, w);
     lam_jw_end(w);
 }

@@ -45,8 +45,8 @@ void lam_layout_done(lam_layout *layout);
 /* The fragments of a frame (from 0). NULL and 0 when there are none. */
 const lam_fragment *lam_layout_frame(const lam_layout *layout, int64_t frame, size_t *count);
 
-/* Writes the answer to LAM_MESSAGE_LAYOUT as a member `key` (or NULL): offsets are those in the file. Nothing
- * is written for an object that is deflated, since its pixels are nowhere in the file. */
+/* Writes the answer to LAM_MESSAGE_LAYOUT as a member `key` (or NULL): offsets are those in the file. Of an
+ * object that is deflated only tag and VR, since its pixels are nowhere in the file. */
 void lam_layout_write(const lam_layout *layout, const lam_part10 *file, lam_json_writer *w, const char *key);
 
 #ifdef __cplusplus

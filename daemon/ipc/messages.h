@@ -22,8 +22,8 @@ typedef enum lam_message_type {
      * then as far as `tls` has them: certificates of authorities, own certificate, its key] (none on reload).
      * {"ae_title", "accept":"known|any", "peers":[{"name","ae_title","host"}], "max_associations",
      * "max_associations_per_peer", "max_pdu", "association_timeout_ms" (ARTIM), "idle_timeout_ms",
-     * "max_object_bytes", "reserve_bytes" (free space below which objects are refused), "last_association" (the
-     * number from which associations are counted on, so that one in the logs is one), "private_classes"?
+     * "max_object_bytes", "reserve_bytes" (free space below which objects are refused), "last_association"
+     * (the number from which associations are counted on, so that one in the logs is one), "private_classes"?
      * (take SOP classes outside the standard too; default false), "tls":{"ca"?,"certificate","key"}? (what of
      * it came as descriptors; the first time only)} */
     LAM_MESSAGE_CONFIGURE = 10,
@@ -81,11 +81,12 @@ typedef enum lam_message_type {
      */
     LAM_MESSAGE_COMMIT_REPORTED,
 
-    /* dimse (one that sends) → laminad: the peer takes this object in another transfer syntax only, one with native
-     * pixels; answer with CONVERTED. {"object" (index),"transfer_syntax"} */
+    /* dimse (one that sends) → laminad: the peer takes this object in another transfer syntax only, one with
+     * native pixels; answer with CONVERTED. {"object" (index),"transfer_syntax"} */
     LAM_MESSAGE_CONVERT,
 
-    /* laminad → dimse: the object as a worker wrote it. fds: [object], or none with the reason. {"reason"?} */
+    /* laminad → dimse: the object as a worker wrote it. fds: [object], or none with the reason. {"reason"?}
+     */
     LAM_MESSAGE_CONVERTED,
 
     /* ---- laminad ↔ lamina-worker ---- */
@@ -139,8 +140,9 @@ typedef enum lam_message_type {
     /* ---- laminad ↔ lamina-worker: pixels for the HTTP side. Each is answered by PIXELS or FAILED. ---- */
 
     /* laminad → worker: where the frames lie in a file. fds: [object]. {}
-     * Answer: {"offset","length" (of the pixel data's value, in the file),"frames","frame_bits",
-     * "fragments":[[frame from 0, offset, length], …]? (encapsulated, in order of the frames)} */
+     * Answer: {"tag" (of the pixel data, as in DICOM JSON),"vr","offset","length" (of their value, in the
+     * file), "frames","frame_bits","fragments":[[frame from 0, offset, length], …]? (encapsulated, in order
+     * of the frames)} */
     LAM_MESSAGE_LAYOUT = 50,
 
     /* laminad → worker: frames as native little endian pixels, or in the stored syntax.
@@ -148,9 +150,9 @@ typedef enum lam_message_type {
      * Answer: {"pieces":[[offset, length] …] (in the output, one for each frame)} */
     LAM_MESSAGE_FRAMES,
 
-    /* laminad → worker: the object as a Part 10 file in a transfer syntax with native pixels; Explicit VR Little
-     * Endian where none is named. fds: [object, output]. {"transfer_syntax"?}
-     * Answer: {"pieces":[[0, length]]} */
+    /* laminad → worker: the object as a Part 10 file in a transfer syntax with native pixels; Explicit VR
+     * Little Endian where none is named. fds: [object, output]. {"transfer_syntax"?} Answer: {"pieces":[[0,
+     * length]]} */
     LAM_MESSAGE_TRANSCODE,
 
     /* laminad → worker: one value. fds: [object, output]. {"path":"<tag>[/<item from 0>/<tag>]…"}

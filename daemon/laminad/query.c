@@ -363,13 +363,13 @@ static void append_resolved(const char *text, size_t length, const char *prefix,
 
 /* Pixel Data are the last of a data set that has them, and only named: PS3.18 table F.2.3.1-1 wants a
  * BulkDataURI for what is left out, and viewers look there. */
-static void append_pixels(const char *vr, const char *prefix, lam_buffer *out)
+static void append_pixels(const char *tag, const char *vr, const char *prefix, lam_buffer *out)
 {
     if (!vr || out->length < 2)
         return;
     out->length--; /* the closing brace */
-    lam_buffer_printf(out, "%s\"7FE00010\":{\"vr\":\"%s\",\"BulkDataURI\":\"%s/bulkdata/7FE00010\"}}",
-                      out->data[out->length - 1] == '{' ? "" : ",", vr, prefix);
+    lam_buffer_printf(out, "%s\"%s\":{\"vr\":\"%s\",\"BulkDataURI\":\"%s/bulkdata/%s\"}}",
+                      out->data[out->length - 1] == '{' ? "" : ",", tag, vr, prefix, tag);
 }
 
 typedef struct metadata_read {
@@ -387,10 +387,11 @@ static lam_status read_series(lam_db *db, metadata_read *m, lam_metadata_cursor 
 {
     sqlite3_stmt *s = lam_db_prepare(
         db, err,
-        "SELECT i.id, i.uid, m.attributes, CASE WHEN NOT EXISTS (SELECT 1 FROM pixels p WHERE p.instance_id ="
-        " i.id) THEN NULL WHEN i.transfer_syntax_uid IN ('1.2.840.10008.1.2', '1.2.840.10008.1.2.1',"
-        " '1.2.840.10008.1.2.2', '1.2.840.10008.1.2.1.99') THEN 'OW' ELSE 'OB' END"
-        " FROM instance i JOIN metadata m ON m.instance_id = i.id"
+        /* rows of earlier versions say nothing of tag and VR */
+        "SELECT i.id, i.uid, m.attributes, ifnull(p.layout ->> 'tag', '7FE00010'), CASE WHEN p.layout IS NULL"
+        " THEN NULL ELSE ifnull(p.layout ->> 'vr', CASE WHEN i.transfer_syntax_uid IN ('1.2.840.10008.1.2',"
+        " '1.2.840.10008.1.2.1', '1.2.840.10008.1.2.2') THEN 'OW' ELSE 'OB' END) END"
+        " FROM instance i JOIN metadata m ON m.instance_id = i.id LEFT JOIN pixels p ON p.instance_id = i.id"
         " WHERE i.series_id = ?1 AND i.id > ?2 AND (?3 IS NULL OR i.uid = ?3) ORDER BY i.id",
         "iit", cursor->series, cursor->instance, m->place->sop_uid);
     for (bool found = true; !*full;) {
@@ -404,7 +405,7 @@ static lam_status read_series(lam_db *db, metadata_read *m, lam_metadata_cursor 
             lam_buffer_append(m->out, ",", 1);
         m->first = false;
         append_resolved(lam_db_text(s, 2), (size_t)sqlite3_column_bytes(s, 2), prefix, m->out);
-        append_pixels(lam_db_text(s, 3), prefix, m->out);
+        append_pixels(lam_db_text(s, 3), lam_db_text(s, 4), prefix, m->out);
         cursor->instance = sqlite3_column_int64(s, 0);
         *full = m->out->length >= m->enough;
     }

@@ -282,4 +282,26 @@ def test_pixel_data_has_a_uri(d):
     assert answer.status == 200 and len(answer.body) == 48 * 40 * 2, answer
 
 
+def test_pixel_data_of_every_kind_are_named_as_they_are(d):
+    """PS3.18 table F.2.3.1-1: tag and VR are those of the object, whatever holds its pixels"""
+    values = bytes(range(256)) * 4
+    for tag, vr, name, bits, deflated in (("7FE00010", "OB", "PixelData", 8, False), ("7FE00010", "OW", "PixelData", 8, True),
+                                          ("7FE00008", "OF", "FloatPixelData", 32, False),
+                                          ("7FE00009", "OD", "DoubleFloatPixelData", 64, False)):
+        ds = images.series(slices=1, rows=8, columns=len(values) // bits, SeriesDescription="pixels")[0]
+        del ds.PixelData
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit = bits, bits, bits - 1
+        setattr(ds, name, values)
+        ds[name].VR = vr
+        if deflated:
+            ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+        assert stow(d, [images.to_bytes(ds)]).status == 200, name
+        place = f"/studies/{ds.StudyInstanceUID}/series/{ds.SeriesInstanceUID}/instances/{ds.SOPInstanceUID}"
+        found = find(d, place + "/metadata").json[0]
+        named = {key: found[key] for key in found if key.startswith("7FE0")}
+        assert named == {tag: {"vr": vr, "BulkDataURI": f"/dicom-web{place}/bulkdata/{tag}"}}, named
+        answer = curl(d.url + named[tag]["BulkDataURI"], headers={"Accept": "application/octet-stream"})
+        assert answer.status == 200 and answer.body == values, (name, answer)
+
+
 harness.run(globals(), Daemon({"http.cors_origins": "https://viewer.example.org"}))
