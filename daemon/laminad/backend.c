@@ -197,20 +197,21 @@ static lam_status metrics(void *context, lam_buffer *out, lam_error *err)
 
 /* ---- objects ---- */
 
-#define INSTANCE_FROM                                                                                        \
+/* Of one instance by its own index: a condition that may be NULL would look at all of the study for each. */
+#define FROM_INSTANCES                                                                                       \
     " FROM instance i JOIN series s ON s.id = i.series_id JOIN study t ON t.id = s.study_id"                 \
-    " WHERE t.uid = ?1 AND (?2 IS NULL OR s.uid = ?2) AND (?3 IS NULL OR i.uid = ?3)"
+    " WHERE t.uid = ?1 AND (?2 IS NULL OR s.uid = ?2) AND "
+#define ONE_INSTANCE  FROM_INSTANCES "i.uid = ?3"
+#define ALL_INSTANCES FROM_INSTANCES "?3 IS NULL ORDER BY s.id, i.number, i.id"
+#define DESCRIPTION   "SELECT s.uid, i.uid, i.sop_class_uid, i.transfer_syntax_uid, i.bytes"
 
 static lam_status instances(void *context, const char *study_uid, const char *series_uid, const char *sop_uid,
                             json_t **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
     WITH_DB(daemon, db);
-    sqlite3_stmt *s =
-        lam_db_prepare(db, err,
-                       "SELECT s.uid, i.uid, i.sop_class_uid, i.transfer_syntax_uid, i.bytes" INSTANCE_FROM
-                       " ORDER BY s.id, i.number, i.id",
-                       "ttt", study_uid, series_uid, sop_uid);
+    sqlite3_stmt *s = lam_db_prepare(db, err, sop_uid ? DESCRIPTION ONE_INSTANCE : DESCRIPTION ALL_INSTANCES,
+                                     "ttt", study_uid, series_uid, sop_uid);
     json_t *list = json_array();
     lam_status done = LAM_OK;
     for (bool row = true; row;) {
@@ -236,7 +237,7 @@ static lam_status instance_open(void *context, const char *study_uid, const char
     const lam_daemon *daemon = context;
     WITH_DB(daemon, db);
     sqlite3_stmt *s =
-        lam_db_prepare(db, err, "SELECT i.file, i.sop_class_uid, i.uid, i.transfer_syntax_uid" INSTANCE_FROM,
+        lam_db_prepare(db, err, "SELECT i.file, i.sop_class_uid, i.uid, i.transfer_syntax_uid" ONE_INSTANCE,
                        "ttt", study_uid, series_uid, sop_uid);
     bool row = false;
     lam_status done = lam_db_step(db, s, &row, err);
