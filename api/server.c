@@ -90,6 +90,10 @@ static enum MHD_Result send_reply(lam_http_server *server, lam_request *request)
         return MHD_NO;
     if (request->route && (request->route->flags & LAM_ROUTE_NEGOTIATES))
         lam_reply_vary(request);
+    /* Without this libmicrohttpd 0.9.75 ends a body in chunks even for HEAD, which has none: it would be read
+     * as the next answer. */
+    if (request->reply_bytes < 0 && strcmp(request->method, "HEAD") == 0)
+        MHD_set_response_options(request->reply, MHD_RF_HTTP_1_0_COMPATIBLE_STRICT, MHD_RO_END);
     lam_access_add_headers(server->access, request);
     lam_reply_header(request, "X-Content-Type-Options", "nosniff");
     if (!MHD_get_response_header(request->reply, MHD_HTTP_HEADER_CACHE_CONTROL))

@@ -4,13 +4,14 @@ media type, schema, parameters, problems, security. A route that the document ga
 import io
 import os
 import re
+import socket
 import zipfile
 
 import harness
 from delivery_common import analyse, peer
 from harness.clients import curl, multipart
 from harness import images
-from harness.daemon import Daemon
+from harness.daemon import PATIENCE, Daemon
 from harness.peers import StoreScp, wait_for
 
 PROBLEM = "application/problem+json"
@@ -190,6 +191,20 @@ def test_head(d):
     settle([f"HEAD {path}: {answer!r}" for path, operation in reads(document)
             for answer in [ask(d, "HEAD", filled(path, name=name_for(path)))]
             if answer.status != 200 or "content-type" not in answer.headers])
+
+
+def after_head(d, path):
+    """What follows the head of the answer to HEAD on the wire, where another request was sent with it."""
+    with socket.create_connection(("127.0.0.1", d.http_port), 10 * PATIENCE) as connection:
+        connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
+                           "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+        return b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")[2]
+
+
+def test_head_ends_with_its_head(d):
+    """RFC 9112 section 6.3: nothing of a body, or it would be taken for the next answer"""
+    settle([f"HEAD {path}: {rest[:100]}" for path, _ in reads(fetch_document(d))
+            for rest in [after_head(d, filled(path, name=name_for(path)))] if rest and not rest.startswith(b"HTTP/1.1 200")])
 
 
 ABSENT = {"study": "1.2.3.4", "series": "1.2.3.4", "instance": "1.2.3.4", "job": "999999", "delivery": "999999", "name": "nobody",
