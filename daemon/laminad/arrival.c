@@ -10,6 +10,7 @@
 #include "core/base/io.h"
 #include "core/base/text.h"
 #include "daemon/laminad/catalog.h"
+#include "daemon/laminad/removal.h"
 
 enum {
     PROCESSING_FAILURE = 0x0110,
@@ -180,7 +181,9 @@ static lam_status meet_stored(lam_arrival *arrival, const lam_catalog_instance *
     if (place->config->duplicates != LAM_DUPLICATES_REPLACE || stored->is_result)
         return lam_fail(err, LAM_E_EXISTS, "this SOPInstanceUID is stored already with other content");
     arrival->old_file = stored->file;
-    return lam_catalog_remove(place->db, stored, err);
+    return stored->same_place
+               ? lam_catalog_remove(place->db, stored, err)
+               : lam_removal_take(place->db, arrival->header.sop_uid, lam_clock_steady_ms(), err);
 }
 
 static bool is_entered(const lam_arrival *arrival)

@@ -42,8 +42,8 @@ typedef struct lam_catalog_instance {
 lam_status lam_catalog_find_instance(lam_db *db, const lam_header *header, lam_catalog_instance *out,
                                      lam_error *err);
 
-/* Takes the row away so that another object can be entered under its UID; its file is noted as removed, to be
- * deleted after the commit. */
+/* Takes the row away so that another object can be entered under its UID in the same series; its file is
+ * noted as removed, to be deleted after the commit. */
 lam_status lam_catalog_remove(lam_db *db, const lam_catalog_instance *instance, lam_error *err);
 
 /* Calls `visit` with each file noted as removed, then forgets them. Runs its own transaction. */

@@ -93,6 +93,33 @@ static lam_status refresh_study(lam_db *db, const lam_place *place, int64_t now_
     return status == LAM_OK ? lam_catalog_refresh(db, series, now_ms, err) : status;
 }
 
+static lam_status remove_place(lam_db *db, const lam_place *place, int64_t now_ms, lam_error *err)
+{
+    lam_status status = remove_results(db, place, now_ms, err);
+    if (status == LAM_OK)
+        status = run_steps(db, place, now_ms, err);
+    return status == LAM_OK ? refresh_study(db, place, now_ms, err) : status;
+}
+
+lam_status lam_removal_take(lam_db *db, const char *sop_uid, int64_t now_ms, lam_error *err)
+{
+    char study[LAM_UID_TEXT], series[LAM_UID_TEXT];
+    bool found = false;
+    sqlite3_stmt *s = lam_db_prepare(db, err,
+                                     "SELECT t.uid, s.uid FROM instance i JOIN series s ON s.id = i.series_id"
+                                     " JOIN study t ON t.id = s.study_id WHERE i.uid = ?",
+                                     "t", sop_uid);
+    lam_status status = lam_db_step(db, s, &found, err);
+    if (status == LAM_OK && !found)
+        status = lam_fail(err, LAM_E_NOT_FOUND, "no such instance is stored");
+    if (status != LAM_OK)
+        return status;
+    snprintf(study, sizeof study, "%s", lam_db_text(s, 0));
+    snprintf(series, sizeof series, "%s", lam_db_text(s, 1));
+    sqlite3_reset(s);
+    return remove_place(db, &(lam_place){study, series, sop_uid}, now_ms, err);
+}
+
 static void remove_file(void *context, int64_t file)
 {
     lam_store_remove(context, file);
@@ -110,11 +137,7 @@ lam_status lam_removal_run(lam_db *db, lam_store *store, const lam_place *place,
     if (status == LAM_OK && count == 0)
         status = lam_fail(err, LAM_E_NOT_FOUND, "nothing is stored under these UIDs");
     if (status == LAM_OK)
-        status = remove_results(db, place, now_ms, err);
-    if (status == LAM_OK)
-        status = run_steps(db, place, now_ms, err);
-    if (status == LAM_OK)
-        status = refresh_study(db, place, now_ms, err);
+        status = remove_place(db, place, now_ms, err);
     status = lam_db_end(db, status, err);
     if (status != LAM_OK)
         return status;

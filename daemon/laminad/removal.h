@@ -13,4 +13,8 @@
 lam_status lam_removal_run(lam_db *db, lam_store *store, const lam_place *place, int64_t now_ms,
                            int64_t *instances, lam_error *err);
 
+/* Inside the caller's transaction: takes an instance away from where it is, with what was made of its series,
+ * because its UID is now that of an object elsewhere. Its file is noted as removed. LAM_E_NOT_FOUND. */
+lam_status lam_removal_take(lam_db *db, const char *sop_uid, int64_t now_ms, lam_error *err);
+
 #endif

@@ -166,6 +166,34 @@ static void other_bytes_replace_if_so_configured(void **state)
     assert_int_equal(fixture_count_files(f, "store"), 1);
 }
 
+/* An object whose UID comes again in another place leaves nothing empty behind. */
+static void an_object_that_moves_leaves_no_empty_place(void **state)
+{
+    fixture *f = *state;
+    f->config.duplicates = LAM_DUPLICATES_REPLACE;
+    commit_one(f, arrive_as(f, "1.2.3.1", "", "pixels"), LAM_ARRIVAL_ADDED, 0);
+    commit_one(f, arrive_as(f, "1.2.3.2", "", "pixels"), LAM_ARRIVAL_ADDED, 0);
+    assert_int_equal(lam_db_run(f->db, NULL, "UPDATE series SET state = 'done'", ""), LAM_OK);
+    commit_one(f, arrive(f, "", "pixels", fixture_indexed("1.9", "1.9.3", "1.2.3.1", "")),
+               LAM_ARRIVAL_REPLACED, 0);
+    assert_row(
+        f,
+        "SELECT group_concat(t.uid || ' ' || t.instance_count || ' ' || s.uid || ' ' || s.instances || ' '"
+        " || s.state) FROM study t JOIN series s ON s.study_id = t.id",
+        "1.2 1 1.2.3 1 receiving,1.9 1 1.9.3 1 receiving");
+    commit_one(f, arrive(f, "", "pixels", fixture_indexed("1.9", "1.9.3", "1.2.3.2", "")),
+               LAM_ARRIVAL_REPLACED, 0);
+    assert_row(f,
+               "SELECT group_concat(t.uid || ' ' || t.instance_count || ' ' || t.series_count) FROM study t",
+               "1.9 2 1");
+    commit_one(f, arrive(f, "", "pixels", fixture_indexed("1.9", "1.9.4", "1.2.3.2", "")),
+               LAM_ARRIVAL_REPLACED, 0);
+    assert_row(f, "SELECT group_concat(uid || ' ' || instances) FROM series", "1.9.3 1,1.9.4 1");
+    assert_int_equal(fixture_count_files(f, "store"), 2);
+    fixture_restart(f);
+    assert_int_equal(fixture_count_files(f, "store"), 2);
+}
+
 static void a_result_is_never_replaced(void **state)
 {
     fixture *f = *state;
@@ -308,6 +336,7 @@ int main(void)
         TEST(the_same_data_set_is_stored_once),
         TEST(the_same_uid_elsewhere_is_another_object),
         TEST(other_bytes_replace_if_so_configured),
+        TEST(an_object_that_moves_leaves_no_empty_place),
         TEST(a_result_is_never_replaced),
         TEST(what_cannot_be_compared_is_not_called_different),
         TEST(both_are_kept_if_so_configured),
