@@ -64,6 +64,10 @@ static lam_status open_view(const lam_model_preprocessing *preprocessing, int ax
 {
     lam_frame frame = lam_prepare_frame(preprocessing, from->size);
     int64_t voxels = frame.taken[0] * frame.taken[1] * frame.taken[2];
+    for (int i = 0; i < 3; i++)
+        if (frame.taken[i] > LAM_GATE_SIDE)
+            return lam_fail(err, LAM_E_LIMIT, "a gate judges images of at most %d voxels a side, not %lld",
+                            LAM_GATE_SIDE, (long long)frame.taken[i]);
     view v = {.values = malloc((size_t)voxels * sizeof(float)), .count = 1};
     if (!v.values)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");

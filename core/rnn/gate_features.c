@@ -3,7 +3,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { MAX_SIDE = 4096 };
 #define LITTLE   1e-3 /* keeps logarithms finite; below this share of the largest a slice counts as empty */
 #define SMALLEST 1e-6
 
@@ -149,7 +148,7 @@ static void add_ends(const double *deviations, int64_t length, double *out)
 
 static double *add_axis(const axis *a, double *out)
 {
-    double means[MAX_SIDE] = {0}, deviations[MAX_SIDE] = {0}, ignored;
+    double means[LAM_GATE_SIDE] = {0}, deviations[LAM_GATE_SIDE] = {0}, ignored;
     memset(out, 0, LAM_GATE_OF_AXIS * sizeof *out);
     if (a->length >= 4) {
         double near = mean_distance(a, 1, &out[2]), far = mean_distance(a, 2, &ignored);

@@ -36,6 +36,9 @@ static lam_status read_optimiser(const lam_jv *parent, lam_optimiser *out, lam_e
         (status = lam_options_number(object, "decay", kind == LAM_OPTIMISER_ADAMW ? 0.01 : 0, 0, 10,
                                      &out->decay, err)))
         return status;
+    if (out->beta1 == 1 ||
+        out->beta2 == 1) /* nothing new would ever count, and the correction divides by 0 */
+        return lam_fail(err, LAM_E_INVALID, "`optimiser`: `beta1` and `beta2` must be below 1");
     out->kind = (lam_optimiser_kind)kind;
     return LAM_OK;
 }

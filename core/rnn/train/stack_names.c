@@ -8,7 +8,7 @@
 #include "core/base/pattern.h"
 #include "core/rnn/options.h"
 
-enum { MAX_PHASES = 1000, MAX_NUMBER = 1000000 };
+enum { MAX_PHASES = 1000, MAX_NUMBER = 1000000, MAX_DIGITS = 16 };
 
 struct lam_stack_names {
     regex_t regex;
@@ -64,10 +64,12 @@ lam_status lam_stack_names_read(const lam_stack_names *names, const char *name, 
                                 lam_error *err)
 {
     regmatch_t match[3];
-    long number = 0;
+    char digits[MAX_DIGITS + 1] = "";
     bool fits = regexec(&names->regex, name, 3, match, 0) == 0 && match[1].rm_so >= 0 && match[2].rm_so >= 0;
-    if (fits)
-        number = strtol(name + match[2].rm_so, NULL, 10);
+    if (fits &&
+        match[2].rm_eo - match[2].rm_so <= MAX_DIGITS) /* of the group alone: more digits may follow it */
+        memcpy(digits, name + match[2].rm_so, (size_t)(match[2].rm_eo - match[2].rm_so));
+    long number = strtol(digits, NULL, 10);
     if (!fits || number < 1 || number > MAX_NUMBER)
         return lam_fail(err, LAM_E_INVALID, "%.80s does not match `training.stacks.pattern`", name);
     snprintf(out->patient, sizeof out->patient, "%.*s", (int)(match[1].rm_eo - match[1].rm_so),

@@ -217,6 +217,20 @@ static void too_few_cases_are_refused(void **state)
     assert_int_equal(lam_gate_fit(&plain, 3, 1, cases, 1, 0.05, &gate, &threshold, &err), LAM_E_INVALID);
 }
 
+static void an_input_with_too_long_a_side_is_refused(void **state)
+{
+    (void)state;
+    enum { LONG = 5000 };
+    static float v[LONG];
+    double threshold, out;
+    lam_error err = {0};
+    LAM_AUTO_PTR(lam_gate) *gate = fit(3, SIDE, &threshold);
+    lam_model_preprocessing wide = plain;
+    wide.maximum_size[2] = LONG;
+    const lam_gate_case input = {v, {1, 1, LONG}};
+    assert_fails(lam_gate_score(gate, &wide, 3, 1, &input, &out, &err), LAM_E_LIMIT, err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +241,7 @@ int main(void)
         cmocka_unit_test(a_file_gives_the_same_gate),
         cmocka_unit_test(a_file_of_other_tensors_is_refused),
         cmocka_unit_test(too_few_cases_are_refused),
+        cmocka_unit_test(an_input_with_too_long_a_side_is_refused),
     };
     return cmocka_run_group_tests_name("gate", tests, NULL, NULL);
 }
