@@ -29,7 +29,7 @@ struct Making {
     lam_error tls_fault = {};   /* why that failed */
     lam_tls *secured = nullptr; /* or we have already; taken (set to NULL) when used */
     int replaced = -1;          /* what DCMTK thinks the connection is made of; still open */
-    uint32_t max_pdu = 0;       /* that the peer may send; 0: no more than DCMTK takes */
+    uint32_t max_pdu = 0;       /* the longest that the peer may send */
 };
 
 class Connection : public DcmTransportConnection

@@ -95,6 +95,7 @@ lam_status request(const lam_net_peer &peer, const lam_net_context *contexts, si
     LAM_AUTO_PTR(lam_association) *association = new lam_association;
     Making making = {connected.fd, nullptr,  0, peer.response_timeout_ms, &association->timed_out,
                      peer.tls,     peer.host};
+    making.max_pdu = ASC_MAXIMUMPDUSIZE;
     Scope scope(making);
     condition = ASC_requestAssociation(network, raw, &association->asc);
     connected.fd = making.socket; /* -1 when it is the association's */

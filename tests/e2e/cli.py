@@ -11,6 +11,7 @@ import harness
 from harness import images
 from harness.clients import ours, stow
 from harness.daemon import BUILD, Daemon
+from harness.faulty import FaultyScp
 
 DONE, FAILED, USAGE = 0, 1, 2
 
@@ -84,6 +85,14 @@ def test_send_believes_the_data_set_and_not_the_meta_information(d):
     assert pydicom.dcmread(path).file_meta.MediaStorageSOPInstanceUID != ds.SOPInstanceUID
     assert lamina_json(d, "send", node(d), path)["sent"] == 1
     assert d.get(f"/dicom-web/instances?SOPInstanceUID={ds.SOPInstanceUID}").json
+
+
+def test_send_reads_answers_in_pieces():
+    """Several fragments of several lengths in one PDU, which DCMTK 3.6.7 reads wrongly."""
+    path = images.save(images.series(slices=1), tempfile.mkdtemp())[0]
+    with FaultyScp(cuts=(10, 3, 47)) as scp:
+        status, said = ours("lamina", "send", f"127.0.0.1:{scp.port}/FAULTY", path)
+        assert status == DONE and len(scp.confirmed) == 1, said
 
 
 def test_a_study_without_a_result_fails_and_says_why(d):

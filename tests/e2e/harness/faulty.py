@@ -1,4 +1,5 @@
 """A small DICOM node that fails as it is told to (PS3.8 and PS3.7 by hand, implicit VR little endian commands)."""
+import itertools
 import socket
 import struct
 import threading
@@ -57,10 +58,11 @@ class FaultyScp:
     """`plan` says for each C-STORE in turn what happens: a status, "drop" (closes in the middle of the data set) or
     "silent" (no answer at all), "slow" (success, a second later); when it is over, success. `refuses`: abstract syntaxes that are not taken. `commits`:
     for each N-ACTION in turn "yes", "no" (all instances failed), "other" (says yes over an association of its own),
-    "never" (nothing is reported), "refuse" (the N-ACTION fails)."""
+    "never" (nothing is reported), "refuse" (the N-ACTION fails). `cuts`: lengths of the fragments that come before the
+    last one of each command, in one PDU with it."""
 
-    def __init__(self, plan=(), refuses=(), commits=("yes",), port=0, node=None):
-        self.plan, self.refuses, self.commits = list(plan), set(refuses), list(commits)
+    def __init__(self, plan=(), refuses=(), commits=("yes",), port=0, node=None, cuts=()):
+        self.plan, self.refuses, self.commits, self.cuts = list(plan), set(refuses), list(commits), cuts
         self.confirmed, self.tried, self.asked, self.associations = [], [], [], 0
         self.node = node  # (host, port, AE title) to open associations to
         self.socket = socket.create_server(("127.0.0.1", port))
@@ -101,6 +103,7 @@ class FaultyScp:
 class Conversation:
     def __init__(self, scp, connection):
         self.scp, self.connection, self.contexts = scp, connection, {}
+        self.cuts = scp.cuts if scp else ()
 
     def read(self, count):
         data = b""
@@ -117,6 +120,11 @@ class Conversation:
 
     def send_pdu(self, kind, body):
         self.connection.sendall(struct.pack(">BBL", kind, 0, len(body)) + body)
+
+    def send_fragments(self, context, *fragments):
+        """One PDU of (control byte, bytes)s (PS3.8 section 9.3.5.1)."""
+        self.send_pdu(4, b"".join(struct.pack(">LBB", len(piece) + 2, context, control) + piece
+                                  for control, piece in fragments))
 
     def run(self):
         self.scp.associations += 1
@@ -186,10 +194,11 @@ class Conversation:
 
     def send(self, context, fields, data=None):
         body = command({**fields, 0x00000800: 0x0101 if data is None else 0})
-        pdv = struct.pack(">LBB", len(body) + 2, context, 3) + body
-        self.send_pdu(4, pdv)
+        cut = [0, *itertools.accumulate(self.cuts), len(body)]
+        pieces = [body[begin:end] for begin, end in zip(cut, cut[1:])]
+        self.send_fragments(context, *((1, piece) for piece in pieces[:-1]), (3, pieces[-1]))
         if data is not None:
-            self.send_pdu(4, struct.pack(">LBB", len(data) + 2, context, 2) + data)
+            self.send_fragments(context, (2, data))
 
     def data(self, body):
         context, request, data = self.message(body)
@@ -307,11 +316,6 @@ class Caller(Conversation):
         self.messages += 1
         return command({0x00000002: sop_class or self.contexts[context], 0x00000100: STORE, 0x00000110: self.messages,
                         0x00000700: 0, 0x00000800: 0, 0x00001000: uid})
-
-    def send_fragments(self, context, *fragments):
-        """One PDU of (control byte, bytes)s (PS3.8 section 9.3.5.1)."""
-        self.send_pdu(4, b"".join(struct.pack(">LBB", len(piece) + 2, context, control) + piece
-                                  for control, piece in fragments))
 
     def ask_to_store(self, context, uid, sop_class=None):
         """The command of a C-STORE, whose data set is to follow."""
