@@ -2,16 +2,17 @@
 #include "daemon/laminad/backup.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
+#include <unistd.h>
 
 #include "core/base/cleanup.h"
 #include "daemon/cli/cli.h"
 #include "daemon/cli/options.h"
 #include "daemon/laminad/config.h"
+#include "daemon/laminad/data_lock.h"
 #include "daemon/laminad/db.h"
 
 int lam_cli_backup(int argc, char **argv)
@@ -44,19 +45,17 @@ int lam_cli_backup(int argc, char **argv)
     return LAM_CLI_OK;
 }
 
-/* The schema must not change under a running daemon. */
-static lam_status lock_data(const lam_config *config, int *fd, lam_error *err)
+/* The schema must not change under a running daemon; where there is no database, there is none to change. */
+static lam_status prepare(const lam_config *config, char path[PATH_MAX], int *lock, lam_error *err)
 {
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/lock", config->data_dir);
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (*fd < 0)
-        return lam_fail_errno(err, errno, "cannot open %s", path);
-    if (flock(*fd, LOCK_EX | LOCK_NB) < 0)
-        return lam_fail(err, LAM_E_BUSY,
-                        "laminad uses %s: stop it first (it migrates by itself when it starts)",
+    snprintf(path, PATH_MAX, "%s/lamina.db", config->data_dir);
+    if (access(path, F_OK) < 0)
+        return lam_fail_errno(err, errno, "cannot find a database %s", path);
+    lam_status status = lam_data_lock(config->data_dir, lock, err);
+    if (status == LAM_E_BUSY)
+        return lam_fail(err, status, "laminad uses %s: stop it first (it migrates by itself when it starts)",
                         config->data_dir);
-    return LAM_OK;
+    return status;
 }
 
 int lam_cli_migrate(int argc, char **argv)
@@ -76,12 +75,10 @@ int lam_cli_migrate(int argc, char **argv)
         return lam_cli_usage(argv[0], "takes no arguments");
     lam_status status = lam_config_load(file, &config, &err);
     if (status == LAM_OK)
-        status = lock_data(config, &lock, &err);
+        status = prepare(config, path, &lock, &err);
     lam_database *database = NULL;
-    if (status == LAM_OK) {
-        snprintf(path, sizeof path, "%s/lamina.db", config->data_dir);
+    if (status == LAM_OK)
         status = lam_database_open(path, &database, &err);
-    }
     lam_db *db = status == LAM_OK ? lam_db_get(database, &err) : NULL;
     if (db)
         status = lam_db_get_integer(db, &version, &err, "PRAGMA user_version", "");

@@ -2,10 +2,13 @@
  * about it. Looks and asks, changes nothing. */
 #include <curl/curl.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
+#include <limits.h>
 #include <netdb.h>
 #include <stdarg.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -17,11 +20,19 @@
 #include "daemon/cli/options.h"
 #include "daemon/cli/table.h"
 #include "daemon/laminad/config.h"
+#include "daemon/laminad/migrations.h"
+#include "daemon/laminad/models.h"
 #include "dicom/scu.h"
 #include "dicom/sop_class.h"
 #include "dicom/transfer_syntax.h"
 
-enum { CONNECT_TIMEOUT_MS = 5000, RESPONSE_TIMEOUT_MS = 10000, MAX_TEXT = 400 };
+enum {
+    CONNECT_TIMEOUT_MS = 5000,
+    RESPONSE_TIMEOUT_MS = 10000,
+    MAX_TEXT = 400,
+    FULL_BYTES = 64 << 20,
+    MAX_ANSWER = 64 * 1024
+};
 
 typedef enum verdict { GOOD, WARNING, FAILED } verdict;
 
@@ -88,11 +99,64 @@ static void check_data_dir(report *r, const lam_config *config)
     if (statvfs(path, &disk) < 0)
         return;
     double free_bytes = (double)disk.f_bavail * (double)disk.f_frsize;
-    verdict v = free_bytes < (double)config->reserve_bytes       ? FAILED
-                : free_bytes < 2 * (double)config->reserve_bytes ? WARNING
-                                                                 : GOOD;
+    double least = config->reserve_bytes > FULL_BYTES ? (double)config->reserve_bytes : FULL_BYTES;
+    verdict v = free_bytes < least ? FAILED : free_bytes < 2 * least ? WARNING : GOOD;
     add(r, "disk", v, "free space, or lower [storage] reserve: below it objects are refused",
         "%.1f GB free, reserve %.1f GB", free_bytes / 1e9, (double)config->reserve_bytes / 1e9);
+}
+
+/* What somebody else than the owner of data_dir made there, root above all, may be in laminad's way. */
+static void check_owners(report *r, const lam_config *config)
+{
+    static const char *const names[] = {"lock",  "lamina.db",  "lamina.db-wal", "lamina.db-shm",
+                                        "store", "quarantine", "spool"};
+    struct stat folder, info;
+    lam_autoclose int fd = open(config->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0 || fstat(fd, &folder) < 0)
+        return;
+    for (size_t i = 0; i < LAM_COUNT(names); i++)
+        if (fstatat(fd, names[i], &info, AT_SYMLINK_NOFOLLOW) == 0 && info.st_uid != folder.st_uid)
+            add(r, "data_dir", FAILED, "chown -R what lies in data_dir to the owner of the folder",
+                "%s/%s belongs to the user %u, the folder to %u", config->data_dir, names[i], info.st_uid,
+                folder.st_uid);
+}
+
+/* By the head of the file (SQLite's file format, 1.3), since to open a database is to write beside it. */
+static void check_database(report *r, const lam_config *config)
+{
+    enum { HEAD = 100, USER_VERSION = 60 };
+    static const char magic[] = "SQLite format 3";
+    char path[PATH_MAX];
+    unsigned char head[HEAD];
+    snprintf(path, sizeof path, "%s/lamina.db", config->data_dir);
+    lam_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        if (errno != ENOENT)
+            add(r, "database", FAILED, "run this as the user that laminad runs as", "%s: %s", path,
+                strerror(errno));
+        return;
+    }
+    ssize_t got = pread(fd, head, sizeof head, 0);
+    if (got == 0) /* nothing has been written yet */
+        return;
+    if (got != HEAD || memcmp(head, magic, sizeof magic) != 0) {
+        add(r, "database", FAILED, "restore it and the store from a backup", "%s is damaged", path);
+        return;
+    }
+    const unsigned char *v = head + USER_VERSION;
+    unsigned version = (unsigned)v[0] << 24 | (unsigned)v[1] << 16 | (unsigned)v[2] << 8 | v[3];
+    int newest = lam_migrations[lam_migration_count - 1].number;
+    if (version > (unsigned)newest)
+        add(r, "database", FAILED, "install the newer Lamina again",
+            "%s has schema %u; this program knows up to %d", path, version, newest);
+    else
+        add(r, "database", GOOD, "", "%s", path);
+}
+
+static void refuse_model(void *context, const char *name, const char *version, const lam_error *why)
+{
+    add(context, "model", WARNING, "laminad leaves it out: install it again, or remove its folder",
+        "%s %s: %s", name, version, why->message);
 }
 
 static void check_models(report *r, const lam_config *config)
@@ -101,6 +165,9 @@ static void check_models(report *r, const lam_config *config)
     bool there = stat(config->models_dir, &info) == 0 && S_ISDIR(info.st_mode);
     add(r, "models_dir", there ? GOOD : FAILED, "install models, or set [lamina] models_dir", "%s%s",
         config->models_dir, there ? "" : " is not a folder");
+    lam_models *models = NULL;
+    if (there && lam_models_load(config->models_dir, refuse_model, r, &models, NULL) == LAM_OK)
+        lam_models_unref(models);
 }
 
 /* ---- ports ---- */
@@ -126,14 +193,70 @@ static bool can_connect(const lam_config_address *to, char why[MAX_TEXT])
     return connected;
 }
 
-static void check_port(report *r, const char *name, const lam_config_address *address)
+static const char start_it[] = "start laminad (systemctl start laminad); its log says why if it does not";
+
+static void check_dicom(report *r, const lam_config *config)
 {
+    const lam_config_address *to = &config->dicom_listen;
     char why[MAX_TEXT] = "";
-    if (can_connect(address, why))
-        add(r, name, GOOD, "", "%s port %d answers", address->host, address->port);
+    if (can_connect(to, why))
+        add(r, "dicom port", GOOD, "", "%s port %d answers", to->host, to->port);
     else
-        add(r, name, WARNING, "start laminad (systemctl start laminad); its log says why if it does not",
-            "%s port %d: %s", address->host, address->port, why);
+        add(r, "dicom port", WARNING, start_it, "%s port %d: %s", to->host, to->port, why);
+}
+
+static size_t take_answer(char *bytes, size_t size, size_t count, void *answer)
+{
+    return lam_buffer_append(answer, bytes, size * count) == LAM_OK ? size * count : 0;
+}
+
+/* The reason in a problem (RFC 9457). */
+static void judge_answer(report *r, const char *where, long status, lam_buffer *answer)
+{
+    json_t *problem = json_loads(lam_buffer_text(answer), 0, NULL);
+    const char *detail = json_string_value(json_object_get(problem, "detail"));
+    if (status == 200 && strcmp(lam_buffer_text(answer), "ok\n") == 0)
+        add(r, "http port", GOOD, "", "%s: laminad is ready", where);
+    else if (status == 503 && detail)
+        add(r, "http port", FAILED, "its log says more (journalctl -u laminad)",
+            "%s: laminad is not ready: %s", where, detail);
+    else
+        add(r, "http port", FAILED,
+            "another program has the port (ss -ltnp shows it): stop it, or change [http] listen",
+            "%s answers, but not as laminad does", where);
+    json_decref(problem);
+}
+
+/* Of ourselves no certificate is asked for. */
+static void check_http(report *r, const lam_config *config)
+{
+    const lam_config_address *to = &config->http_listen;
+    char url[LAM_CONFIG_HOST + 64], where[LAM_CONFIG_HOST + 16], why[CURL_ERROR_SIZE] = "";
+    long status = 0;
+    snprintf(where, sizeof where, "%s port %d", to->host, to->port);
+    snprintf(url, sizeof url, strchr(to->host, ':') ? "%s://[%s]:%d/readyz" : "%s://%s:%d/readyz",
+             config->http_certificate[0] ? "https" : "http", to->host, to->port);
+    LAM_AUTO(lam_buffer_done) lam_buffer answer;
+    lam_buffer_init(&answer, MAX_ANSWER);
+    CURL *curl = curl_easy_init();
+    if (!curl)
+        return;
+    curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_NOPROXY, "*");
+    curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)RESPONSE_TIMEOUT_MS);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take_answer);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &answer);
+    CURLcode result = curl_easy_perform(curl);
+    curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+    if (result == CURLE_COULDNT_CONNECT || result == CURLE_COULDNT_RESOLVE_HOST)
+        add(r, "http port", WARNING, start_it, "%s: %s", where, *why ? why : curl_easy_strerror(result));
+    else
+        judge_answer(r, where, status, &answer);
+    curl_easy_cleanup(curl);
 }
 
 /* ---- peers ---- */
@@ -236,9 +359,11 @@ static void run_checks(report *r, const char *path)
     if (!config)
         return;
     check_data_dir(r, config);
+    check_owners(r, config);
+    check_database(r, config);
     check_models(r, config);
-    check_port(r, "dicom port", &config->dicom_listen);
-    check_port(r, "http port", &config->http_listen);
+    check_dicom(r, config);
+    check_http(r, config);
     for (size_t i = 0; i < config->peer_count; i++)
         check_peer(r, config, &config->peers[i]);
 }

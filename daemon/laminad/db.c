@@ -71,8 +71,12 @@ static lam_status fail_sqlite(sqlite3 *handle, int code, lam_error *err, const c
     int extended = handle ? sqlite3_extended_errcode(handle) : code;
     if (extended == SQLITE_CONSTRAINT_UNIQUE || extended == SQLITE_CONSTRAINT_PRIMARYKEY)
         status = LAM_E_EXISTS;
-    return lam_fail(err, status, "database: %s: %s", what,
-                    handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code));
+    int cause = code == SQLITE_CANTOPEN && handle ? sqlite3_system_errno(handle) : 0;
+    if (cause == EACCES)
+        status = LAM_E_DENIED;
+    return lam_fail(err, status, "database: %s: %s%s%s", what,
+                    handle ? sqlite3_errmsg(handle) : sqlite3_errstr(code), cause ? ": " : "",
+                    cause ? strerror(cause) : "");
 }
 
 static lam_status execute(sqlite3 *handle, const char *sql, lam_error *err)

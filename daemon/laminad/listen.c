@@ -40,6 +40,10 @@ static lam_status bind_one(const struct addrinfo *info, const char *key, const c
                 err, LAM_E_DENIED,
                 "%s needs a privilege: use a port of 1024 or more in %s, or grant CAP_NET_BIND_SERVICE",
                 where, key);
+        if (errno == EADDRNOTAVAIL)
+            return lam_fail(err, LAM_E_INVALID,
+                            "%s: this machine has no such address (ip address shows those it has): change %s",
+                            where, key);
         return lam_fail_errno(err, errno, "cannot listen on %s (%s)", where, key);
     }
     *fd = LAM_TAKE_FD(opened);

@@ -1,14 +1,12 @@
 /* laminad: reads the configuration, opens what the daemon is made of in order, waits for signals, closes it
  * in reverse. */
 #include <errno.h>
-#include <fcntl.h>
 #include <getopt.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -21,6 +19,7 @@
 #include "core/base/log.h"
 #include "daemon/laminad/backend.h"
 #include "daemon/laminad/child.h"
+#include "daemon/laminad/data_lock.h"
 #include "daemon/laminad/listen.h"
 #include "daemon/laminad/recovery.h"
 
@@ -66,22 +65,24 @@ static void log_warnings(const lam_config *config)
 
 /* ---- start ---- */
 
-/* One daemon a data_dir: two would hand out the same file numbers. */
+/* One daemon a data_dir: two would hand out the same file numbers. What root writes, the user of the data
+ * could not read when it takes over. */
 static lam_status lock_data(laminad *d, lam_error *err)
 {
-    char path[4096];
+    struct stat info;
     const char *data_dir = config_of(d)->data_dir;
     lam_status status = lam_io_make_directories(data_dir, 0750, err);
     if (status != LAM_OK)
         return status;
-    snprintf(path, sizeof path, "%s/lock", data_dir);
-    d->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (d->lock_fd < 0)
-        return lam_fail_errno(err, errno, "cannot open %s", path);
-    if (flock(d->lock_fd, LOCK_EX | LOCK_NB) < 0)
-        return lam_fail(err, LAM_E_BUSY, "another laminad uses data_dir %s: stop it or choose another folder",
+    if (geteuid() == 0 && stat(data_dir, &info) == 0 && info.st_uid != 0)
+        return lam_fail(err, LAM_E_DENIED,
+                        "data_dir %s belongs to the user %u: run laminad as that user, not as root", data_dir,
+                        info.st_uid);
+    status = lam_data_lock(data_dir, &d->lock_fd, err);
+    if (status == LAM_E_BUSY)
+        return lam_fail(err, status, "another laminad uses data_dir %s: stop it or choose another folder",
                         data_dir);
-    return LAM_OK;
+    return status;
 }
 
 /* Said at the start rather than at the first object. */
@@ -105,6 +106,8 @@ static lam_status open_storage(laminad *d, lam_error *err)
         status = lam_recovery_run(d->daemon.database, d->daemon.store, &removed, err);
     if (status == LAM_OK && removed)
         lam_log(LAM_LOG_INFO, "orphans_removed", "count=%zu", removed);
+    if (status == LAM_E_DENIED)
+        lam_error_prefix(err, "every file in data_dir %s must be writable (chown -R)", config->data_dir);
     return status;
 }
 
@@ -133,7 +136,7 @@ static lam_status start_delivery(laminad *d, lam_error *err)
 static lam_status start_analysis(laminad *d, lam_error *err)
 {
     const lam_config *config = config_of(d);
-    lam_status status = lam_models_load(config->models_dir, &d->daemon.models, err);
+    lam_status status = lam_models_load(config->models_dir, lam_models_log, NULL, &d->daemon.models, err);
     if (status != LAM_OK)
         return status;
     if (lam_models_count(d->daemon.models) == 0)
@@ -248,7 +251,7 @@ static void reload(laminad *d)
     if (status == LAM_OK)
         status = lam_config_reload(config_of(d), &config, &restart, &err);
     if (status == LAM_OK)
-        status = lam_models_load(config->models_dir, &models, &err);
+        status = lam_models_load(config->models_dir, lam_models_log, NULL, &models, &err);
     if (status != LAM_OK) {
         lam_config_free(config);
         lam_log(LAM_LOG_ERROR, "reload_failed", "reason=%s", LAM_QUOTE(err.message));
@@ -340,13 +343,31 @@ static lam_status take_signals(laminad *d, lam_error *err)
 
 /* Every connection, every object of a request and every input of a job is an open file; children have limits
  * of their own. */
-static void raise_open_files(void)
+static lam_status raise_open_files(lam_error *err)
 {
+    enum { LEAST = 256 };
     struct rlimit files;
-    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == files.rlim_max)
-        return;
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+        return lam_fail_errno(err, errno, "cannot ask how many files may be open");
+    if (files.rlim_max < LEAST)
+        return lam_fail(
+            err, LAM_E_LIMIT,
+            "only %llu files may be open, and %d is the least: raise LimitNOFILE in the unit, or ulimit -Hn",
+            (unsigned long long)files.rlim_max, LEAST);
     files.rlim_cur = files.rlim_max;
-    setrlimit(RLIMIT_NOFILE, &files);
+    return setrlimit(RLIMIT_NOFILE, &files) < 0
+               ? lam_fail_errno(err, errno, "cannot raise the limit of open files")
+               : LAM_OK;
+}
+
+/* Why it does not start; what is forbidden is so for a user. */
+static void say_why_not(lam_status status, const lam_error *err)
+{
+    char user[64] = "";
+    if (status == LAM_E_DENIED)
+        snprintf(user, sizeof user, " (laminad runs as user %u)", geteuid());
+    fprintf(stderr, "laminad: %s%s\n", err->message, user);
+    sd_notifyf(0, "STATUS=%s%s", err->message, user);
 }
 
 static int serve(lam_config *config)
@@ -363,6 +384,8 @@ static int serve(lam_config *config)
     log_warnings(config);
     lam_status status = take_signals(&d, &err);
     if (status == LAM_OK)
+        status = raise_open_files(&err);
+    if (status == LAM_OK)
         status = start_all(&d, &err);
     if (status == LAM_OK) {
         wait_until_ready(&d);
@@ -372,8 +395,7 @@ static int serve(lam_config *config)
         lam_log(LAM_LOG_INFO, "stopping", "uptime_s=%lld",
                 (long long)((lam_clock_monotonic_ms() - d.daemon.started_ms) / 1000));
     } else {
-        fprintf(stderr, "laminad: %s\n", err.message);
-        sd_notifyf(0, "STATUS=%s", err.message);
+        say_why_not(status, &err);
     }
     stop_all(&d);
     return status == LAM_OK ? 0 : 1;
@@ -476,7 +498,6 @@ int main(int argc, char **argv)
     if (action == PRINT)
         return print_config(config);
     umask(0027);
-    raise_open_files();
     prctl(PR_SET_DUMPABLE, 0); /* holds patients' data in memory */
     return serve(config);
 }

@@ -145,6 +145,8 @@ static int compare_models(const void *a, const void *b)
 
 typedef struct folder_walk {
     lam_models *models;
+    lam_model_refused *refused;
+    void *context;
     const char *name; /* of the model whose versions are walked; NULL at the top */
 } folder_walk;
 
@@ -156,7 +158,8 @@ static void visit_folder(int directory_fd, const char *entry, folder_walk walk)
     if (fd < 0)
         return;
     if (!walk.name) {
-        walk_folders(fd, (folder_walk){walk.models, entry});
+        walk.name = entry;
+        walk_folders(fd, walk);
         close(fd);
         return;
     }
@@ -167,8 +170,7 @@ static void visit_folder(int directory_fd, const char *entry, folder_walk walk)
     else if (load_bundle(fd, walk.name, entry, &models->list[models->count], &err) == LAM_OK)
         models->count++;
     else
-        lam_log(LAM_LOG_ERROR, "model_refused", "model=%s version=%s reason=%s", LAM_QUOTE(walk.name),
-                LAM_QUOTE(entry), LAM_QUOTE(err.message));
+        walk.refused(walk.context, walk.name, entry, &err);
 }
 
 static void walk_folders(int directory_fd, folder_walk walk)
@@ -184,7 +186,15 @@ static void walk_folders(int directory_fd, folder_walk walk)
         close(copy);
 }
 
-lam_status lam_models_load(const char *models_dir, lam_models **out, lam_error *err)
+void lam_models_log(void *context, const char *name, const char *version, const lam_error *why)
+{
+    (void)context;
+    lam_log(LAM_LOG_ERROR, "model_refused", "model=%s version=%s reason=%s", LAM_QUOTE(name),
+            LAM_QUOTE(version), LAM_QUOTE(why->message));
+}
+
+lam_status lam_models_load(const char *models_dir, lam_model_refused *refused, void *context,
+                           lam_models **out, lam_error *err)
 {
     lam_models *models = calloc(1, sizeof *models);
     if (!models)
@@ -192,7 +202,7 @@ lam_status lam_models_load(const char *models_dir, lam_models **out, lam_error *
     models->references = 1;
     lam_autoclose int fd = open(models_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0)
-        walk_folders(fd, (folder_walk){.models = models});
+        walk_folders(fd, (folder_walk){.models = models, .refused = refused, .context = context});
     qsort(models->list, models->count, sizeof models->list[0], compare_models);
     for (size_t i = 0; i < models->count; i++)
         models->list[i].newest = i + 1 == models->count || strcmp(models->list[i].manifest->name,

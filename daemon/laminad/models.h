@@ -25,9 +25,16 @@ typedef struct lam_model {
 
 typedef struct lam_models lam_models;
 
-/* Reads models_dir/NAME/VERSION. A bundle that cannot be read is logged and left out; a missing folder gives
- * an empty set. The set has one reference. */
-lam_status lam_models_load(const char *models_dir, lam_models **out, lam_error *err);
+/* Hears of a bundle that is left out. */
+typedef void lam_model_refused(void *context, const char *name, const char *version, const lam_error *why);
+
+/* Reads models_dir/NAME/VERSION. A bundle that cannot be read is left out, and `refused` told of it; a
+ * missing folder gives an empty set. The set has one reference. */
+lam_status lam_models_load(const char *models_dir, lam_model_refused *refused, void *context,
+                           lam_models **out, lam_error *err);
+
+/* Writes it to the log: a lam_model_refused. */
+void lam_models_log(void *context, const char *name, const char *version, const lam_error *why);
 lam_models *lam_models_ref(lam_models *models);
 void lam_models_unref(lam_models *models);
 

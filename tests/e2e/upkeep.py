@@ -1,12 +1,15 @@
 #!/usr/bin/python3
 """What operators do: lamina doctor, backup and restore, migrate, deliveries."""
+import http.server
 import json
 import os
 import re
 import shutil
 import signal
 import sqlite3
+import struct
 import tempfile
+import threading
 
 import harness
 from delivery_common import analyse, peer
@@ -42,6 +45,58 @@ def test_doctor_says_what_is_wrong_and_what_to_do():
     d.write_config()
     status, found = checks(d)
     assert status == 1 and "no_such_key" in found["configuration"]["found"], found
+
+
+def test_doctor_looks_into_the_data():
+    """Files of somebody else, a database that is damaged or newer, a bundle that laminad leaves out."""
+    d = Daemon()
+    with d:
+        pass
+    d.settings["lamina.models_dir"] = models = os.path.join(d.directory, "models")
+    shutil.copytree(os.path.join(harness.ROOT, "models/hippocampus/1.0.0"), os.path.join(models, "hippocampus/1.0.0"))
+    d.write_config()
+    status, found = checks(d)
+    assert status == 0 and found["database"]["state"] == "ok" and "model" not in found, found
+    with open(os.path.join(models, "hippocampus/1.0.0/weights.safetensors"), "r+b") as file:
+        file.seek(5000)
+        file.write(b"other")
+    status, found = checks(d)
+    assert status == 0 and found["model"]["state"] == "warning" and "hippocampus 1.0.0" in found["model"]["found"], found
+    database = os.path.join(d.data, "lamina.db")
+    for offset, content, said in ((60, struct.pack(">I", 9999), "has schema 9999"), (0, b"junk", "is damaged")):
+        with open(database, "r+b") as file:
+            file.seek(offset)
+            file.write(content)
+        status, found = checks(d)
+        assert status == 1 and found["database"]["state"] == "failed" and said in found["database"]["found"], found
+    if os.geteuid() == 0:
+        os.chown(os.path.join(d.data, "store"), 65534, 65534)
+        status, found = checks(d)
+        assert found["data_dir"]["state"] == "failed" and "store belongs to the user 65534" in found["data_dir"]["found"], found
+
+
+def test_doctor_knows_who_answers():
+    """Another server on the port of HTTP, and laminad that is not ready."""
+    class Other(http.server.BaseHTTPRequestHandler):
+        status, body = 200, b"hello"
+
+        def do_GET(self):
+            self.send_response(self.status)
+            self.end_headers()
+            self.wfile.write(self.body)
+
+        def log_message(self, *_):
+            pass
+    with http.server.HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        d = Daemon({"http.listen": f"127.0.0.1:{server.server_port}"})
+        d.write_config()
+        status, found = checks(d)
+        assert status == 1 and "not as laminad does" in found["http port"]["found"], found
+        Other.status, Other.body = 503, b'{"status":503,"title":"x","detail":"no room"}'
+        status, found = checks(d)
+        assert status == 1 and "not ready: no room" in found["http port"]["found"], found
+        server.shutdown()
 
 
 def test_a_backup_of_a_running_daemon_restores_to_the_same():

@@ -237,6 +237,6 @@ lam_models *fixture_models(const fixture *f)
 {
     lam_error err = {LAM_OK, ""};
     lam_models *models = NULL;
-    assert_ok(lam_models_load(fixture_path(f, "models"), &models, &err), err);
+    assert_ok(lam_models_load(fixture_path(f, "models"), lam_models_log, NULL, &models, &err), err);
     return models;
 }
