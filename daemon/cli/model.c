@@ -186,10 +186,10 @@ static lam_status describe(struct import *in, const char *network, lam_error *er
 {
     LAM_AUTO(lam_buffer_done) lam_buffer text;
     LAM_AUTO_PTR(lam_json) *parsed = NULL;
+    lam_buffer_init(&text, LAM_MANIFEST_MAX_BYTES);
     lam_status status = lam_json_parse(network, strlen(network), &parsed, err);
     if (status)
         return status;
-    lam_buffer_init(&text, LAM_MANIFEST_MAX_BYTES);
     const lam_jv *root = lam_json_root(in->document);
     lam_json_writer w = lam_json_write_to(&text);
     lam_jw_object(&w, NULL);

@@ -12,6 +12,7 @@
 enum {
     MAX_ANSWER = 256 * 1024 * 1024,
     MAX_PROBLEM = 64 * 1024,
+    MAX_TOKEN = 8 * 1024,
     CONNECT_TIMEOUT_S = 5,
     STALL_TIMEOUT_S = 60,
     HTTP_OK_FIRST = 200,
@@ -38,14 +39,14 @@ static const struct {
 
 static lam_status add_token(lam_rest *rest, lam_error *err)
 {
-    char line[512];
+    LAM_AUTO(lam_buffer_done) lam_buffer line;
+    lam_buffer_init(&line, MAX_TOKEN);
     const char *token = getenv("LAMINA_TOKEN");
     if (!token || !*token)
         return LAM_OK;
-    if (strlen(token) > 400 || strpbrk(token, "\r\n"))
+    if (lam_buffer_printf(&line, "Authorization: Bearer %s", token) != LAM_OK || strpbrk(token, "\r\n"))
         return lam_fail(err, LAM_E_INVALID, "LAMINA_TOKEN is not a token: too long, or more than one line");
-    snprintf(line, sizeof line, "Authorization: Bearer %s", token);
-    rest->headers = curl_slist_append(NULL, line);
+    rest->headers = curl_slist_append(NULL, lam_buffer_text(&line));
     return rest->headers ? LAM_OK : lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
 }
 

@@ -134,11 +134,11 @@ static lam_status take_convert(call *k, const lam_jv *root, lam_error *err)
     LAM_AUTO(lam_buffer_done) lam_buffer text;
     LAM_AUTO(lam_buffer_done) lam_buffer ignored;
     lam_autoclose int fd = -1;
+    lam_buffer_init(&text, 4096);
+    lam_buffer_init(&ignored, LAM_IPC_MAX_PAYLOAD);
     int64_t index = lam_jv_integer(lam_jv_get(root, "object"), -1);
     if (index < 0 || (size_t)index >= k->sent_count)
         return lam_fail(err, LAM_E_CORRUPT, "lamina-dimse broke the protocol");
-    lam_buffer_init(&text, 4096);
-    lam_buffer_init(&ignored, LAM_IPC_MAX_PAYLOAD);
     lam_json_writer w = lam_json_write_to(&text);
     lam_jw_object(&w, NULL);
     lam_jw_text(&w, "transfer_syntax", lam_jv_text(lam_jv_get(root, "transfer_syntax"), ""));

@@ -127,8 +127,25 @@ def every_file_says_what_it_is():
                 yield f"{path}: does not say what it is"
 
 
+def cleaned_is_made():
+    """What a scope releases (LAM_AUTO) is made before the first way out of it: else what is released is what the stack
+    held. No compiler sees it, since the variable's address is taken."""
+    declared = re.compile(r"LAM_AUTO\(\w+\)\s+\w+\s+([\w, ]+);")
+    for path in files():
+        if not path.endswith((".c", ".cc")):
+            continue
+        text = text_of(path)
+        for found in declared.finditer(text):
+            body = text[found.end():text.find("\n}\n", found.end())]
+            way_out = re.search(r"\breturn\b", body)
+            for name in found.group(1).split(", "):
+                made = re.search(rf"&{name}\b|\b{name} =", body)
+                if way_out and not (made and made.start() < way_out.start()):
+                    yield f"{path}:{text.count(chr(10), 0, found.start()) + 1}: {name} is released unmade"
+
+
 RULES = [include_edges, api_sees_only_the_backend, library_borders, cxx_only_around_dcmtk, nothing_left_over, sizes,
-         every_file_says_what_it_is]
+         every_file_says_what_it_is, cleaned_is_made]
 
 
 def main():

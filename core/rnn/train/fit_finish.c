@@ -51,6 +51,7 @@ static lam_status write_manifest(const lam_fitting *fit, const lam_scores *score
     LAM_AUTO(lam_buffer_done) lam_buffer text;
     lam_autofree lam_model_metric *metrics = calloc(scores->count + 1, sizeof *metrics);
     char date[LAM_CLOCK_TEXT], gate_sha256[65];
+    lam_buffer_init(&text, LAM_MANIFEST_MAX_BYTES);
     if (!metrics)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     lam_clock_iso8601(lam_clock_wall_ms(), date);
@@ -67,7 +68,6 @@ static lam_status write_manifest(const lam_fitting *fit, const lam_scores *score
                                      fit->folder, gate_sha256, &update.gate, err);
     if (status)
         return status;
-    lam_buffer_init(&text, LAM_MANIFEST_MAX_BYTES);
     status = lam_manifest_rewrite(fit->manifest, &update, &text, err);
     return status ? status
                   : lam_fitting_replace(fit, LAM_BUNDLE_MANIFEST, lam_fitting_write_text, &text, err);

@@ -282,6 +282,18 @@ static void posts(void **state)
     assert_int_equal(r.status, LAM_CLI_OK);
     assert_non_null(strstr(r.out, "study 1.2.3: queued\n"));
     assert_string_equal(last_token, "0123456789abcdef");
+    char token[9000]; /* some that others sign are long */
+    memset(token, 'x', sizeof token);
+    token[2000] = '\0';
+    setenv("LAMINA_TOKEN", token, 1);
+    assert_int_equal(CALL(lam_cli_analyze, "analyze", "--model=hippocampus", STUDY).status, LAM_CLI_OK);
+    assert_true(strncmp(last_token, token, sizeof last_token - 1) == 0);
+    token[2000] = 'x';
+    token[sizeof token - 1] = '\0';
+    setenv("LAMINA_TOKEN", token, 1);
+    r = CALL(lam_cli_analyze, "analyze", "--model=hippocampus", STUDY);
+    assert_int_equal(r.status, LAM_CLI_FAILED);
+    assert_non_null(strstr(r.err, "too long"));
     unsetenv("LAMINA_TOKEN");
 }
 
