@@ -276,7 +276,9 @@ void lam_access_add_headers(const lam_access *access, lam_request *request)
         return;
     lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_METHODS,
                      "GET, HEAD, POST, DELETE, OPTIONS");
-    lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_HEADERS,
-                     "Accept, Authorization, Content-Type, If-None-Match, If-Range, Last-Event-ID, Range");
+    lam_reply_header(
+        request, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_HEADERS,
+        "Accept, Authorization, Cache-Control, Content-Type, If-None-Match, If-Range, Last-Event-ID, "
+        "Range");
     lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_MAX_AGE, "600");
 }

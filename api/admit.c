@@ -37,9 +37,10 @@ static enum MHD_Result count_header(void *context, enum MHD_ValueKind kind, cons
 }
 
 typedef struct wrong_query {
-    const lam_query_parameter *known;
+    const lam_request *request;
     const char *name;
     const char *values; /* of a known one */
+    bool twice;
 } wrong_query;
 
 static bool is_word_of(const char *words, const char *value)
@@ -58,11 +59,12 @@ static enum MHD_Result find_wrong(void *context, enum MHD_ValueKind kind, const 
 {
     (void)kind;
     wrong_query *search = context;
-    const lam_query_parameter *known = search->known;
+    const lam_query_parameter *known = search->request->route->query;
     while (known && known->name && strcmp(known->name, key) != 0)
         known++;
     bool is_known = known && known->name;
-    if (is_known && (!known->values || is_word_of(known->values, value ? value : "")))
+    search->twice = is_known && value && lam_request_query(search->request, key) != value;
+    if (is_known && !search->twice && (!known->values || is_word_of(known->values, value ? value : "")))
         return MHD_YES;
     search->name = key;
     search->values = is_known ? known->values : NULL;
@@ -118,11 +120,13 @@ static bool check_query(lam_request *request)
 {
     if (request->route->flags & LAM_ROUTE_FREE_QUERY)
         return true;
-    wrong_query search = {.known = request->route->query};
+    wrong_query search = {.request = request};
     MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, find_wrong, &search);
     if (!search.name)
         return true;
-    if (search.values)
+    if (search.twice)
+        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "query parameter %.60s is given twice", search.name);
+    else if (search.values)
         lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "query parameter %.60s must be one of: %s",
                           search.name, search.values);
     else

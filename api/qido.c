@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "api/data_sets.h"
 #include "api/handlers.h"
@@ -21,6 +22,7 @@ typedef struct qido {
     char *lists[MAX_INCLUDE]; /* the values of includefield, cut at their commas */
     size_t list_count;
     bool empty_value, multiple_value;
+    unsigned given; /* a bit for each of the parameters that are no attributes */
     lam_error error;
 } qido;
 
@@ -58,8 +60,8 @@ static void read_offset(qido *q, const char *value)
 
 static bool read_switch(qido *q, const char *name, const char *value)
 {
-    bool yes = strcmp(value, "true") == 0;
-    if (!yes && strcmp(value, "false") != 0)
+    bool yes = strcasecmp(value, "true") == 0;
+    if (!yes && strcasecmp(value, "false") != 0)
         lam_fail(&q->error, LAM_E_INVALID, "query parameter %s must be true or false", name);
     return yes;
 }
@@ -107,15 +109,25 @@ static void ignore(qido *q, const char *value)
 static const struct {
     const char *name;
     void (*read)(qido *q, const char *value);
+    bool often;
 } parameters[] = {
-    {"limit", read_limit},
-    {"offset", read_offset},
-    {"fuzzymatching", read_fuzzy},
-    {"emptyvaluematching", read_empty_value},
-    {"multiplevaluematching", read_multiple_value},
-    {"includefield", read_include},
-    {"accept", ignore},
+    {"limit", read_limit, false},
+    {"offset", read_offset, false},
+    {"fuzzymatching", read_fuzzy, false},
+    {"emptyvaluematching", read_empty_value, false},
+    {"multiplevaluematching", read_multiple_value, false},
+    {"includefield", read_include, true},
+    {"accept", ignore, false},
 };
+
+static void read_parameter(qido *q, size_t which, const char *value)
+{
+    if ((q->given & 1u << which) && !parameters[which].often)
+        lam_fail(&q->error, LAM_E_INVALID, "query parameter %s is given twice", parameters[which].name);
+    else
+        parameters[which].read(q, value);
+    q->given |= 1u << which;
+}
 
 static enum MHD_Result take_parameter(void *context, enum MHD_ValueKind kind, const char *name,
                                       const char *value)
@@ -124,7 +136,7 @@ static enum MHD_Result take_parameter(void *context, enum MHD_ValueKind kind, co
     qido *q = context;
     for (size_t i = 0; i < LAM_COUNT(parameters); i++)
         if (strcmp(parameters[i].name, name) == 0) {
-            parameters[i].read(q, value ? value : "");
+            read_parameter(q, i, value ? value : "");
             return q->error.status == LAM_OK ? MHD_YES : MHD_NO;
         }
     if (q->search.term_count == MAX_TERMS) {

@@ -133,8 +133,22 @@ static bool has_wildcard(const char *value, size_t length)
     return memchr(value, '*', length) || memchr(value, '?', length);
 }
 
+/* Blanks around a value do not count (PS3.5 section 6.2); the index keeps none. */
+static const char *trim(const char *value, size_t *length)
+{
+    size_t leading = 0;
+    while (leading < *length && value[leading] == ' ')
+        leading++;
+    *length -= leading;
+    value += leading;
+    while (*length && value[*length - 1] == ' ')
+        --*length;
+    return value;
+}
+
 static void match_text(subject *s, const char *value, size_t length)
 {
+    value = trim(value, &length);
     if (has_wildcard(value, length))
         match_pattern(s, value, length);
     else
@@ -273,9 +287,10 @@ static lam_status match_modalities(subject *s, const char *value, lam_error *err
     LAM_AUTO(lam_buffer_done) lam_buffer list;
     lam_buffer_init(&list, LAM_WHERE_TEXT);
     for (const char *at = value; *at;) {
-        size_t length = strcspn(at, ",\\");
+        size_t length = strcspn(at, ",\\"), significant = length;
+        const char *code = trim(at, &significant);
         lam_buffer_append_text(&list, list.length ? ",*\\" : "*\\");
-        lam_buffer_append(&list, at, length);
+        lam_buffer_append(&list, code, significant);
         lam_buffer_append_text(&list, "\\*");
         at += length + (at[length] != '\0');
     }

@@ -247,6 +247,11 @@ def test_query_parameters(d):
                 answer = ask(d, "GET", f"{place}?{parameter['name']}={wrong}")
                 if answer.status != 400 or parameter["name"] not in answer.json["detail"]:
                     found.append(f"{path}?{parameter['name']}={wrong}: {answer!r}")
+        if path.startswith("/api/v1") and query:
+            name = query[0]["name"]
+            answer = ask(d, "GET", f"{place}?{name}=1&{name}=1")
+            if answer.status != 400 or name not in answer.json["detail"]:
+                found.append(f"{path}?{name}=1 twice: {answer!r}")
         if path.startswith("/api/v1"):
             answer = ask(d, "GET", f"{place}?nonsense=1")
             if answer.status != 400 or answer.body and "nonsense" not in answer.json["detail"]:

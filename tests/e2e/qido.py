@@ -45,6 +45,8 @@ SEARCHES = [
     ("PS3.4 C.2.2.2.1 single value", "PatientID=P2", 200, ["P2"]),
     ("PS3.18 8.3.4.1 tag for keyword", "00100020=P2", 200, ["P2"]),
     ("PS3.4 C.2.2.2.3 universal", "PatientID=", 200, ["P1", "P2", "P22"]),
+    ("PS3.5 6.2 blanks do not count", "PatientID=%20P2%20%20", 200, ["P2"]),
+    ("PS3.5 6.2 blanks in a list", "ModalitiesInStudy=MR,%20CT", 200, ["P1", "P2", "P22"]),
     ("PS3.4 C.2.2.2.4 wildcard *", "PatientID=P2*", 200, ["P2", "P22"]),
     ("PS3.4 C.2.2.2.4 wildcard * encoded", "PatientID=P2%2A", 200, ["P2", "P22"]),
     ("PS3.4 C.2.2.2.4 wildcard ?", "PatientID=P2?", 200, ["P22"]),
@@ -82,7 +84,8 @@ def test_bad_parameters_are_named(d):
     """PS3.18 table 10.6.3-1: 400"""
     for query, name in [("Foo=1", "Foo"), ("StudyDate=2020", "StudyDate"), ("StudyTime=9", "StudyTime"), ("limit=x", "limit"),
                         ("limit=-1", "limit"), ("offset=1.5", "offset"), ("fuzzymatching=yes", "fuzzymatching"),
-                        ("StudyInstanceUID=a,b", "StudyInstanceUID"), ("includefield=no%20keyword", "includefield"),
+                        ("limit=5&offset=1&limit=2", "limit"), ("StudyInstanceUID=a,b", "StudyInstanceUID"),
+                        ("includefield=no%20keyword", "includefield"),
                         ("SeriesNumber=one", "SeriesNumber"), ("00081190=x", "00081190"), ("7FE00010=x", "7FE00010")]:
         answer = find(d, "/studies?" + query)
         assert answer.status == 400 and name in answer.json["detail"], (query, answer)
