@@ -1,7 +1,5 @@
 #include "dicom/transcode.h"
 
-#include <stdlib.h>
-
 #include "core/base/cleanup.h"
 #include "dicom/frames.h"
 
@@ -16,10 +14,11 @@ static lam_status expand(lam_frames *frames, lam_error *err)
     if (size > (size_t)LAM_FRAME_MAX_BYTES / (size_t)l->frames)
         return lam_fail(err, LAM_E_LIMIT, "%lld frames of %zu bytes: retrieve them as frames",
                         (long long)l->frames, size);
-    lam_autofree unsigned char *pixels = calloc((size_t)l->frames * size + 1, 1);
+    size_t bytes = (size_t)l->frames * size;
+    unsigned char *pixels = lam_dataset_make_bytes(frames->header, LAM_TAG_PIXELS, bytes + bytes % 2);
     char photometric[17] = "";
     if (!pixels)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %lld frames", (long long)l->frames);
+        return lam_dataset_status(frames->header, err);
     for (int64_t i = 0; i < l->frames && status == LAM_OK; i++)
         status = lam_frames_decode(frames, i, true, pixels + (size_t)i * size, photometric, err);
     if (status != LAM_OK)
@@ -30,7 +29,6 @@ static lam_status expand(lam_frames *frames, lam_error *err)
         lam_dataset_set_text(frames->header, LAM_TAG_PHOTOMETRIC, photometric);
         lam_dataset_set_number(frames->header, LAM_TAG_PLANAR, 0);
     }
-    lam_dataset_set_bytes(frames->header, LAM_TAG_PIXELS, pixels, (size_t)l->frames * size);
     return lam_dataset_status(frames->header, err);
 }
 
