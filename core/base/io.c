@@ -81,6 +81,26 @@ lam_status lam_io_sync(int fd, lam_error *err)
     return LAM_OK;
 }
 
+lam_status lam_io_sync_path(const char *path, lam_error *err)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int failed = fd < 0 || fsync(fd) < 0 ? errno : 0;
+    if (fd >= 0)
+        close(fd);
+    return failed ? lam_fail_errno(err, failed, "cannot sync %s", path) : LAM_OK;
+}
+
+lam_status lam_io_sync_folder_of(const char *path, lam_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    char folder[PATH_MAX] = ".";
+    if (slash && slash - path >= (ptrdiff_t)sizeof folder)
+        return lam_fail(err, LAM_E_LIMIT, "path of %zu characters is too long", strlen(path));
+    if (slash)
+        snprintf(folder, sizeof folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+    return lam_io_sync_path(folder, err);
+}
+
 lam_status lam_io_replace(int folder, const char *name, lam_io_writer *write, void *context, lam_error *err)
 {
     char aside[256];

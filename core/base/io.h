@@ -26,6 +26,11 @@ lam_status lam_io_read_file(const char *path, lam_buffer *out, lam_error *err);
 /* Data and size of `fd` are on stable storage when this returns LAM_OK (fdatasync). */
 lam_status lam_io_sync(int fd, lam_error *err);
 
+/* A file or a folder by its name is on stable storage (fsync); of a folder, the names in it. */
+lam_status lam_io_sync_path(const char *path, lam_error *err);
+/* The folder that `path` lies in, so that a new name is not lost. */
+lam_status lam_io_sync_folder_of(const char *path, lam_error *err);
+
 /* Makes or replaces the file `name` of a folder as a whole: `write` fills a file beside it, which is synced
  * and renamed. A failure, or a kill at any moment, leaves what was there. */
 typedef lam_status lam_io_writer(void *context, int fd, lam_error *err);

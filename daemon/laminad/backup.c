@@ -22,14 +22,6 @@ static lam_status fail_sqlite(sqlite3 *db, const char *what, lam_error *err)
                     cause ? ": " : "", cause ? strerror(cause) : "");
 }
 
-static lam_status sync_path(const char *path, lam_error *err)
-{
-    lam_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fsync(fd) < 0)
-        return lam_fail_errno(err, errno, "cannot sync %s", path);
-    return LAM_OK;
-}
-
 /* ---- the database ---- */
 
 /* Pages in portions, so that the daemon's writers never wait long. */
@@ -95,9 +87,11 @@ lam_status lam_backup_database(const char *data_dir, const char *path, lam_error
     lam_status status = copy_database(source, unfinished, err);
     umask(before);
     if (status == LAM_OK)
-        status = sync_path(unfinished, err);
+        status = lam_io_sync_path(unfinished, err);
     if (status == LAM_OK && rename(unfinished, path) < 0)
         status = lam_fail_errno(err, errno, "cannot rename %s", unfinished);
+    if (status == LAM_OK)
+        status = lam_io_sync_folder_of(path, err);
     if (status != LAM_OK)
         unlink(unfinished);
     return status;
@@ -187,6 +181,8 @@ lam_status lam_backup_store(const char *data_dir, const char *path, const char *
         status = fail_sqlite(db, path, err);
     else
         status = copy_all(db, store, target, copied, missing, err);
+    if (status == LAM_OK && syncfs(target) < 0) /* names of files and of folders */
+        status = lam_fail_errno(err, errno, "cannot sync %s", folder);
     sqlite3_close(db);
     return status;
 }

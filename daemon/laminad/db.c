@@ -12,6 +12,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
+#include "core/base/io.h"
 #include "daemon/laminad/fold.h"
 #include "daemon/laminad/migrations.h"
 
@@ -163,24 +164,6 @@ static lam_status connection_open(lam_database *database, lam_db **out, lam_erro
     return LAM_OK;
 }
 
-static lam_status sync_path(const char *path, int flags, lam_error *err)
-{
-    lam_autoclose int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
-    if (fd < 0 || fsync(fd) < 0)
-        return lam_fail_errno(err, errno, "cannot sync %s", path);
-    return LAM_OK;
-}
-
-static lam_status sync_folder_of(const char *path, lam_error *err)
-{
-    char folder[PATH_MAX];
-    snprintf(folder, sizeof folder, "%s", path);
-    char *slash = strrchr(folder, '/');
-    if (slash)
-        slash[slash == folder] = '\0';
-    return sync_path(slash ? folder : ".", O_DIRECTORY, err);
-}
-
 /* A copy beside the database, made by SQLite itself so that it is consistent, and durable before the first
  * step (promise 11). It has its name only once it is whole. */
 static lam_status back_up(lam_db *db, int before, lam_error *err)
@@ -192,11 +175,11 @@ static lam_status back_up(lam_db *db, int before, lam_error *err)
     unlink(unfinished);
     lam_status status = lam_db_run(db, err, "VACUUM INTO ?", "t", unfinished);
     if (status == LAM_OK)
-        status = sync_path(unfinished, 0, err);
+        status = lam_io_sync_path(unfinished, err);
     if (status == LAM_OK && rename(unfinished, path) < 0)
         status = lam_fail_errno(err, errno, "cannot rename %s", unfinished);
     if (status == LAM_OK)
-        status = sync_folder_of(path, err);
+        status = lam_io_sync_folder_of(path, err);
     if (status != LAM_OK) {
         unlink(unfinished);
         lam_error_prefix(err, "backup before the migration of %s", db->database->path);

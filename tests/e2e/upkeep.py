@@ -13,8 +13,8 @@ import threading
 
 import harness
 from delivery_common import analyse, peer
-from harness.clients import echoscu, ours, wado
-from harness.daemon import Daemon, free_port, wait_until
+from harness.clients import echoscu, ours, run, wado
+from harness.daemon import BUILD, SANITISED, Daemon, free_port, wait_until
 from harness.peers import StoreScp, wait_for
 
 
@@ -118,6 +118,23 @@ def test_a_backup_of_a_running_daemon_restores_to_the_same():
         d.start()
         assert d.results(study) == results
         assert {uid: wado(d, study, None, None).status for uid in uids} == before
+
+
+def test_a_backup_is_durable_when_it_is_reported():
+    """After the last name was given, the folders are synced: of the database, and of the store."""
+    harness.need(not SANITISED, "strace and sanitizers do not go together")
+    harness.need(shutil.which("strace") and run("strace", "-f", "true")[0] == 0, "strace may not trace here")
+    with Daemon() as d:
+        analyse(d)
+        folder = tempfile.mkdtemp()
+        record = os.path.join(folder, "strace")
+        status, said = run("strace", "-f", "-yy", "-o", record, "-e", "trace=fsync,syncfs,rename,renameat", os.path.join(BUILD, "lamina"),
+                           "backup", "--config", conf(d), "--store", f"{folder}/store", f"{folder}/lamina.db")
+        assert status == 0, said
+        with open(record, encoding="utf-8", errors="replace") as file:
+            calls = file.read().split(" renameat(")
+        assert "fsync(" in calls[0].split(" rename(")[1] and f"<{folder}>" in calls[0].split(" rename(")[1], calls[0]
+        assert len(calls) > 1 and f"<{folder}/store>" in calls[-1].split("syncfs(")[1], calls[-1]
 
 
 def test_a_backup_to_a_folder_that_is_not_there():
