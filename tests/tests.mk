@@ -48,7 +48,7 @@ $(BUILD)/lamina-%: $(call obj,tests/tools/%.c) $(foreach l,dicom core,$(call lib
 SCRIPT_FOLDERS = tests/lint tests/e2e tests/browser tests/crash
 SCRIPT_TESTS   = $(sort $(shell find $(SCRIPT_FOLDERS) \( -name '*.sh' -o -name '*.py' \) -perm -u+x))
 
-.PHONY: test check unit e2e crash tests-built
+.PHONY: test check unit e2e crash steady tests-built
 tests-built: $(PROGRAMS) $(UNIT_TESTS) $(TEST_TOOLS)
 
 # All of it; installs what is missing first. `check` is the same without looking at packages.
@@ -68,6 +68,12 @@ unit: $(UNIT_TESTS) $(if $(filter daemon,$(UNIT_PARTS)),$(PROGRAMS))
 # Scripts by name: make e2e ONLY=stow
 e2e: $(PROGRAMS) $(TEST_TOOLS)
 	@tests/run --build $(BUILD) --jobs $(TEST_JOBS) $(foreach t,$(SCRIPT_TESTS),$(if $(findstring $(ONLY),$(t)),$(t)))
+
+# What fails by chance: each test many times, while processors and the disk are busy. make steady TIMES=20 ONLY=wire
+TIMES ?= 5
+steady: tests-built
+	@tests/run --build $(BUILD) --jobs $$((2 * $(TEST_JOBS))) --times $(TIMES) --burdens $(TEST_JOBS) \
+		$(foreach t,$(filter-out tests/lint/%,$(SCRIPT_TESTS)) $(UNIT_TESTS),$(if $(findstring $(ONLY),$(t)),$(t)))
 
 # kill -9 for as long as you like: make crash ROUNDS=200 SEED=7
 ROUNDS ?= 200

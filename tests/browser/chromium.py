@@ -7,7 +7,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
+
+from harness.daemon import wait_until
 
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
          "--disable-sync", "--remote-debugging-pipe", "--window-size=1400,1000"]
@@ -42,8 +43,8 @@ class Page:
         os.close(to_read)
         os.close(from_write)
         self.session = None
-        target = next(t for t in self.send("Target.getTargets")["targetInfos"] if t["type"] == "page")
-        self.session = self.send("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
+        target = wait_until(self.first_page, 15, "the browser to have a page")
+        self.session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.send(f"{domain}.enable")
         self.send("Page.navigate", url=self.url)
@@ -55,6 +56,9 @@ class Page:
         os.close(self.to_write)
         os.close(self.from_read)
         shutil.rmtree(self.profile, ignore_errors=True)
+
+    def first_page(self):
+        return next((t["targetId"] for t in self.send("Target.getTargets")["targetInfos"] if t["type"] == "page"), None)
 
     def read(self):
         while b"\0" not in self.buffer:
@@ -91,12 +95,11 @@ class Page:
 
     def until(self, expression, seconds=15):
         """Waits until an expression is true; one that throws, as while the page is still loading, is not."""
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if self.js(f"(() => {{ try {{ return Boolean({expression}); }} catch {{ return false; }} }})()"):
-                return
-            time.sleep(0.05)
-        raise AssertionError(f"waited {seconds} s in vain for {expression}; the page says: {self.text()[:2000]}")
+        tried = f"(() => {{ try {{ return Boolean({expression}); }} catch {{ return false; }} }})()"
+        try:
+            wait_until(lambda: self.js(tried), seconds, expression)
+        except AssertionError as problem:
+            raise AssertionError(f"{problem}; the page says: {self.text()[:2000]}") from None
 
     def look_like(self, scheme, width, height=900):
         """A system that is "light" or "dark", and a window of that size."""

@@ -37,7 +37,7 @@ def send(d, found, files):
 def test_promise_3_by_dcmjs_dimse(d):
     found = modules("dcmjs-dimse@0.3.3")
     files = [f for f in images.files_below(harness.shared("data", "dicom", "fixtures")) if not f.endswith((".md", ".txt"))]
-    before = set(d.children("lamina-dimse")), len(d.children("lamina-worker"))
+    before = set(d.children())
     counts = {"stored": 0, "refused": 0, "unsent": 0}
     for start in range(0, len(files), 20):
         last = {}  # where it is: the digest of what was sent last
@@ -56,7 +56,7 @@ def test_promise_3_by_dcmjs_dimse(d):
             answer = d.get(f"/dicom-web/{path}", Accept="application/dicom; transfer-syntax=*")
             assert answer.status == 200, f"stored and not given back: {path}: {answer}"
             assert hashlib.sha256(data_set(answer.body)).hexdigest() == digest, f"not what was sent: {path}"
-    assert (set(d.children("lamina-dimse")), len(d.children("lamina-worker"))) == before, "a process ended"
+    assert before <= set(d.children()), "a process ended"
     assert counts["stored"] > 100, counts
     print(f"# by dcmjs-dimse: {counts}")
 

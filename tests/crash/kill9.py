@@ -7,6 +7,7 @@ exactly one SEG and one SR for each set of inputs.
 LAMINA_CRASH_ROUNDS and LAMINA_CRASH_SEED say how often and from where; `make crash ROUNDS=200 SEED=7`. The sender is
 DCMTK's storescu, which says after each object whether it was acknowledged.
 """
+import contextlib
 import os
 import random
 import re
@@ -21,7 +22,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness  # noqa: E402
 from harness import images  # noqa: E402
 from harness.clients import parts_of, pretty, storescu, wado  # noqa: E402
-from harness.daemon import Daemon, wait_until  # noqa: E402
+from harness.daemon import PATIENCE, Daemon, wait_until  # noqa: E402
 
 ROUNDS = int(os.environ.get("LAMINA_CRASH_ROUNDS") or 5)
 SEED = int(os.environ.get("LAMINA_CRASH_SEED") or time.time())
@@ -38,7 +39,7 @@ class Sender(threading.Thread):
         super().__init__(daemon=True)
         self.daemon_under_test, self.paths = daemon, paths
         self.acknowledged, self.calls = set(), 0
-        self.deadline = time.monotonic() + 120
+        self.deadline = time.monotonic() + 120 * PATIENCE
 
     def run(self):
         while len(self.acknowledged) < len(self.paths) and time.monotonic() < self.deadline:
@@ -68,7 +69,8 @@ def kill_one(d, victim):
         return True
     pids = d.children(victim)
     for pid in pids[:1]:
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     return bool(pids)
 
 

@@ -18,7 +18,7 @@ except ImportError:
 
 import harness
 from delivery_common import analyse, peer
-from harness.daemon import Daemon, free_port
+from harness.daemon import Daemon, free_port, wait_until
 from harness.peers import Hook, Orthanc, StoreScp, deliveries, never, wait_for
 
 
@@ -36,9 +36,8 @@ def test_a_peer_that_is_down_gets_it_when_it_is_back():
     port = free_port()
     with Daemon(peer(port)) as d:
         _, uids = analyse(d)
-        time.sleep(1)
-        waiting = deliveries(d)
-        assert len(waiting) == len(uids) and all(w["last_error"] for w in waiting), waiting
+        wait_until(lambda: all(w["last_error"] for w in deliveries(d)), 10, "an attempt for each object")
+        assert {w["state"] for w in deliveries(d)} <= {"queued", "sending"} and len(deliveries(d)) == len(uids)
         with StoreScp(port=port) as scp:
             wait_for(d, "delivered", len(uids))
             assert scp.uids() == uids and scp.stores() == len(uids)

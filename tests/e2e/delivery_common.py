@@ -8,9 +8,10 @@ SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 
 
 def peer(port, **keys):
-    """Settings of a [peer pacs] to which results are delivered, impatient enough for a test."""
+    """Settings of a [peer pacs] to which results are delivered, again soon where it fails. Who is not to be given up is
+    waited for: a peer that is given up on a busy machine gets its objects twice."""
     settings = {"ae_title": "PACS", "address": f"127.0.0.1:{port}", "deliver": "results", "retry_delay": "100ms",
-                "timeout": "5s", **keys}
+                "timeout": "2m", **keys}
     return {"dicom.accept": "known", "peer tester.ae_title": "TESTER",
             **{f"peer pacs.{key}": value for key, value in settings.items() if value is not None}}
 

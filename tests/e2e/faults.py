@@ -2,6 +2,7 @@
 """The world fails while objects come (promise 1): the disk is full, a device gives up, descriptors run out, the database
 does not take the rows. Each time the answer is an honest failure, nothing half-visible is left, the daemon lives, and
 once the fault is over the same object is stored. Faults are injected at the places of core/base/failpoint.h."""
+import itertools
 import os
 import resource
 import tempfile
@@ -9,7 +10,7 @@ import tempfile
 import harness
 from harness import images
 from harness.clients import echoscu, storescu, stow
-from harness.daemon import Daemon, wait_until
+from harness.daemon import PATIENCE, Daemon, wait_gone, wait_until
 from harness.faulty import Caller
 
 # where, what, how often; the status that a sender by DIMSE must see
@@ -120,10 +121,12 @@ def test_of_the_database():
 
 
 def exhaust_descriptors(pid):
-    """No file can be opened any more by this process; gives the limits it had."""
-    used = max(int(name) for name in os.listdir(f"/proc/{pid}/fd")) + 1
+    """No file can be opened any more by this process, which has used all numbers up to the first that is free; gives the
+    limits it had."""
+    used = set(map(int, os.listdir(f"/proc/{pid}/fd")))
+    first = next(number for number in itertools.count() if number not in used)
     before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-    resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, before[1]))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (first, before[1]))
     return before
 
 
@@ -153,10 +156,11 @@ def crash_at(point):
     paths = images.save(source, tempfile.mkdtemp())
     d = Daemon({"analysis.stable_after": "1h"}, hooks(f"{point}=KILL+25"))
     d.start()
+    children = d.children()
     _, said = storescu(d, paths)
     acknowledged = said.count("Received Store Response (Success)")
-    d.process.wait(10)
-    wait_until(lambda: not d.children(), 5, "its children to end")
+    d.process.wait(10 * PATIENCE)
+    wait_gone(children)
     d.environment.pop("LAMINA_FAILPOINTS")
     with d:
         study = d.study(source[0].StudyInstanceUID)

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """laminad as a service: starting, refusing to start, telling systemd, reloading, draining, resuming."""
+import itertools
 import os
 import select
 import signal
@@ -92,7 +93,7 @@ def test_systemd_is_told():
     path = os.path.join(tempfile.mkdtemp(), "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
         notify.bind(path)
-        d = Daemon(environment={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "1000000"})
+        d = Daemon(environment={"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "2000000"})
         d.launch()
         said = []
 
@@ -106,8 +107,12 @@ def test_systemd_is_told():
             return False
         assert heard("READY=1", 15), said
         assert d.get("/readyz").status == 200, "READY before it was"
-        for _ in range(3):
-            assert heard("WATCHDOG=1", 1), said
+        times = []
+        for _ in range(4):
+            assert heard("WATCHDOG=1", 2), said
+            times.append(time.monotonic())
+        # A busy machine makes some of them late, but not all.
+        assert min(later - earlier for earlier, later in itertools.pairwise(times)) < 1.5, times
         d.process.send_signal(signal.SIGTERM)
         assert heard("STOPPING=1", 5), said
         assert d.process.wait(20 * PATIENCE) == 0
@@ -133,7 +138,7 @@ def test_a_bad_reload_changes_nothing(d):
 
 
 def test_sigterm_drains_and_a_restart_resumes():
-    d = Daemon({"analysis.stable_after": "1s"})
+    d = Daemon()
     with d:
         sources = [images.series() for _ in range(4)]
         for source in sources:
@@ -147,7 +152,7 @@ def test_sigterm_drains_and_a_restart_resumes():
 
 
 def test_kill_9_and_a_restart_resumes():
-    d = Daemon({"analysis.stable_after": "1s"})
+    d = Daemon()
     with d:
         source = images.series()
         assert stow(d, [images.to_bytes(ds) for ds in source]).status == 200

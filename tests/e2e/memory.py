@@ -9,7 +9,7 @@ import pydicom
 
 import harness
 from harness import images
-from harness.daemon import SANITISED, Daemon
+from harness.daemon import PATIENCE, SANITISED, Daemon
 from harness.faulty import Caller
 
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -48,7 +48,7 @@ def stow(d, made, chunked):
     headers = {"Content-Type": 'multipart/related; type="application/dicom"; boundary=XX', "Accept": "application/dicom+json"}
     if not chunked:
         headers["Content-Length"] = str(sum(map(len, made.body())))
-    connection = http.client.HTTPConnection("127.0.0.1", d.http_port, timeout=120)
+    connection = http.client.HTTPConnection("127.0.0.1", d.http_port, timeout=120 * PATIENCE)
     connection.request("POST", "/dicom-web/studies", made.body(), headers, encode_chunked=chunked)
     answer = connection.getresponse()
     assert answer.status == 200, (answer.status, answer.read()[:500])
@@ -71,7 +71,7 @@ def retrieve(d, made):
     sent, got = hashlib.sha256(), hashlib.sha256()
     for piece in made.data_set():
         sent.update(piece)
-    connection = http.client.HTTPConnection("127.0.0.1", d.http_port, timeout=120)
+    connection = http.client.HTTPConnection("127.0.0.1", d.http_port, timeout=120 * PATIENCE)
     connection.request("GET", f"/dicom-web/studies/{made.study}/series/{made.series}/instances/{made.uid}",
                        headers={"Accept": "application/dicom; transfer-syntax=*"})
     answer = connection.getresponse()

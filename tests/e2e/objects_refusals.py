@@ -1,15 +1,16 @@
 #!/usr/bin/python3
 """What makes no volume is refused for good, with a reason a person can act on; and what the worker gives up."""
+import glob
 import os
 import shutil
 import subprocess
 import tempfile
-import time
 
 import pydicom
 
 import harness
 from harness import images
+from harness.daemon import PATIENCE, wait_until
 from harness.worker import DONE, FAILED, INDEXED, Worker, phantom
 
 
@@ -133,13 +134,22 @@ def test_what_the_worker_gives_up():
             pass  # not dumpable: only root may look
 
 
+def is_traced(pid):
+    """All threads of it."""
+    for path in glob.glob(f"/proc/{pid}/task/*/status"):
+        with open(path, encoding="ascii") as file:
+            if "TracerPid:\t0\n" in file.read():
+                return False
+    return True
+
+
 def test_it_opens_nothing_while_it_works():
     harness.need(shutil.which("strace"), "strace is not installed")
     paths, trace = phantom(), os.path.join(tempfile.mkdtemp(), "trace")
     with Worker() as worker:
         tracer = subprocess.Popen(["strace", "-f", "-q", "-e", "trace=%file,%network,execve,fork", "-o", trace, "-p",
                                    str(worker.process.pid)], stderr=subprocess.PIPE)
-        time.sleep(1)
+        wait_until(lambda: is_traced(worker.process.pid) or tracer.poll() is not None, 10, "strace to attach")
         harness.need(tracer.poll() is None, "strace may not attach here")
         assert worker.index(paths[0])[0] == INDEXED
         assert worker.analyse(paths)[0] == DONE
@@ -153,7 +163,7 @@ def test_it_opens_nothing_while_it_works():
 def test_it_ends_with_its_parent():
     worker = Worker()
     worker.socket.close()
-    assert worker.process.wait(10) == 0
+    assert worker.process.wait(10 * PATIENCE) == 0
 
 
 harness.run(globals())

@@ -11,7 +11,7 @@ import urllib.request
 import pydicom
 
 import harness
-from harness.daemon import BUILD, free_port, wait_until
+from harness.daemon import BUILD, PATIENCE, free_port, wait_until
 from harness.peers import Process
 from harness.worker import phantom
 
@@ -34,7 +34,7 @@ class Orthanc(Process):
         return shutil.which("Orthanc", path=os.environ["PATH"] + ":/usr/sbin"), path
 
     def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=20) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=20 * PATIENCE) as answer:
             return answer.read()
 
     def is_up(self):

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """TLS: HTTPS, clients known by their certificates (promise 10), and associations in both
 directions."""
+import contextlib
 import os
 import select
 import signal
@@ -83,7 +84,7 @@ def test_mtls_lets_in_who_is_known():
     ask = ("--cacert", authority.certificate)
     assert status_of(d, "/api/v1/studies", *ask, "--cert", good[0], "--key", good[1]) == 200
     assert status_of(d, "/api/v1/studies", *ask) == 403
-    assert status_of(d, "/api/v1/studies", *ask, "--cert", bad[0], "--key", bad[1]) in (403, "curl 56", "curl 35")
+    assert status_of(d, "/api/v1/studies", *ask, "--cert", bad[0], "--key", bad[1]) in (403, "curl 35", "curl 52", "curl 55", "curl 56")
     assert status_of(d, "/healthz", *ask) == 200, "open to all"
     d.stop()
 
@@ -91,7 +92,7 @@ def test_mtls_lets_in_who_is_known():
 def refused(settings):
     d = Daemon(settings)
     process = d.launch()
-    assert process.wait(20) == 1, d.log()
+    assert process.wait(20 * PATIENCE) == 1, d.log()
     d.process = None
     return d.log()
 
@@ -142,7 +143,7 @@ def test_associations_come_by_tls_and_in_no_other_way():
         got = wado(d, first.StudyInstanceUID, first.SeriesInstanceUID, first.SOPInstanceUID).body
         assert got.endswith(first.PixelData), "the pixels are not what was sent"
         assert echoscu(d)[0] != 0, "a plain association was taken"
-        assert "SSL" in d.log() or "TLS" in d.log(), "nothing says why the plain one was not"
+        wait_until(lambda: "SSL" in d.log() or "TLS" in d.log(), 5, "a word in the log of why the plain one was not")
         with_others = as_peer(Authority("Somebody"), Authority("Another"))
         assert echoscu(d, *with_others)[0] != 0, "a client could not tell us from another"
 
@@ -174,18 +175,27 @@ def test_the_profile_is_that_of_bcp_195():
         assert echoscu(d, *as_peer(authority, authority))[0] == 0
 
 
+def begun_handshakes(d):
+    """Connections of which half say the first bytes of a ClientHello, and nothing more."""
+    holders = [socket.create_connection(("127.0.0.1", d.dicom_port), 10 * PATIENCE) for _ in range(20)]
+    for holder in holders[:10]:
+        holder.sendall(b"\x16\x03\x01\x02\x00\x01")
+    return holders
+
+
 def test_a_handshake_that_never_ends_blocks_nobody():
     authority = Authority()
-    with Daemon(node(authority, association_timeout=f"{4 * PATIENCE}s")) as d:
-        holders = [socket.create_connection(("127.0.0.1", d.dicom_port)) for _ in range(20)]
-        for holder in holders[:10]:
-            holder.sendall(b"\x16\x03\x01\x02\x00\x01")
+    with Daemon(node(authority, association_timeout="1h")) as d:
+        holders = begun_handshakes(d)
         assert echoscu(d, *as_peer(authority, authority))[0] == 0
-        assert not select.select(holders, [], [], 0)[0], "it was answered after one of them was given up"
-        for holder in holders:
-            holder.settimeout(10 * PATIENCE)
-            assert holder.recv(100) == b"", "it is still held"
-            holder.close()
+        assert not select.select(holders, [], [], 0)[0], "one of them was given up"
+
+
+def test_a_handshake_that_never_ends_is_ended():
+    with Daemon(node(Authority(), association_timeout="1s")) as d:
+        for holder in begun_handshakes(d):
+            with contextlib.suppress(ConnectionError):
+                assert holder.recv(100) == b"", "it is still held"
 
 
 def test_a_node_that_was_stopped_for_a_while_goes_on():

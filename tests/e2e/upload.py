@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """POST /api/v1/upload: a zip of DICOM files, by curl as people would: what is stored, what is ignored, what is refused,
 and that no archive makes the daemon take more than it says it takes."""
+import contextlib
 import io
 import os
 import signal
@@ -185,6 +186,12 @@ def declared(size, copies=1):
     return local + entry * copies + end
 
 
+def written(d):
+    """Bytes that laminad and the processes that it started and that have ended have written."""
+    with open(f"/proc/{d.pid}/io", encoding="ascii") as file:
+        return int(next(line for line in file if line.startswith("wchar")).split()[1])
+
+
 def test_bombs(d):
     """Each is refused for what it would unpack to, before anything of it was unpacked."""
     bomb = io.BytesIO()
@@ -192,12 +199,12 @@ def test_bombs(d):
         with made.open("zeros.dcm", "w") as file:
             for _ in range(300):
                 file.write(bytes(1 << 20))
-    free = d.get("/api/v1/status").json["disk_free_bytes"]
+    before = written(d)
     for content, why in ((bomb.getvalue(), "100 times"), (declared(0xfffffff0), "100 times"),
                          (archive([(str(n), b"") for n in range(20001)], STORED), "20000 files")):
         answer = upload(d, content)
         assert answer.status == 413 and why in answer.json["detail"], answer
-    assert abs(d.get("/api/v1/status").json["disk_free_bytes"] - free) < 1 << 30
+    assert written(d) - before < 50 << 20
     assert not left_in_spool(d)
 
 
@@ -226,7 +233,7 @@ def test_ten_thousand_files(d):
 
 
 def test_no_process_is_left(d):
-    assert len(d.children("lamina-worker")) <= 2 + 2 + 2, d.children("lamina-worker")
+    wait_until(lambda: len(d.children("lamina-worker")) <= 2 + 2 + 2, 5, "processes that unpack to end")
 
 
 def test_the_disk_is_full(d):
@@ -252,7 +259,8 @@ def test_a_crash_of_the_process_that_unpacks(d):
         stored = d.study(source[0].StudyInstanceUID)
         new = set(d.children("lamina-worker")) - before
         if stored and new:
-            os.kill(new.pop(), 9)
+            with contextlib.suppress(ProcessLookupError):  # it may just have ended
+                os.kill(new.pop(), 9)
             break
     said = asked.stdout.read()
     asked.wait()

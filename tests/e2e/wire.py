@@ -214,7 +214,9 @@ def is_ended(caller, seconds=5):
     """Aborted (PS3.8 9.3.8) or closed."""
     caller.connection.settimeout(seconds * PATIENCE)
     try:
-        return caller.pdu()[0] == 7
+        kind, body = caller.pdu()
+        assert kind == 7, f"it was answered: {kind} {body[:100]!r}"
+        return True
     except (EOFError, ConnectionError):
         return True
     except TimeoutError:

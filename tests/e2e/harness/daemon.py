@@ -1,4 +1,5 @@
 """A laminad of one's own: free ports, fresh data, started and stopped."""
+import glob
 import json
 import os
 import random
@@ -13,22 +14,29 @@ import urllib.request
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 BUILD = os.environ.get("LAMINA_BUILD", os.path.join(ROOT, "build"))
 SANITISED = os.path.basename(BUILD) in ("asan", "tsan")
-# Sanitizers slow everything down; waits are limits, not figures.
-PATIENCE = 6 if SANITISED else 1
+# Times are what an idle machine needs at most. Waits are limits, not figures: a busy one may take many times as long, and
+# sanitizers slow everything down.
+PATIENCE = 24 if SANITISED else 4
 
 _ports = random.Random(os.getpid() ^ time.time_ns())
+_reserved = []
 
 
 def free_port():
-    """Below the ephemeral range, so that no outgoing connection takes it in between."""
+    """Below the ephemeral range, so that no outgoing connection takes it in between; and no other test, as each holds a
+    name for every port it chose until it ends."""
     while True:
         port = _ports.randrange(20000, 32000)
-        with socket.socket() as probe:
-            try:
+        name = socket.socket(socket.AF_UNIX)
+        try:
+            name.bind(f"\0lamina-test-port-{port}")
+            with socket.socket() as probe:
                 probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
+        except OSError:
+            name.close()
+            continue
+        _reserved.append(name)
+        return port
 
 
 def wait_until(condition, seconds, what):
@@ -41,6 +49,11 @@ def wait_until(condition, seconds, what):
         if time.monotonic() > deadline:
             raise AssertionError(f"waited {seconds * PATIENCE} s in vain for {what}")
         time.sleep(0.02)
+
+
+def wait_gone(pids):
+    """Until none of these processes is there any more."""
+    wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids), 5, f"processes {pids} to end")
 
 
 class HttpResponse:
@@ -56,15 +69,16 @@ class HttpResponse:
 
 
 class Daemon:
-    """`settings` are keys of the configuration file: {"analysis.stable_after": "1s"}; None leaves a default out."""
+    """`settings` are keys of the configuration file: {"lamina.workers": "1"}; None leaves a default out. Unless a test says
+    how long a series is to be quiet, one that came by C-STORE is complete with the release of its association."""
 
     DEFAULTS = {
         "lamina.workers": "2",
         "lamina.log_level": "debug",
         "dicom.accept": "any",
         "storage.reserve": "0",
-        "analysis.stable_after": "1s",
-        "analysis.stable_after_release": "24h",  # quiet alone decides
+        "analysis.stable_after": "3s",  # longer than a busy machine pauses between two objects
+        "analysis.stable_after_release": "24h",
         "analysis.retry_delay": "100ms",
     }
 
@@ -79,6 +93,7 @@ class Daemon:
             "dicom.listen": f"127.0.0.1:{self.dicom_port}",
             "http.listen": f"127.0.0.1:{self.http_port}",
             **self.DEFAULTS,
+            **({} if "analysis.stable_after" in (settings or {}) else {"analysis.stable_after_release": "100ms"}),
             **(settings or {}),
         }
         self.environment = dict(os.environ, **(environment or {}))
@@ -136,7 +151,7 @@ class Daemon:
         reports = self.sanitizer_reports()
         assert not reports, reports
         assert status == 0, f"laminad ended with {status}"
-        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), 5, "the children to end")
+        wait_gone(children)
 
     def kill(self):
         """kill -9, as the out-of-memory killer would; its children must go with it, as they hold the DICOM port."""
@@ -146,8 +161,7 @@ class Daemon:
         self.process.kill()
         self.process.wait()
         self.process = None
-        wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in children), 5,
-                   "the children to end with their parent")
+        wait_gone(children)
 
     def __enter__(self):
         return self.start()
@@ -194,7 +208,7 @@ class Daemon:
 
     # ---- HTTP ----
 
-    def request(self, method, path, body=None, headers=None, timeout=60):
+    def request(self, method, path, body=None, headers=None, timeout=60 * PATIENCE):
         request = urllib.request.Request(self.url + path, data=body, headers=headers or {}, method=method)
         try:
             with urllib.request.urlopen(request, timeout=timeout) as answer:
@@ -233,19 +247,21 @@ class Daemon:
         return self.post(f"/api/v1/studies/{study_uid}/analyze" + (f"?model={model}" if model else ""))
 
 
+def _read(path):
+    """The text of a file in /proc; none when its process has ended."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def descendants(pid):
-    """(pid, name) of all processes below `pid`."""
+    """(pid, name) of all processes below `pid`; threads and processes may end while one looks."""
     found, queue = [], [pid]
     while queue:
-        parent = queue.pop()
-        try:
-            tasks = os.listdir(f"/proc/{parent}/task")
-            for task in tasks:
-                with open(f"/proc/{parent}/task/{task}/children", encoding="ascii") as file:
-                    for child in map(int, file.read().split()):
-                        with open(f"/proc/{child}/comm", encoding="utf-8") as comm:
-                            found.append((child, comm.read().strip()))
-                        queue.append(child)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+        for path in glob.glob(f"/proc/{queue.pop()}/task/*/children"):
+            for child in map(int, _read(path).split()):
+                found.append((child, _read(f"/proc/{child}/comm").strip()))
+                queue.append(child)
     return found

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pydicom
 
 from . import images
-from .daemon import free_port, wait_until
+from .daemon import PATIENCE, free_port, wait_until
 
 
 class Process:
@@ -39,7 +39,7 @@ class Process:
         if self.process:
             self.process.terminate()
             try:
-                self.process.wait(5)
+                self.process.wait(5 * PATIENCE)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -144,7 +144,7 @@ class Orthanc(Process):
 
     def ask(self, path):
         try:
-            with urllib.request.urlopen(self.url + path, timeout=5) as answer:
+            with urllib.request.urlopen(self.url + path, timeout=5 * PATIENCE) as answer:
                 return json.loads(answer.read())
         except OSError:
             return None
@@ -153,7 +153,7 @@ class Orthanc(Process):
         """{SOP instance UID: the file as Orthanc serves it}."""
         found = {}
         for instance in self.ask("/instances"):
-            with urllib.request.urlopen(f"{self.url}/instances/{instance}/file", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.url}/instances/{instance}/file", timeout=5 * PATIENCE) as answer:
                 content = answer.read()
             found[pydicom.dcmread(io.BytesIO(content), stop_before_pixels=True).SOPInstanceUID] = content
         return found

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +11,14 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+enum { PATIENCE_S = 60 };
+
 int client_connect(unsigned port)
 {
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    struct timeval patience = {.tv_sec = 20};
+    struct timeval patience = {.tv_sec = PATIENCE_S};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     if (connect(fd, (const struct sockaddr *)&address, sizeof address) < 0) {
         close(fd);
@@ -34,6 +37,11 @@ void client_send(int fd, const void *bytes, size_t length)
         at += sent;
         length -= (size_t)sent;
     }
+}
+
+void client_wait(int fd)
+{
+    poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, PATIENCE_S * 1000);
 }
 
 static int read_more(int fd, lam_buffer *to)

@@ -17,6 +17,8 @@ typedef struct answer {
 
 int client_connect(unsigned port);
 void client_send(int fd, const void *bytes, size_t length);
+/* Until there is something to read. */
+void client_wait(int fd);
 /* Reads one response; `head_only` after HEAD. */
 answer client_read(int fd, int head_only);
 

@@ -392,7 +392,7 @@ static void expectations(void **state)
                  cases[i].headers, sizeof body - 1);
         int fd = client_connect(x->port);
         client_send(fd, head, strlen(head));
-        usleep(50000);
+        client_wait(fd); /* 100 Continue, or the refusal */
         client_send(fd, body, sizeof body - 1);
         answer a = client_read(fd, 0);
         assert_int_equal(a.informational, cases[i].informational);

@@ -14,6 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/base/clock.h"
 #include "core/base/json.h"
 #include "core/base/text.h"
 #include "daemon/ipc/ipc.h"
@@ -125,12 +126,12 @@ void dimse_harness_send(dimse_harness *h, uint32_t type)
     lam_ipc_send(h->socket, type, 0, NULL, NULL, 0, NULL);
 }
 
-/* Waits until `met` of h is true or 5 s have passed; the lock is held. */
+/* Waits until `met` of h is true; false when that took too long. The lock is held. */
 static bool wait_until(dimse_harness *h, bool (*met)(const dimse_harness *, const char *), const char *text)
 {
     struct timespec until;
     clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += 5;
+    until.tv_sec += DIMSE_HARNESS_PATIENCE_MS / 1000;
     while (!met(h, text))
         if (pthread_cond_timedwait(&h->changed, &h->lock, &until) == ETIMEDOUT)
             return met(h, text);
@@ -205,9 +206,15 @@ static int each_file(const dimse_harness *h, bool remove)
     return count;
 }
 
-int dimse_harness_files(const dimse_harness *h)
+bool dimse_harness_holds(const dimse_harness *h, int files)
 {
-    return each_file(h, false);
+    int64_t deadline = lam_clock_monotonic_ms() + DIMSE_HARNESS_PATIENCE_MS;
+    while (each_file(h, false) != files) {
+        if (lam_clock_monotonic_ms() > deadline)
+            return false;
+        usleep(10000);
+    }
+    return true;
 }
 
 int dimse_harness_connect(const dimse_harness *h)
@@ -222,10 +229,10 @@ int dimse_harness_connect(const dimse_harness *h)
 bool dimse_harness_ended(const dimse_harness *h)
 {
     siginfo_t info = {0};
-    for (int i = 0; i < 500 && info.si_pid == 0; i++) {
-        waitid(P_PID, (id_t)h->pid, &info, WEXITED | WNOHANG | WNOWAIT);
+    int64_t deadline = lam_clock_monotonic_ms() + DIMSE_HARNESS_PATIENCE_MS;
+    while (waitid(P_PID, (id_t)h->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == 0 &&
+           lam_clock_monotonic_ms() < deadline)
         usleep(10000);
-    }
     return info.si_pid != 0;
 }
 

@@ -16,6 +16,9 @@ typedef int dimse_harness_flag;
 typedef _Atomic int dimse_harness_flag;
 #endif
 
+/* Waits are limits, not figures: a busy machine may take many times as long as an idle one. */
+enum { DIMSE_HARNESS_PATIENCE_MS = 60000 };
+
 typedef struct dimse_harness {
     pid_t pid;
     int socket, listener, spool_fd;
@@ -40,15 +43,15 @@ typedef struct dimse_harness {
 void dimse_harness_start(dimse_harness *harness, const char *extra);
 void dimse_harness_configure(dimse_harness *harness, const char *extra, bool first);
 void dimse_harness_send(dimse_harness *harness, uint32_t type);
-/* Waits up to 5 s for the program to end by itself. */
+/* Waits for the program to end by itself. */
 bool dimse_harness_ended(const dimse_harness *harness);
 /* Closes our end if it is open, waits for the program to end and cleans up; returns its exit status, or 256
  * and the signal. */
 int dimse_harness_stop(dimse_harness *harness);
-/* Waits up to 5 s for an event line that contains `text`. */
+/* Waits for an event line that contains `text`. */
 bool dimse_harness_saw(dimse_harness *harness, const char *text);
-/* Files in the spool. */
-int dimse_harness_files(const dimse_harness *harness);
+/* Waits for the spool to hold so many files. */
+bool dimse_harness_holds(const dimse_harness *harness, int files);
 /* A TCP connection to it. */
 int dimse_harness_connect(const dimse_harness *harness);
 

@@ -11,7 +11,11 @@
 #include "tests/unit/daemon/fake_child.h"
 #include "tests/unit/daemon/fixture.h"
 
-enum { MAX_OBJECTS = 64, PATIENCE_MS = 30000 };
+enum {
+    MAX_OBJECTS = 64,
+    PATIENCE_MS = 60000,
+    HANG_MS = 1500, /* longer than a reader takes on a busy machine */
+};
 
 typedef struct object {
     lam_index_request request; /* first: the indexer hands this back */
@@ -150,7 +154,7 @@ static void a_suspect_gets_a_second_chance(void **state)
 /* While one process hangs the other serves, and nobody turns in circles meanwhile. */
 static void promise_6_a_hang_harms_no_other(void **state)
 {
-    lam_indexer *indexer = start(*state, 2, 150, 0);
+    lam_indexer *indexer = start(*state, 2, HANG_MS, 0);
     const object *bad = submit(indexer, FAKE_HANG);
     for (int i = 0; i < 20; i++)
         submit(indexer, "{}");
@@ -165,7 +169,7 @@ static void promise_6_a_hang_harms_no_other(void **state)
 
 static void what_waits_behind_a_suspect_waits_quietly(void **state)
 {
-    lam_indexer *indexer = start(*state, 1, 150, 0);
+    lam_indexer *indexer = start(*state, 1, HANG_MS, 0);
     submit(indexer, FAKE_HANG);
     submit(indexer, FAKE_HANG);
     submit(indexer, "{}");

@@ -17,7 +17,7 @@
 #include "tests/unit/daemon/fake_child.h"
 #include "tests/unit/daemon/fixture.h"
 
-enum { PATIENCE_MS = 30000 };
+enum { PATIENCE_MS = 60000 };
 
 static _Atomic int commits;
 
@@ -195,7 +195,7 @@ static void an_ending_intake_drains(void **state)
     wait_ready(intake);
     int64_t before = lam_clock_monotonic_ms();
     end(intake, 20000);
-    assert_true(lam_clock_monotonic_ms() - before < 10000);
+    assert_true(lam_clock_monotonic_ms() - before < 15000); /* of the 20 s that it may take */
 }
 
 /* ---- by HTTP ---- */

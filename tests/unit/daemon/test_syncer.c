@@ -35,7 +35,7 @@ static void syncs_many_at_once(void **state)
         lam_syncer_begin(syncer, fds, counts[i]);
         struct pollfd event = {.fd = lam_syncer_event(syncer), .events = POLLIN};
         while (!lam_syncer_is_done(syncer))
-            assert_int_equal(poll(&event, 1, 10000), 1);
+            assert_int_equal(poll(&event, 1, 60000), 1);
         assert_ok(lam_syncer_end(syncer, &err), err);
     }
     for (size_t i = 0; i < LAM_COUNT(fds); i++)
