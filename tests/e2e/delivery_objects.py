@@ -12,6 +12,7 @@ import harness
 from delivery_common import analyse, peer
 from harness.clients import ours, wado
 from harness.daemon import Daemon
+from harness.faulty import FaultyScp
 from harness.peers import DcmQrScp, Orthanc, StoreScp, deliveries, wait_for
 
 EXPLICIT, IMPLICIT, RLE = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.5"
@@ -116,6 +117,15 @@ def test_what_cannot_be_converted_fails_alone():
         assert failed["sop_uid"] == segmentation, failed
         assert f"takes it in transfer syntax {EXPLICIT} only: " in failed["last_error"], failed
         assert segmentation not in received(scp)
+
+
+def test_a_peers_words_stay_text():
+    """Bytes that are no UTF-8 come as three each, and the text is cut: with half a character in its reason a delivery would
+    be in no list."""
+    with FaultyScp(plan=[0xC000] * 100, comment=b"ab" + b"\xbd" * 60) as scp, Daemon(peer(scp.port)) as d:
+        _, uids = analyse(d)
+        failed = wait_for(d, "failed", len(uids))
+        assert all("C000H: ab\ufffd" in v["last_error"] for v in failed), failed
 
 
 def test_dcmqrscp_gives_back_what_it_got():

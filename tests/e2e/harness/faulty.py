@@ -61,8 +61,9 @@ class FaultyScp:
     "never" (nothing is reported), "refuse" (the N-ACTION fails). `cuts`: lengths of the fragments that come before the
     last one of each command, in one PDU with it."""
 
-    def __init__(self, plan=(), refuses=(), commits=("yes",), port=0, node=None, cuts=()):
+    def __init__(self, plan=(), refuses=(), commits=("yes",), port=0, node=None, cuts=(), comment=b""):
         self.plan, self.refuses, self.commits, self.cuts = list(plan), set(refuses), list(commits), cuts
+        self.comment = comment  # with each failure, in whatever character set
         self.confirmed, self.tried, self.asked, self.associations = [], [], [], 0
         self.node = node  # (host, port, AE title) to open associations to
         self.socket = socket.create_server(("127.0.0.1", port))
@@ -223,8 +224,10 @@ class Conversation:
             what = 0
         if what == 0 or what & 0xF000 == 0xB000:
             self.scp.confirmed.append(uid)
+        words = {0x00000902: self.scp.comment} if what and self.scp.comment else {}
         self.send(context, {0x00000002: uid_text(request[0x00000002]), 0x00000100: STORE | RESPONSE,
-                            0x00000120: struct.unpack("<H", request[0x00000110])[0], 0x00000900: what, 0x00001000: uid})
+                            0x00000120: struct.unpack("<H", request[0x00000110])[0], 0x00000900: what, 0x00001000: uid,
+                            **words})
         return True
 
     def action(self, context, request, data):
