@@ -381,19 +381,22 @@ typedef struct metadata_read {
     bool first; /* nothing has been given by this cursor */
 } metadata_read;
 
+/* Headers with tag and value representation of the pixels (rows of earlier versions say nothing of these),
+ * NULL where there are none. Of one instance by its own index, see backend.c. */
+#define HEADERS                                                                                              \
+    "SELECT i.id, i.uid, m.attributes, ifnull(p.layout ->> 'tag', '7FE00010'), CASE WHEN p.layout IS NULL"   \
+    " THEN NULL ELSE ifnull(p.layout ->> 'vr', CASE WHEN i.transfer_syntax_uid IN ('1.2.840.10008.1.2',"     \
+    " '1.2.840.10008.1.2.1', '1.2.840.10008.1.2.2') THEN 'OW' ELSE 'OB' END) END"                            \
+    " FROM instance i JOIN metadata m ON m.instance_id = i.id LEFT JOIN pixels p ON p.instance_id = i.id"    \
+    " WHERE i.series_id = ?1 AND i.id > ?2 AND "
+
 /* One range of one index. True in *full when there is enough. */
 static lam_status read_series(lam_db *db, metadata_read *m, lam_metadata_cursor *cursor, bool *full,
                               lam_error *err)
 {
-    sqlite3_stmt *s = lam_db_prepare(
-        db, err,
-        /* rows of earlier versions say nothing of tag and VR */
-        "SELECT i.id, i.uid, m.attributes, ifnull(p.layout ->> 'tag', '7FE00010'), CASE WHEN p.layout IS NULL"
-        " THEN NULL ELSE ifnull(p.layout ->> 'vr', CASE WHEN i.transfer_syntax_uid IN ('1.2.840.10008.1.2',"
-        " '1.2.840.10008.1.2.1', '1.2.840.10008.1.2.2') THEN 'OW' ELSE 'OB' END) END"
-        " FROM instance i JOIN metadata m ON m.instance_id = i.id LEFT JOIN pixels p ON p.instance_id = i.id"
-        " WHERE i.series_id = ?1 AND i.id > ?2 AND (?3 IS NULL OR i.uid = ?3) ORDER BY i.id",
-        "iit", cursor->series, cursor->instance, m->place->sop_uid);
+    sqlite3_stmt *s =
+        lam_db_prepare(db, err, m->place->sop_uid ? HEADERS "i.uid = ?3" : HEADERS "?3 IS NULL ORDER BY i.id",
+                       "iit", cursor->series, cursor->instance, m->place->sop_uid);
     for (bool found = true; !*full;) {
         lam_status status = lam_db_step(db, s, &found, err);
         if (status != LAM_OK || !found)
