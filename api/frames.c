@@ -14,13 +14,10 @@
 #define IMPLICIT_LITTLE "1.2.840.10008.1.2"
 #define OCTETS          "application/octet-stream"
 
-enum { MAX_FRAMES = 4096 };
-
-/* "1,2,5" from 1 on; 400 for anything else. */
-static bool read_list(lam_request *request, const char *text, int64_t *frames, size_t *count)
+bool lam_wado_read_frames(lam_request *request, const char *text, int64_t *frames, size_t *count)
 {
     size_t found = 0;
-    for (const char *at = text; found < MAX_FRAMES; at++) {
+    for (const char *at = text; found < LAM_WADO_MAX_FRAMES; at++) {
         size_t digits = strspn(at, "0123456789");
         int64_t frame = digits >= 1 && digits <= 9 ? strtoll(at, NULL, 10) : 0;
         if (frame < 1)
@@ -37,7 +34,7 @@ static bool read_list(lam_request *request, const char *text, int64_t *frames, s
     lam_reply_problem(request, MHD_HTTP_BAD_REQUEST,
                       "\"%.60s\" is not a list of frame numbers: they count from 1, with commas between, at "
                       "most %d of them",
-                      text, MAX_FRAMES);
+                      text, LAM_WADO_MAX_FRAMES);
     return false;
 }
 
@@ -131,7 +128,7 @@ static void reply_frames(lam_request *request, const int64_t *frames, size_t cou
 
 void lam_wado_frames(lam_request *request)
 {
-    lam_autofree int64_t *frames = calloc(MAX_FRAMES, sizeof *frames);
+    lam_autofree int64_t *frames = calloc(LAM_WADO_MAX_FRAMES, sizeof *frames);
     size_t count = 0;
     char syntax[LAM_UID_TEXT];
     choice how;
@@ -139,8 +136,8 @@ void lam_wado_frames(lam_request *request)
         lam_reply_problem(request, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
         return;
     }
-    if (!read_list(request, request->parameters[3], frames, &count) || !find_syntax(request, syntax) ||
-        !choose(request, syntax, &how))
+    if (!lam_wado_read_frames(request, request->parameters[3], frames, &count) ||
+        !find_syntax(request, syntax) || !choose(request, syntax, &how))
         return;
     if (!how.multipart && count > 1) {
         lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE,

@@ -33,6 +33,10 @@ void lam_metadata_retrieve(lam_request *request);
 
 /* frames.c, bulkdata.c, rendered.c: PS3.18 section 10.4 */
 void lam_wado_frames(lam_request *request);
+enum { LAM_WADO_MAX_FRAMES = 4096 };
+/* "1,2,5", from 1 on, into room for LAM_WADO_MAX_FRAMES. False for anything else, which is answered with 400.
+ */
+bool lam_wado_read_frames(lam_request *request, const char *text, int64_t *frames, size_t *count);
 void lam_wado_bulkdata(lam_request *request);
 void lam_wado_rendered(lam_request *request);
 void lam_wado_thumbnail(lam_request *request);

@@ -1,6 +1,6 @@
 /* Rendered resources and thumbnails (PS3.18 sections 10.4.1.1.3 and 10.4.1.1.4): pictures for people, drawn
  * by a worker. Of a study or a series as a single part there is the picture of one instance that represents
- * it; as multipart/related there are those of all its images. */
+ * it; as multipart/related there are those of all its images. Several frames are several parts. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,7 +138,10 @@ typedef struct wish {
     char study[LAM_UID_TEXT];
     lam_picture_request picture;
     char overlay[LAM_UID_TEXT]; /* what picture points to, kept for after the request */
-    json_t *instances;          /* of a study or series */
+    json_t *instances;          /* of a study or series, or */
+    char series[LAM_UID_TEXT], sop[LAM_UID_TEXT];
+    int64_t *frames; /* of this instance */
+    size_t frame_count;
     size_t next;
     char boundary[LAM_BOUNDARY + 1];
     char header[PART_HEADER];
@@ -153,6 +156,7 @@ static void free_wish(void *context)
     wish *w = context;
     json_decref(w->instances);
     lam_pixels_done(&w->pixels);
+    free(w->frames);
     free(w);
 }
 
@@ -191,17 +195,34 @@ static lam_status draw_representative(const wish *w, lam_pixels *out, lam_error 
 
 /* ---- all of them, one after the other ---- */
 
-/* Goes on to the next instance that is an image, or to the end. */
-static void begin_part(wish *w)
+/* The next instance that is an image. False at the end. */
+static bool draw_next_instance(wish *w)
 {
-    lam_error err = {0};
     size_t count = json_array_size(w->instances);
-    bool drawn = false;
-    while (!drawn && w->next < count) {
+    while (w->next < count) {
         size_t at = w->next++;
-        drawn = draw(w, text_at(w->instances, at, "series_uid"), text_at(w->instances, at, "sop_uid"), NULL,
-                     &w->pixels, &err) == LAM_OK;
+        if (draw(w, text_at(w->instances, at, "series_uid"), text_at(w->instances, at, "sop_uid"), NULL,
+                 &w->pixels, NULL) == LAM_OK)
+            return true;
     }
+    return false;
+}
+
+/* The next frame that was asked for; *status says why one cannot be drawn. False at the end. */
+static bool draw_next_frame(wish *w, lam_status *status)
+{
+    if (w->next == w->frame_count)
+        return false;
+    *status = draw(w, w->series, w->sop, &w->frames[w->next++], &w->pixels, NULL);
+    return *status == LAM_OK;
+}
+
+static lam_status begin_part(wish *w)
+{
+    lam_status status = LAM_OK;
+    bool drawn = w->frames ? draw_next_frame(w, &status) : draw_next_instance(w);
+    if (status != LAM_OK)
+        return status;
     int length = drawn ? snprintf(w->header, sizeof w->header, "\r\n--%s\r\nContent-Type: %s\r\n\r\n",
                                   w->boundary, w->picture.media_type)
                        : snprintf(w->header, sizeof w->header, "\r\n--%s--\r\n", w->boundary);
@@ -209,6 +230,7 @@ static void begin_part(wish *w)
     w->header_length = (size_t)length;
     w->header_sent = 0;
     w->sent = 0;
+    return LAM_OK;
 }
 
 static ssize_t read_parts(void *context, uint64_t position, char *bytes, size_t size)
@@ -218,7 +240,8 @@ static ssize_t read_parts(void *context, uint64_t position, char *bytes, size_t 
     if (w->header_sent == w->header_length && w->pixels.fd < 0) {
         if (w->ended)
             return 0;
-        begin_part(w);
+        if (begin_part(w) != LAM_OK)
+            return -1;
     }
     if (w->header_sent < w->header_length) {
         size_t left = w->header_length - w->header_sent, take = left < size ? left : size;
@@ -252,17 +275,22 @@ static void reply_all(lam_request *request, wish **w)
 /* Single part before multipart, PNG before JPEG where both are as welcome. Answered with 406 when neither. */
 static bool choose(lam_request *request, bool thumbnail, wish *w, bool *multipart)
 {
+    size_t first = w->frame_count > 1 ? 2 : 0;
     static const lam_offer offers[] = {{"image/jpeg", NULL, NULL, false},
                                        {"image/png", NULL, NULL, false},
                                        {"multipart/related", "image/jpeg", NULL, false},
                                        {"multipart/related", "image/png", NULL, false}};
     LAM_AUTO(lam_buffer_done) lam_buffer scratch = {0};
-    int chosen = lam_negotiate(lam_request_accept(request, &scratch), offers, thumbnail ? 2 : 4);
+    int chosen =
+        lam_negotiate(lam_request_accept(request, &scratch), offers + first, thumbnail ? 2 : 4 - first);
     if (chosen < 0) {
-        lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE, "on offer here: image/jpeg, image/png%s",
-                          thumbnail ? "" : ", and multipart/related of these types");
+        lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE, "on offer here%s: %s%s",
+                          first ? ", for several frames" : "",
+                          first ? "multipart/related of image/jpeg or image/png" : "image/jpeg, image/png",
+                          thumbnail || first ? "" : ", and multipart/related of these types");
         return false;
     }
+    chosen += (int)first;
     w->picture.media_type = chosen % 2 ? "image/png" : "image/jpeg";
     *multipart = chosen >= 2;
     return true;
@@ -272,6 +300,25 @@ static lam_status find_instances(const lam_request *request, wish *w, lam_error 
 {
     const char *series = request->parameters[1][0] ? request->parameters[1] : NULL;
     return w->backend->instances(w->backend->context, w->study, series, NULL, &w->instances, err);
+}
+
+/* The last of them is drawn beforehand: where there is that one, there are all. */
+static void reply_frames(lam_request *request, wish **owned)
+{
+    wish *w = *owned;
+    lam_error error = {0};
+    lam_pixels pixels = {.fd = -1};
+    int64_t last = 0;
+    for (size_t i = 0; i < w->frame_count; i++)
+        last = w->frames[i] > last ? w->frames[i] : last;
+    lam_request_wait_begin(request);
+    lam_status status = draw(w, w->series, w->sop, &last, &pixels, &error);
+    lam_request_wait_end(request);
+    lam_pixels_done(&pixels);
+    if (status != LAM_OK)
+        lam_reply_pixels_error(request, &error);
+    else
+        reply_all(request, owned);
 }
 
 static void reply_picture(lam_request *request, wish **owned)
@@ -300,6 +347,10 @@ static void reply_multipart(lam_request *request, wish **owned)
     wish *w = *owned;
     lam_error error = {0};
     lam_pixels pixels = {.fd = -1};
+    if (w->frame_count > 1) {
+        reply_frames(request, owned);
+        return;
+    }
     if (!request->parameters[2][0]) {
         if (find_instances(request, w, &error) != LAM_OK)
             lam_reply_error(request, &error);
@@ -319,16 +370,21 @@ static void reply_multipart(lam_request *request, wish **owned)
                                    &pixels);
 }
 
-/* One frame at a time; a list of several would be one picture after the other. */
-static bool frame_is_valid(lam_request *request)
+/* Which frames, if the URL names some; a thumbnail is of one. False: answered. */
+static bool read_frames(lam_request *request, bool thumbnail, wish *w)
 {
-    const char *text = request->parameters[3];
-    size_t digits = strspn(text, "0123456789");
-    bool valid = digits == strlen(text) && digits <= 9 && (digits == 0 || strtoll(text, NULL, 10) >= 1);
-    if (!valid)
-        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "\"%.40s\" is not the number of one frame, from 1",
-                          text);
-    return valid;
+    if (!request->parameters[3][0])
+        return true;
+    w->frames = calloc(LAM_WADO_MAX_FRAMES, sizeof *w->frames);
+    if (!w->frames) {
+        lam_reply_problem(request, MHD_HTTP_SERVICE_UNAVAILABLE, "out of memory");
+        return false;
+    }
+    if (!lam_wado_read_frames(request, request->parameters[3], w->frames, &w->frame_count))
+        return false;
+    if (thumbnail && w->frame_count > 1)
+        lam_reply_problem(request, MHD_HTTP_BAD_REQUEST, "a thumbnail is of one frame");
+    return !thumbnail || w->frame_count == 1;
 }
 
 static void render(lam_request *request, bool thumbnail)
@@ -343,11 +399,13 @@ static void render(lam_request *request, bool thumbnail)
     w->pixels.fd = -1;
     w->picture.quality = DEFAULT_QUALITY;
     snprintf(w->study, sizeof w->study, "%.64s", request->parameters[0]);
+    snprintf(w->series, sizeof w->series, "%.64s", request->parameters[1]);
+    snprintf(w->sop, sizeof w->sop, "%.64s", request->parameters[2]);
     if (thumbnail) {
         w->picture.has_viewport = true;
         w->picture.viewport[0] = w->picture.viewport[1] = THUMBNAIL;
     }
-    if (frame_is_valid(request) && read_query(request, thumbnail, &w->picture) &&
+    if (read_frames(request, thumbnail, w) && read_query(request, thumbnail, &w->picture) &&
         choose(request, thumbnail, w, &multipart)) {
         if (w->picture.overlay_uid) {
             snprintf(w->overlay, sizeof w->overlay, "%s", w->picture.overlay_uid);

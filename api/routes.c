@@ -125,7 +125,7 @@ const lam_route lam_routes[] = {
     {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/rendered", lam_wado_rendered,
      "A picture of an instance; of a segmentation, drawn over its image", PICTURE, NULL, 200, pictured, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/rendered", lam_wado_rendered,
-     "A picture of a frame; of a segmentation, drawn over its image", PICTURE, NULL, 200, pictured, NULL, FREE | CHOOSES},
+     "Pictures of frames; of a segmentation, drawn over its image", PICTURE, NULL, 200, pictured, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/thumbnail", lam_wado_thumbnail,
      "A small picture of a study", PICTURE, NULL, 200, small_picture, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/series/{series}/thumbnail", lam_wado_thumbnail,
