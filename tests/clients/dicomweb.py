@@ -8,7 +8,7 @@ import tempfile
 
 from npm import HERE, harness, modules
 from harness import images
-from harness.daemon import Daemon
+from harness.daemon import PATIENCE, Daemon
 
 
 def sha256(content):
@@ -26,7 +26,7 @@ def test_stores_searches_and_retrieves(d):
             with open(files[-1], "wb") as file:
                 file.write(content)
         ran = subprocess.run(["node", os.path.join(HERE, "dicomweb.js"), found, f"{d.url}/dicom-web", *files],
-                             capture_output=True, text=True, timeout=120, check=False)
+                             capture_output=True, text=True, timeout=120 * PATIENCE, check=False)
     assert ran.returncode == 0, ran.stderr
     said = json.loads(ran.stdout.strip().splitlines()[-1])
     assert (said["studies"], said["series"], said["instances"]) == (1, 1, 4), said

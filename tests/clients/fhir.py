@@ -8,7 +8,7 @@ import tempfile
 from npm import HERE, harness, modules
 from harness import images
 from harness.clients import storescu
-from harness.daemon import Daemon
+from harness.daemon import PATIENCE, Daemon
 
 
 def problems(document):
@@ -17,7 +17,7 @@ def problems(document):
         json.dump(document, file)
         file.flush()
         ran = subprocess.run(["node", os.path.join(HERE, "fhir.js"), found, file.name], capture_output=True, text=True,
-                             timeout=120, check=False)
+                             timeout=120 * PATIENCE, check=False)
     assert ran.returncode == 0, ran.stderr
     said = json.loads(ran.stdout)
     # Of examples of codes, which is what R4 binds here, any other may be used.

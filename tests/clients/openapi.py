@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 
 from npm import harness, modules
-from harness.daemon import Daemon
+from harness.daemon import PATIENCE, Daemon
 
 VALIDATOR = "@seriousme/openapi-schema-validator@2.2.5"
 
@@ -15,7 +15,7 @@ def validate(document):
     with tempfile.NamedTemporaryFile("wb", suffix=".json") as file:
         file.write(document)
         file.flush()
-        return subprocess.run(["node", program, file.name], capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(["node", program, file.name], capture_output=True, text=True, timeout=120 * PATIENCE, check=False)
 
 
 def test_the_document_is_valid(d):
