@@ -18,7 +18,7 @@ let generation = 0;
 function where() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
   const [name, ...parts] = path.split("/").map(decodeURIComponent);
-  return { name: name in views ? name : "studies", parts, query: new URLSearchParams(query) };
+  return { name: Object.hasOwn(views, name) ? name : "studies", parts, query: new URLSearchParams(query) };
 }
 
 function drawNavigation(current) {

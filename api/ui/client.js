@@ -62,19 +62,25 @@ export async function post(path) {
   return response.json();
 }
 
-const pictures = new Map();
+const pictures = new Map(); // the one that was looked at last is the last
+const picturesKept = 500; // some 100 kB each
 
-/** A picture as an object URL, fetched once: an <img> cannot send a token. */
+/** A picture as an object URL, fetched once for as long as it is among those looked at lately: an <img> cannot send a token. */
 export function picture(path) {
-  if (!pictures.has(path)) {
-    const loading = request(path).then(async (response) => {
-      if (!response.ok) throw await problemOf(response);
-      return URL.createObjectURL(await response.blob());
-    });
-    loading.catch(() => pictures.delete(path));
-    pictures.set(path, loading);
+  const known = pictures.get(path);
+  const loading = known ?? request(path).then(async (response) => {
+    if (!response.ok) throw await problemOf(response);
+    return URL.createObjectURL(await response.blob());
+  });
+  if (!known) loading.catch(() => pictures.delete(path));
+  pictures.delete(path);
+  pictures.set(path, loading);
+  if (pictures.size > picturesKept) {
+    const [oldest, old] = pictures.entries().next().value;
+    pictures.delete(oldest);
+    old.then(URL.revokeObjectURL, () => {}); /* an <img> that shows it keeps it */
   }
-  return pictures.get(path);
+  return loading;
 }
 
 /** Saves an object as a file. */
