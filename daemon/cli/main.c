@@ -42,7 +42,7 @@ static const lam_cli_command commands[] = {
      "  pause NAME    keep what is for this destination in the queue\n"
      "  resume NAME   send it\n" LISTED REMOTE,
      lam_cli_deliveries},
-    {"doctor", "[--config FILE] [--json]", "check configuration, folders, disk, ports and peers",
+    {"doctor", "[--config FILE] [--json]", "check configuration, data, disk, models, ports and peers",
      "Says what to do about each problem; the exit status is 1 where there is one. Changes nothing.\n\n"
      "  --config FILE default: as laminad\n"
      "  --json        print the checks as JSON\n",

@@ -75,9 +75,10 @@ static lam_status lock_data(laminad *d, lam_error *err)
     if (status != LAM_OK)
         return status;
     if (geteuid() == 0 && stat(data_dir, &info) == 0 && info.st_uid != 0)
-        return lam_fail(err, LAM_E_DENIED,
-                        "data_dir %s belongs to the user %u: run laminad as that user, not as root", data_dir,
-                        info.st_uid);
+        return lam_fail(
+            err, LAM_E_DENIED,
+            "data_dir %s belongs to the user %u: run laminad as that user, or give the folder to root",
+            data_dir, info.st_uid);
     status = lam_data_lock(data_dir, &d->lock_fd, err);
     if (status == LAM_E_BUSY)
         return lam_fail(err, status, "another laminad uses data_dir %s: stop it or choose another folder",
