@@ -94,6 +94,8 @@ def test_systemd_finds_no_fault_in_the_unit():
     unit = os.path.join(place, "laminad.service")
     with open(os.path.join(place, "usr/lib/systemd/system/laminad.service"), encoding="utf-8") as file:
         text = file.read()
+    programs = set(re.findall(r"(?m)^Exec\w+=[-@:+!]*(\S+)", text))
+    assert programs == {"/usr/bin/laminad", "/bin/sh"}, f"not on every Debian: {programs}"
     with open(unit, "w", encoding="utf-8") as file:
         file.write(text.replace("/usr/bin/laminad", os.path.join(place, "usr/bin/laminad")))
     status, said = run("systemd-analyze", "verify", "--man=no", unit)
