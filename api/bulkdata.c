@@ -1,7 +1,7 @@
 /* WADO-RS bulk data (PS3.18 section 10.4.1.1.5): one value of an instance by its path, as the metadata's
- * BulkDataURI names it, in the byte order of the stored object. */
-#include <stdio.h>
-#include <unistd.h>
+ * BulkDataURI names it, in the byte order of the stored object; Pixel Data as frames are given (section
+ * 8.7.3.3), since octets of a compressed object say nothing to who has not read the rest of it. */
+#include <strings.h>
 
 #include "api/handlers.h"
 #include "api/negotiate.h"
@@ -16,6 +16,8 @@ void lam_wado_bulkdata(lam_request *request)
     static const lam_offer offers[] = {{OCTETS, NULL, NULL, false},
                                        {"multipart/related", OCTETS, NULL, false}};
     const lam_backend *backend = request->backend;
+    if (strcasecmp(request->parameters[3], "7FE00010") == 0 && lam_wado_pixel_data(request))
+        return;
     LAM_AUTO(lam_buffer_done) lam_buffer scratch = {0};
     int chosen = lam_negotiate(lam_request_accept(request, &scratch), offers, LAM_COUNT(offers));
     if (chosen < 0) {

@@ -56,6 +56,11 @@ static bool find_syntax(lam_request *request, char syntax[LAM_UID_TEXT])
     return true;
 }
 
+static bool is_plain(const char *syntax)
+{
+    return strcmp(syntax, EXPLICIT_LITTLE) == 0 || strcmp(syntax, IMPLICIT_LITTLE) == 0;
+}
+
 typedef struct choice {
     bool multipart, stored;
     const char *type; /* of a part */
@@ -67,7 +72,7 @@ typedef struct choice {
 static bool choose(lam_request *request, const char *stored, choice *out)
 {
     const char *own = lam_parts_media_type(stored);
-    bool plain = strcmp(stored, EXPLICIT_LITTLE) == 0 || strcmp(stored, IMPLICIT_LITTLE) == 0;
+    bool plain = is_plain(stored);
     choice choices[8];
     lam_offer offers[8];
     size_t count = 0;
@@ -96,6 +101,13 @@ static bool choose(lam_request *request, const char *stored, choice *out)
     return chosen >= 0;
 }
 
+static void refuse_single(lam_request *request)
+{
+    lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE,
+                      "several frames are only to be had as multipart/related");
+}
+
+/* No frames are all. */
 static void reply_frames(lam_request *request, const int64_t *frames, size_t count, const choice *how)
 {
     const lam_backend *backend = request->backend;
@@ -120,10 +132,27 @@ static void reply_frames(lam_request *request, const int64_t *frames, size_t cou
     snprintf(type, sizeof type, "%s; transfer-syntax=%s", how->type, how->syntax);
     snprintf(locations, sizeof locations, "%s/studies/%s/series/%s/instances/%s/frames/", root,
              request->parameters[0], request->parameters[1], request->parameters[2]);
-    if (how->multipart)
+    if (how->multipart) {
         lam_reply_pixels_multipart(request, how->type, type, locations, frames, &pixels);
-    else
+    } else if (pixels.count && pixels.pieces[pixels.count - 1].part > 0) {
+        lam_pixels_done(&pixels);
+        refuse_single(request);
+    } else {
         lam_reply_pixels(request, type, &pixels, how->stored);
+    }
+}
+
+bool lam_wado_pixel_data(lam_request *request)
+{
+    char syntax[LAM_UID_TEXT];
+    choice how;
+    if (!find_syntax(request, syntax))
+        return true;
+    if (is_plain(syntax))
+        return false;
+    if (choose(request, syntax, &how))
+        reply_frames(request, NULL, 0, &how);
+    return true;
 }
 
 void lam_wado_frames(lam_request *request)
@@ -139,10 +168,8 @@ void lam_wado_frames(lam_request *request)
     if (!lam_wado_read_frames(request, request->parameters[3], frames, &count) ||
         !find_syntax(request, syntax) || !choose(request, syntax, &how))
         return;
-    if (!how.multipart && count > 1) {
-        lam_reply_problem(request, MHD_HTTP_NOT_ACCEPTABLE,
-                          "several frames are only to be had as multipart/related");
-        return;
-    }
-    reply_frames(request, frames, count, &how);
+    if (!how.multipart && count > 1)
+        refuse_single(request);
+    else
+        reply_frames(request, frames, count, &how);
 }

@@ -33,6 +33,9 @@ void lam_metadata_retrieve(lam_request *request);
 
 /* frames.c, bulkdata.c, rendered.c: PS3.18 section 10.4 */
 void lam_wado_frames(lam_request *request);
+/* All frames, where Pixel Data are stored otherwise than as little endian octets. False, and no answer, where
+ * they are just that. */
+bool lam_wado_pixel_data(lam_request *request);
 enum { LAM_WADO_MAX_FRAMES = 4096 };
 /* "1,2,5", from 1 on, into room for LAM_WADO_MAX_FRAMES. False for anything else, which is answered with 400.
  */

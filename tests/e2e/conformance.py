@@ -87,6 +87,9 @@ NEGOTIATION = [
     case("8.7.3.3 bulk data", IMAGE + "/bulkdata/00420011", accept="application/octet-stream", holds=lambda a: a.body == known["value"]),
     case("8.7.3.3 bulk data in parts", IMAGE + "/bulkdata/00420011", accept=OCTETS, holds=lambda a: parts_of(a) == [known["value"]]),
     case("10.4.1.1.5 pixel data", IMAGE + "/bulkdata/7FE00010", accept="*/*", holds=lambda a: a.body == known["pixels"]),
+    case("8.7.3.3 pixel data of a compressed object, as octets", RLES + "/bulkdata/7FE00010", accept=OCTETS, holds=lambda a: parts_of(a) == [known["pixels"]]),
+    case("8.7.3.3 in one part", RLES + "/bulkdata/7FE00010", accept="application/octet-stream", holds=lambda a: a.body == known["pixels"]),
+    case("table 8.7.3-5 and as they are stored", RLES + "/bulkdata/7FE00010", accept='multipart/related; type="image/dicom-rle"', kind='multipart/related; type="image/dicom-rle"'),
     case("8.7.5 406, bulk data", IMAGE + "/bulkdata/00420011", 406, accept=JSON, kind=PROBLEM),
     # ---- pictures ----
     case("8.7.4 JPEG is the default", IMAGE + "/rendered", accept="*/*", kind="image/jpeg"),
