@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/base/text.h"
+#include "core/base/uid.h"
 #include "daemon/laminad/header.h"
 #include "daemon/laminad/selection.h"
 #include "dicom/tag.h"
@@ -64,6 +65,16 @@ static bool kind_of(lam_dataset *header, lam_dicom_kind *kind)
     return *kind == LAM_DICOM_REPORT || lam_dataset_has(header, LAM_TAG_ROWS);
 }
 
+/* The identifiers become names of files and references in results: one that is not a UID becomes neither. */
+static bool has_valid_uids(lam_dataset *header)
+{
+    static const lam_tag uids[] = {LAM_TAG_SERIES, LAM_TAG_STUDY, LAM_TAG_SOP_INSTANCE};
+    bool valid = true;
+    for (size_t i = 0; i < LAM_COUNT(uids) && valid; i++)
+        valid = !lam_dataset_has(header, uids[i]) || lam_uid_is_valid(lam_dataset_text(header, uids[i], ""));
+    return valid;
+}
+
 static lam_status look_at(lam_dicom_files *files, const char *path, lam_error *err)
 {
     LAM_AUTO_PTR(lam_dataset) *header = NULL;
@@ -78,6 +89,10 @@ static lam_status look_at(lam_dicom_files *files, const char *path, lam_error *e
     }
     if (!kind_of(header, &kind))
         return LAM_OK;
+    if (!has_valid_uids(header)) {
+        fprintf(stderr, "skipped: %s: its study, series or instance has no valid UID\n", path);
+        return LAM_OK;
+    }
     return add_file(files, path, header, kind, err);
 }
 

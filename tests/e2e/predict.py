@@ -110,6 +110,21 @@ def test_what_the_model_does_not_want_is_said():
     assert result["state"] == "failed" and "slices" in result["reason"], result
 
 
+def test_what_is_no_uid_names_no_file():
+    folder = tempfile.mkdtemp()
+    out = os.path.join(folder, "out")
+    os.mkdir(out)
+    files = phantom("slices=20")
+    for path in files:
+        image = pydicom.dcmread(path)
+        with pydicom.config.disable_value_validation():
+            image.SeriesInstanceUID = "../escaped"
+        image.save_as(path)
+    run = predict("--bundle", MODEL, "--out", out, *files, status=1)
+    assert run.stderr.count("no valid UID") == len(files), run.stderr
+    assert os.listdir(folder) == ["out"], os.listdir(folder)
+
+
 def test_bad_arguments():
     predict(status=2)
     predict("--bundle", MODEL, status=2)
