@@ -249,6 +249,8 @@ lam_status lam_database_open(const char *path, lam_database **out, lam_error *er
     lam_db_put(db);
     if (status == LAM_E_CORRUPT)
         lam_error_prefix(err, "%s is damaged; restore it and the store from a backup", path);
+    if (status == LAM_E_NO_SPACE)
+        lam_error_prefix(err, "no room for %s: free space on its disk", path);
     if (status != LAM_OK) {
         lam_database_close(database);
         return status;

@@ -98,6 +98,18 @@ def test_nothing_to_migrate():
     assert status == 1 and f"cannot find a database {d.data}/lamina.db" in said and not os.listdir(d.data), said
 
 
+def test_no_room_for_a_database():
+    d = Daemon()
+    os.mkdir(d.data)
+    status, said = run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", d.data)
+    harness.need(status == 0, f"nothing can be mounted here: {said.strip()}")
+    try:
+        said = refusal(d)
+    finally:
+        run("umount", d.data)
+    assert f"no room for {d.data}/lamina.db: free space on its disk" in said, said
+
+
 def test_few_open_files():
     said = refusal(Daemon(wrapper=("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")))
     assert "only 64 files may be open" in said and "LimitNOFILE" in said, said
