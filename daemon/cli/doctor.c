@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/text.h"
 #include "daemon/cli/cli.h"
 #include "daemon/cli/options.h"
 #include "daemon/cli/table.h"
@@ -43,6 +44,18 @@ typedef struct report {
     bool failed;
 } report;
 
+/* Names in another character set, and what was cut, may be no UTF-8; JSON takes nothing else. */
+static void mend_text(char *text)
+{
+    const char *end = text + strlen(text);
+    for (char *at = text; at < end;) {
+        size_t length = lam_text_utf8_length(at, end);
+        if (length == 0)
+            *at = '?';
+        at += length ? length : 1;
+    }
+}
+
 static void __attribute__((format(printf, 5, 6)))
 add(report *r, const char *check, verdict v, const char *advice, const char *format, ...)
 {
@@ -51,6 +64,8 @@ add(report *r, const char *check, verdict v, const char *advice, const char *for
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
+    lam_text_end_whole(text);
+    mend_text(text);
     json_array_append_new(r->checks, json_pack("{s:s,s:s,s:s,s:s}", "check", check, "state", verdict_names[v],
                                                "found", text, "advice", v == GOOD ? "" : advice));
     r->failed |= v == FAILED;

@@ -47,6 +47,15 @@ def test_doctor_says_what_is_wrong_and_what_to_do():
     assert status == 1 and "no_such_key" in found["configuration"]["found"], found
 
 
+def test_doctor_reads_another_character_set():
+    d = Daemon()
+    d.write_config()
+    with open(conf(d), "ab") as file:
+        file.write("mod\u00e8le = 1\n".encode("latin-1"))
+    status, found = checks(d)
+    assert status == 1 and "mod?le" in found["configuration"]["found"], found
+
+
 def test_doctor_looks_into_the_data():
     """Files of somebody else, a database that is damaged or newer, a bundle that laminad leaves out."""
     d = Daemon()
