@@ -81,6 +81,16 @@ lam_status lam_io_sync(int fd, lam_error *err)
     return LAM_OK;
 }
 
+void lam_io_fill_standard(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR); /* the lowest that is free */
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 lam_status lam_io_sync_path(const char *path, lam_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);

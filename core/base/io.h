@@ -26,6 +26,10 @@ lam_status lam_io_read_file(const char *path, lam_buffer *out, lam_error *err);
 /* Data and size of `fd` are on stable storage when this returns LAM_OK (fdatasync). */
 lam_status lam_io_sync(int fd, lam_error *err);
 
+/* Opens /dev/null for those of the descriptors 0, 1 and 2 that whoever started this program has closed: else
+ * what it opens first would be written to as its standard output. For the beginning of main. */
+void lam_io_fill_standard(void);
+
 /* A file or a folder by its name is on stable storage (fsync); of a folder, the names in it. */
 lam_status lam_io_sync_path(const char *path, lam_error *err);
 /* The folder that `path` lies in, so that a new name is not lost. */

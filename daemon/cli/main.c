@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/io.h"
 #include "core/rnn/kernels/cpu.h"
 #include "daemon/cli/cli.h"
 
@@ -241,6 +242,7 @@ static bool runs_the_engine(const lam_cli_command *command)
 
 int main(int argc, char **argv)
 {
+    lam_io_fill_standard();
     if (argc < 2) {
         print_overview(stderr);
         return LAM_CLI_USAGE;

@@ -458,6 +458,7 @@ int main(int argc, char **argv)
         {"help", no_argument, NULL, HELP},
         {NULL, 0, NULL, 0},
     };
+    lam_io_fill_standard();
     const char *path = NULL;
     int action = 0;
     for (int option; (option = getopt_long(argc, argv, "c:h", options, NULL)) != -1;) {

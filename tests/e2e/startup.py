@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""A start that cannot be: laminad as a user without rights, on data of somebody else, without room for open files or with an
-address that is not this machine's. Each time it says what is wrong, where, and what to do, and its exit status is 1."""
+"""How laminad begins where things are not as they should be. A start that cannot be, as a user without rights, on data of
+somebody else, without room or open files, with an address that is not this machine's, says what is wrong, where, and what to
+do; the exit status is 1."""
 import os
 import shutil
 
@@ -12,7 +13,15 @@ NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 
 
-class Unprivileged(Daemon):
+class Replacing(Daemon):
+    """A daemon that its wrapper becomes by exec."""
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+
+class Unprivileged(Replacing):
     """A daemon of another user, with its data in a folder of that user."""
 
     def __init__(self, settings=None):
@@ -20,10 +29,6 @@ class Unprivileged(Daemon):
         os.chmod(self.directory, 0o755)
         os.mkdir(self.data, 0o750)
         os.chown(self.data, NOBODY, NOBODY)
-
-    @property
-    def pid(self):
-        return self.process.pid  # setpriv has become laminad
 
 
 def need_two_users():
@@ -113,6 +118,13 @@ def test_no_room_for_a_database():
 def test_few_open_files():
     said = refusal(Daemon(wrapper=("sh", "-c", 'ulimit -n 64; exec "$@"', "sh")))
     assert "only 64 files may be open" in said and "LimitNOFILE" in said, said
+
+
+def test_closed_standard_descriptors():
+    """What laminad says must not go into a file that it opened in their place."""
+    with Replacing(wrapper=("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh")) as d:
+        assert [os.readlink(f"/proc/{d.pid}/fd/{fd}") for fd in range(3)] == ["/dev/null"] * 3
+        assert os.path.getsize(os.path.join(d.data, "lock")) == 0
 
 
 def test_an_address_of_another_machine():
