@@ -27,7 +27,7 @@ CUTS = int(os.environ.get("LAMINA_POWER_CUTS") or os.environ.get("LAMINA_CRASH_R
 SEED = int(os.environ.get("LAMINA_CRASH_SEED") or time.time())
 OLDER = 2  # the schema it begins with
 INSTANCES = 120  # enough for many pages
-CALLS = ("pwrite64", "fdatasync", "fsync", "ftruncate", "rename", "unlink")  # what changes files
+CALLS = ("pwrite64", "fdatasync", "fsync", "ftruncate", "/^rename", "/^unlink")  # what changes files
 
 
 def steps():

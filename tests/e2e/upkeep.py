@@ -137,13 +137,15 @@ def test_a_backup_is_durable_when_it_is_reported():
         analyse(d)
         folder = tempfile.mkdtemp()
         record = os.path.join(folder, "strace")
-        status, said = run("strace", "-f", "-yy", "-o", record, "-e", "trace=fsync,syncfs,rename,renameat", os.path.join(BUILD, "lamina"),
+        status, said = run("strace", "-f", "-yy", "-o", record, "-e", "trace=fsync,syncfs,/^rename", os.path.join(BUILD, "lamina"),
                            "backup", "--config", conf(d), "--store", f"{folder}/store", f"{folder}/lamina.db")
         assert status == 0, said
         with open(record, encoding="utf-8", errors="replace") as file:
-            calls = file.read().split(" renameat(")
-        assert "fsync(" in calls[0].split(" rename(")[1] and f"<{folder}>" in calls[0].split(" rename(")[1], calls[0]
-        assert len(calls) > 1 and f"<{folder}/store>" in calls[-1].split("syncfs(")[1], calls[-1]
+            calls = file.read().splitlines()
+        named = [i for i, call in enumerate(calls) if re.search(r" rename\w*\(", call)]
+        assert len(named) > 8 and f"{folder}/lamina.db" in calls[named[0]], calls
+        assert any("fsync(" in call and f"<{folder}>" in call for call in calls[named[0]:named[1]]), calls
+        assert any("syncfs(" in call and f"<{folder}/store>" in call for call in calls[named[-1]:]), calls
 
 
 def test_a_backup_to_a_folder_that_is_not_there():
