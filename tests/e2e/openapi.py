@@ -195,7 +195,7 @@ def test_head(d):
 
 def after_head(d, path):
     """What follows the head of the answer to HEAD on the wire, where another request was sent with it."""
-    with socket.create_connection(("127.0.0.1", d.http_port), 10 * PATIENCE) as connection:
+    with socket.create_connection(("127.0.0.1", d.http_port), 60 * PATIENCE) as connection:
         connection.sendall(f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"
                            "GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         return b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")[2]

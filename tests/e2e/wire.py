@@ -210,7 +210,7 @@ def test_fragments_however_a_pdu_arranges_them(d):
     assert d.children("lamina-dimse") == receiver, "the receiver ended"
 
 
-def is_ended(caller, seconds=5):
+def is_ended(caller, seconds=20):
     """Aborted (PS3.8 9.3.8) or closed."""
     caller.connection.settimeout(seconds * PATIENCE)
     try:
