@@ -113,6 +113,7 @@ static void settle(batch *b, lam_send_file *file, lam_send_outcome outcome, cons
 {
     file->outcome = outcome;
     lam_text_copy(file->reason, sizeof file->reason, reason);
+    lam_text_make_printable(file->reason); /* it may have a peer's words */
     pthread_mutex_lock(&b->lock);
     if (b->progress)
         b->progress(b->user, file);

@@ -1,6 +1,7 @@
 #include "core/base/text.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <string.h>
 
 size_t lam_text_copy(char *to, size_t size, const char *from)
@@ -53,4 +54,17 @@ size_t lam_text_utf8_length(const char *begin, const char *end)
                    : 0;
     }
     return 0;
+}
+
+void lam_text_make_printable(char *text)
+{
+    const char *end = text + strlen(text);
+    for (char *at = text; at < end;) {
+        const unsigned char *byte = (const unsigned char *)at;
+        size_t length = lam_text_utf8_length(at, end);
+        bool control = byte[0] < ' ' || byte[0] == 0x7f || (byte[0] == 0xc2 && byte[1] < 0xa0);
+        size_t bad = length == 0 ? 1 : control ? length : 0;
+        memset(at, '?', bad);
+        at += bad ? bad : length;
+    }
 }

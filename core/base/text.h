@@ -17,6 +17,10 @@ size_t lam_text_copy(char *to, size_t size, const char *from);
  * made. */
 void lam_text_end_whole(char *text);
 
+/* Makes text from elsewhere safe for a terminal and for JSON: bytes that are no UTF-8, and control characters
+ * also of C1 (U+0080 to U+009F), become '?'. */
+void lam_text_make_printable(char *text);
+
 /* Length of the well-formed UTF-8 sequence that begins at `begin` (Unicode table 3-7), 0 when there is none
  * before `end`. */
 size_t lam_text_utf8_length(const char *begin, const char *end);

@@ -44,18 +44,7 @@ typedef struct report {
     bool failed;
 } report;
 
-/* Names in another character set, and what was cut, may be no UTF-8; JSON takes nothing else. */
-static void mend_text(char *text)
-{
-    const char *end = text + strlen(text);
-    for (char *at = text; at < end;) {
-        size_t length = lam_text_utf8_length(at, end);
-        if (length == 0)
-            *at = '?';
-        at += length ? length : 1;
-    }
-}
-
+/* Names in another character set may be no UTF-8; JSON takes nothing else. */
 static void __attribute__((format(printf, 5, 6)))
 add(report *r, const char *check, verdict v, const char *advice, const char *format, ...)
 {
@@ -65,7 +54,7 @@ add(report *r, const char *check, verdict v, const char *advice, const char *for
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     lam_text_end_whole(text);
-    mend_text(text);
+    lam_text_make_printable(text);
     json_array_append_new(r->checks, json_pack("{s:s,s:s,s:s,s:s}", "check", check, "state", verdict_names[v],
                                                "found", text, "advice", v == GOOD ? "" : advice));
     r->failed |= v == FAILED;

@@ -26,15 +26,10 @@ const char *lam_json_member_text(const json_t *object, const char *path)
 
 /* ---- cells ---- */
 
-/* A control character, also of C1 (U+0080 to U+009F), would reach the terminal as a command. */
 char *lam_printable(const char *text, char out[LAM_CELL_TEXT_SIZE])
 {
     lam_text_copy(out, LAM_CELL_TEXT_SIZE, text);
-    for (unsigned char *at = (unsigned char *)out; *at; at++)
-        if (*at < ' ' || *at == 0x7F)
-            *at = '?';
-        else if (at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0)
-            at[0] = at[1] = '?';
+    lam_text_make_printable(out);
     return out;
 }
 

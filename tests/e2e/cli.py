@@ -95,6 +95,15 @@ def test_send_reads_answers_in_pieces():
         assert status == DONE and len(scp.confirmed) == 1, said
 
 
+def test_a_peers_words_are_text():
+    """Neither do they command the terminal, nor does a failure vanish from the JSON."""
+    path = images.save(images.series(slices=1), tempfile.mkdtemp())[0]
+    with FaultyScp(plan=[0xA700, 0xA700], comment=b"voll \xfc\x1b[31m") as scp:
+        for options in ([], ["--json"]):
+            status, said = ours("lamina", "send", *options, f"127.0.0.1:{scp.port}/FAULTY", path)
+            assert status == FAILED and "A700H: voll ??[31m" in said, said
+
+
 def test_a_study_without_a_result_fails_and_says_why(d):
     source = images.series(SeriesDescription="T2 knee")
     assert stow(d, [images.to_bytes(ds) for ds in source]).status == 200

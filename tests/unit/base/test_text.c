@@ -64,6 +64,31 @@ static void bytes_that_are_no_utf8_do_no_harm(void **state)
     assert_string_equal(to, "");
 }
 
+static void what_is_no_text_becomes_a_question_mark(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *left;
+    } cases[] = {
+        {"", ""},
+        {"a \xc3\xa9 \xf0\x9f\x98\x80", "a \xc3\xa9 \xf0\x9f\x98\x80"},
+        {"\x1b[31m\n\x7f", "?[31m??"},
+        {"a\xc2\x9b"
+         "b\xc2\xa0",
+         "a??b\xc2\xa0"},
+        {"mod\xe8le", "mod?le"},
+        {"\xc2", "?"},
+        {"\xe2\x82", "??"},
+        {"\xed\xa0\x80", "???"},
+    };
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        char text[16];
+        strcpy(text, cases[i].text);
+        lam_text_make_printable(text);
+        assert_string_equal(text, cases[i].left);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -71,6 +96,7 @@ int main(void)
         cmocka_unit_test(what_does_not_is_cut_between_characters),
         cmocka_unit_test(a_cut_character_goes),
         cmocka_unit_test(bytes_that_are_no_utf8_do_no_harm),
+        cmocka_unit_test(what_is_no_text_becomes_a_question_mark),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
