@@ -72,8 +72,12 @@ lam_status lam_stack_names_read(const lam_stack_names *names, const char *name, 
     long number = strtol(digits, NULL, 10);
     if (!fits || number < 1 || number > MAX_NUMBER)
         return lam_fail(err, LAM_E_INVALID, "%.80s does not match `training.stacks.pattern`", name);
-    snprintf(out->patient, sizeof out->patient, "%.*s", (int)(match[1].rm_eo - match[1].rm_so),
-             name + match[1].rm_so);
+    size_t length = (size_t)(match[1].rm_eo - match[1].rm_so);
+    if (length >= sizeof out->patient) /* cut, two patients could become one */
+        return lam_fail(err, LAM_E_LIMIT, "%.80s: the patient is named with more than %zu bytes", name,
+                        sizeof out->patient - 1);
+    memcpy(out->patient, name + match[1].rm_so, length);
+    out->patient[length] = '\0';
     out->number = (int)((number - 1) / names->phases);
     out->phase = (int)((number - 1) % names->phases);
     return LAM_OK;

@@ -22,7 +22,8 @@ lam_status lam_stack_names_create(const lam_manifest *manifest, lam_stack_names 
 void lam_stack_names_free(lam_stack_names *names);
 LAM_DEFINE_AUTO(lam_stack_names, lam_stack_names_free)
 
-/* What a slice's name says; LAM_E_INVALID when it does not match. */
+/* What a slice's name says; LAM_E_INVALID when it does not match, LAM_E_LIMIT for a patient's name that does
+ * not fit. */
 lam_status lam_stack_names_read(const lam_stack_names *names, const char *name, lam_slice_place *out,
                                 lam_error *err);
 

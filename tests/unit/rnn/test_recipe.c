@@ -1,6 +1,7 @@
 /* core/rnn/train/recipe.h and stack_names.h: what `training` of a manifest may say. */
 #include "core/rnn/train/recipe.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/rnn/train/stack_names.h"
@@ -47,11 +48,31 @@ static void the_number_of_a_slice_is_that_of_its_group(void **state)
     assert_fails(lam_stack_names_read(names, "P100", &place, &err), LAM_E_INVALID, err);
 }
 
+/* Cut, the two would be one patient and stand on both sides of a split. */
+static void a_patient_is_not_cut(void **state)
+{
+    (void)state;
+    LAM_AUTO_PTR(lam_json) *document = NULL;
+    LAM_AUTO_PTR(lam_stack_names) *names = NULL;
+    lam_manifest manifest =
+        with_training("{\"stacks\":{\"pattern\":\"^(.*)_([0-9]+)$\",\"phases\":1}}", &document);
+    lam_slice_place place;
+    lam_error err = {0};
+    char name[128];
+    assert_ok(lam_stack_names_create(&manifest, &names, &err), err);
+    snprintf(name, sizeof name, "%095d_1", 7);
+    assert_ok(lam_stack_names_read(names, name, &place, &err), err);
+    assert_int_equal(strlen(place.patient), 95);
+    snprintf(name, sizeof name, "%096d_1", 7);
+    assert_fails(lam_stack_names_read(names, name, &place, &err), LAM_E_LIMIT, err);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_moment_that_never_moves_is_refused),
         cmocka_unit_test(the_number_of_a_slice_is_that_of_its_group),
+        cmocka_unit_test(a_patient_is_not_cut),
     };
     return cmocka_run_group_tests_name("recipe", tests, NULL, NULL);
 }
