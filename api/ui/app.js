@@ -15,9 +15,18 @@ const main = document.getElementById("main");
 let drawn = ""; // what is on the screen, so that nothing is drawn again for the same data
 let generation = 0;
 
+/** A part of the address, as it stands where it is not encoded as one. */
+function decoded(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+}
+
 function where() {
   const [path, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const [name, ...parts] = path.split("/").map(decodeURIComponent);
+  const [name, ...parts] = path.split("/").map(decoded);
   return { name: Object.hasOwn(views, name) ? name : "studies", parts, query: new URLSearchParams(query) };
 }
 

@@ -34,6 +34,15 @@ def test_an_empty_server_says_what_to_do(d):
         assert not p.errors, p.errors
 
 
+def test_an_address_that_makes_no_sense_is_answered(d):
+    """As it comes from a message that cut it"""
+    with page(d, "#/studies/1.2%E0%A4") as p:
+        p.until("document.querySelector('#nav a') && document.getElementById('main').innerText.trim()")
+        p.js("location.hash = '#/models'")
+        p.until("document.querySelector('#nav a[aria-current]')?.innerText == 'Models'")
+        assert not any("URIError" in error for error in p.errors), p.errors
+
+
 def test_a_study_appears_by_itself(d):
     with page(d) as p:
         p.until("document.body.innerText.includes('No studies yet')")
