@@ -63,10 +63,10 @@ static const lam_config_key dicom_keys[] = {
              "define them for their own equipment."},
     {"association_timeout", LAM_TYPE_DURATION, MAIN(association_timeout_ms), .minimum = SECOND,
      .maximum = HOUR, .initial = "30s", .live = true,
-     .help = "How long a peer may take to request an association after connecting (the ARTIM timer), and to "
-             "send the rest of a message it has begun."},
+     .help = "How long a peer may take to request an association after connecting (the ARTIM timer)."},
     {"idle_timeout", LAM_TYPE_DURATION, MAIN(idle_timeout_ms), .minimum = SECOND, .maximum = 24 * HOUR,
-     .initial = "5m", .live = true, .help = "How long an association may stay open without a request."},
+     .initial = "5m", .live = true,
+     .help = "How long a peer may be silent on an association, between requests and in the middle of one."},
 };
 
 static const lam_config_key http_keys[] = {

@@ -31,16 +31,23 @@ static void a_moment_that_never_moves_is_refused(void **state)
     }
 }
 
+static lam_stack_names *names_by(const char *stacks, lam_json **document)
+{
+    lam_stack_names *names = NULL;
+    lam_manifest manifest = with_training(stacks, document);
+    lam_error err = {0};
+    assert_ok(lam_stack_names_create(&manifest, &names, &err), err);
+    return names;
+}
+
 static void the_number_of_a_slice_is_that_of_its_group(void **state)
 {
     (void)state;
     LAM_AUTO_PTR(lam_json) *document = NULL;
-    LAM_AUTO_PTR(lam_stack_names) *names = NULL;
-    lam_manifest manifest =
-        with_training("{\"stacks\":{\"pattern\":\"^(P[0-9])([0-9][0-9])[0-9]*$\",\"phases\":2}}", &document);
+    LAM_AUTO_PTR(lam_stack_names) *names =
+        names_by("{\"stacks\":{\"pattern\":\"^(P[0-9])([0-9][0-9])[0-9]*$\",\"phases\":2}}", &document);
     lam_slice_place place;
     lam_error err = {0};
-    assert_ok(lam_stack_names_create(&manifest, &names, &err), err);
     assert_ok(lam_stack_names_read(names, "P107999", &place, &err), err);
     assert_string_equal(place.patient, "P1");
     assert_int_equal(place.number, 3);
@@ -53,13 +60,11 @@ static void a_patient_is_not_cut(void **state)
 {
     (void)state;
     LAM_AUTO_PTR(lam_json) *document = NULL;
-    LAM_AUTO_PTR(lam_stack_names) *names = NULL;
-    lam_manifest manifest =
-        with_training("{\"stacks\":{\"pattern\":\"^(.*)_([0-9]+)$\",\"phases\":1}}", &document);
+    LAM_AUTO_PTR(lam_stack_names) *names =
+        names_by("{\"stacks\":{\"pattern\":\"^(.*)_([0-9]+)$\",\"phases\":1}}", &document);
     lam_slice_place place;
     lam_error err = {0};
     char name[128];
-    assert_ok(lam_stack_names_create(&manifest, &names, &err), err);
     snprintf(name, sizeof name, "%095d_1", 7);
     assert_ok(lam_stack_names_read(names, name, &place, &err), err);
     assert_int_equal(strlen(place.patient), 95);
