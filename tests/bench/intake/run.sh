@@ -35,6 +35,8 @@ for peer in orthanc:Orthanc storescp-fork:storescp; do
     fi
 done
 ours="$here/serve.sh $build {dir} {port} {http}"
+limit="$build/bench-limit sync {dir} {port} {http}"
+unsynced="$build/bench-limit nosync {dir} {port} {http}"
 export BIN="$work/bin" WORK="$work/run"
 rm -rf "$WORK" "$work/limits.txt"
 mkdir -p "$WORK"
@@ -53,10 +55,10 @@ cat "$work/limits.txt"
 
 echo "== C-STORE"
 /usr/bin/python3 "$tools/ingest_bench.py" "$data" --n "$objects" --reps "$repeats" --assoc 1,4,8 \
-    --servers "$peers" --cmd ours="$ours" --out "$work/dimse.json"
+    --servers "$peers" --cmd ours="$ours" --cmd limit="$limit" --cmd limit-unsynced="$unsynced" --out "$work/dimse.json"
 echo "== STOW-RS"
 /usr/bin/python3 "$tools/stow_bench.py" "$data" --n "$objects" --reps "$repeats" --clients 1,4,8 --per 1 \
-    --servers "$(echo "$peers" | grep -o orthanc || true)" --cmd ours="$ours" --cmd limit="$build/bench-http-limit {dir} {port} {http}" --cmd-path /dicom-web/studies \
-    --out "$work/stow.json"
+    --servers "$(echo "$peers" | grep -o orthanc || true)" --cmd ours="$ours" --cmd limit="$limit" --cmd limit-unsynced="$unsynced" \
+    --cmd-path /dicom-web/studies --out "$work/stow.json"
 /usr/bin/python3 "$here/table.py" "$work/dimse.json" "$work/stow.json" "$work/limits.txt"
 rm -rf "$WORK"
