@@ -7,17 +7,22 @@
 
 #include "core/base/cleanup.h"
 
-static void write_escaped(lam_buffer *out, const char *text)
+static void write_escaped_bytes(lam_buffer *out, const char *text, size_t length)
 {
     static const char *const escapes[128] = {
         ['&'] = "&amp;", ['<'] = "&lt;", ['>'] = "&gt;", ['"'] = "&quot;", ['\r'] = "&#13;"};
-    for (; *text; text++) {
+    for (const char *end = text + length; text < end; text++) {
         unsigned char c = (unsigned char)*text;
         if (c < 128 && escapes[c])
             lam_buffer_append_text(out, escapes[c]);
         else if (c >= ' ' || c == '\t' || c == '\n') /* XML 1.0 has no other controls */
             lam_buffer_append(out, text, 1);
     }
+}
+
+static void write_escaped(lam_buffer *out, const char *text)
+{
+    write_escaped_bytes(out, text, strlen(text));
 }
 
 static void write_name_group(lam_buffer *out, const char *group, const char *text)
@@ -28,12 +33,9 @@ static void write_name_group(lam_buffer *out, const char *group, const char *tex
     lam_buffer_printf(out, "<%s>", group);
     for (size_t i = 0; i < LAM_COUNT(parts) && *text; i++) {
         size_t length = strcspn(text, "^");
-        char part[256];
-        if (length && length < sizeof part) {
-            memcpy(part, text, length);
-            part[length] = '\0';
+        if (length) {
             lam_buffer_printf(out, "<%s>", parts[i]);
-            write_escaped(out, part);
+            write_escaped_bytes(out, text, length);
             lam_buffer_printf(out, "</%s>", parts[i]);
         }
         text += length + (text[length] == '^');

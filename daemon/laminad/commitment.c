@@ -13,6 +13,7 @@
 
 enum {
     MOST_OBJECTS = 1000,        /* in one transaction of Storage Commitment */
+    MOST_REPORTS = 1000,        /* that one sender has not taken yet */
     SAME_ASSOCIATION_MS = 5000, /* for the sender to take the report there */
     FIRST_RETRY_MS = 10000,
     GIVE_UP_MS = 24 * 60 * 60 * 1000,
@@ -190,6 +191,22 @@ static lam_status judge_all(lam_db *db, const json_t *instances, json_t *reply, 
     return LAM_OK;
 }
 
+/* LAM_E_LIMIT for a sender that asks and asks and never takes a report. */
+static lam_status limit_reports(lam_db *db, const json_t *asked, lam_error *err)
+{
+    int64_t count = 0;
+    lam_status status = lam_db_get_integer(
+        db, &count, err,
+        "SELECT count(*) FROM commitment_report WHERE calling_ae = ? AND transaction_uid != ?", "tt",
+        text_of(asked, "calling_ae"), text_of(asked, "transaction_uid"));
+    if (status == LAM_OK && count >= MOST_REPORTS)
+        status = lam_fail(err, LAM_E_LIMIT,
+                          "%d reports of commitment wait for this sender already: it must take them, or its"
+                          " [peer] needs an address at which it listens",
+                          MOST_REPORTS);
+    return status;
+}
+
 static lam_status note_report(lam_db *db, const json_t *asked, int64_t now_ms, lam_error *err)
 {
     char *instances = json_dumps(json_object_get(asked, "instances"), JSON_COMPACT);
@@ -223,6 +240,8 @@ lam_status lam_commitment_answer(lam_db *db, const char *payload, size_t length,
     lam_status status = LAM_OK;
     if (!json_is_array(json_object_get(asked, "instances")))
         status = lam_fail(err, LAM_E_CORRUPT, "a request for commitment without instances");
+    if (status == LAM_OK)
+        status = limit_reports(db, asked, err);
     if (status == LAM_OK)
         status = judge_all(db, json_object_get(asked, "instances"), reply, err);
     if (status == LAM_OK)

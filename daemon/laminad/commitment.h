@@ -35,7 +35,7 @@ lam_status lam_commitment_settle(lam_db *db, const char *payload, size_t length,
 /* ---- asked of us ---- */
 
 /* The payload of COMMIT answered with that of COMMIT_REPLY. A report is noted, to be sent unless the sender
- * takes it over its own association. */
+ * takes it over its own association. LAM_E_LIMIT: too many wait for this sender. */
 lam_status lam_commitment_answer(lam_db *db, const char *payload, size_t length, int64_t now_ms,
                                  lam_buffer *out, lam_error *err);
 /* The payload of COMMIT_REPORTED. */

@@ -236,7 +236,7 @@ static lam_status note_association(lam_dimse_link *link, const lam_ipc_message *
 /* A sender asks us to commit ourselves. */
 static lam_status answer_commit(lam_dimse_link *link, const lam_ipc_message *message)
 {
-    enum { PROCESSING_FAILURE = 0x0110 };
+    enum { PROCESSING_FAILURE = 0x0110, RESOURCE_LIMITATION = 0x0213 }; /* PS3.7 annex C */
     lam_buffer text;
     lam_error err = {0};
     lam_buffer_init(&text, LAM_IPC_MAX_PAYLOAD);
@@ -245,7 +245,8 @@ static lam_status answer_commit(lam_dimse_link *link, const lam_ipc_message *mes
     if (status != LAM_OK) {
         lam_log(LAM_LOG_ERROR, "commitment_fault", "reason=%s", LAM_QUOTE(err.message));
         lam_buffer_clear(&text);
-        lam_buffer_printf(&text, "{\"status\":%d}", PROCESSING_FAILURE);
+        lam_buffer_printf(&text, "{\"status\":%d}",
+                          status == LAM_E_LIMIT ? RESOURCE_LIMITATION : PROCESSING_FAILURE);
     }
     status = send_patiently(link, LAM_MESSAGE_COMMIT_REPLY, message->request, lam_buffer_text(&text), NULL);
     lam_buffer_done(&text);

@@ -13,7 +13,7 @@ typedef struct bundle {
     const json_t *result; /* the one being told */
     json_t *entries;
     json_t *observations; /* references of the result's */
-    char study_url[48];
+    char study_url[48], report_url[48];
     int count;
 } bundle;
 
@@ -168,8 +168,7 @@ static void add_observation(void *context, const lam_listed_finding *finding)
 {
     bundle *b = context;
     char url[48];
-    make_url("observation", b->study_url,
-             json_integer_value(json_object_get(b->result, "job")) * 10000 + b->count++, url);
+    make_url("observation", b->report_url, b->count++, url);
     json_t *resource = json_pack("{s:s,s:s}", "resourceType", "Observation", "status", "preliminary");
     set_code(resource, finding);
     set_subject(b, resource);
@@ -188,9 +187,8 @@ static void add_observation(void *context, const lam_listed_finding *finding)
 
 static void add_report(bundle *b)
 {
-    char url[48];
     const json_t *model = json_object_get(b->result, "model");
-    make_url("report", b->study_url, json_integer_value(json_object_get(b->result, "job")), url);
+    make_url("report", b->study_url, json_integer_value(json_object_get(b->result, "job")), b->report_url);
     b->count = 0;
     b->observations = json_array();
     lam_findings_list(b->result, add_observation, b);
@@ -205,7 +203,7 @@ static void add_report(bundle *b)
     if (json_array_size(b->observations) > 0)
         json_object_set(resource, "result", b->observations);
     set_text(resource, "conclusion", "Computed without human review. Not for clinical use.");
-    add_entry(b, url, resource);
+    add_entry(b, b->report_url, resource);
     json_decref(b->observations);
 }
 

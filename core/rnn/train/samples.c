@@ -123,12 +123,17 @@ static void join_patient(lam_samples *dataset, const lam_sample_source *source, 
     lam_tensor name;
     if (!lam_samples_field(source, "patient", "patients", &name) || name.dtype != LAM_DTYPE_U8)
         return;
-    sample->patient = name.data;
+    const char *patient = name.data;
+    while (name.bytes && !patient[name.bytes - 1]) /* files pad as they like */
+        name.bytes--;
+    if (!name.bytes)
+        return;
+    sample->patient = patient;
     sample->patient_bytes = name.bytes;
     dataset->named_groups = true;
     for (const lam_sample *other = sample; other-- > dataset->samples;)
         if (other->patient && other->patient_bytes == name.bytes &&
-            memcmp(other->patient, name.data, name.bytes) == 0) {
+            memcmp(other->patient, patient, name.bytes) == 0) {
             sample->group = other->group;
             dataset->groups--;
             return;

@@ -39,7 +39,7 @@ typedef struct lam_truth {
 typedef struct lam_sample {
     char *id;
     int group;           /* whose it is: samples of one patient share a number */
-    const void *patient; /* the bytes that name the patient, borrowed; NULL: not said */
+    const char *patient; /* the bytes that name the patient, borrowed; NULL: not said */
     size_t patient_bytes;
     int phase;       /* of the heart, from 0; -1: not known */
     int64_t size[3]; /* z, y, x; 1 for axes the network does not have */

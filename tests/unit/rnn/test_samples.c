@@ -66,6 +66,47 @@ static void test_patients_stay_together(void **state)
     }
 }
 
+/* Each file pads the names to the longest of its own. */
+static void test_patients_of_two_files(void **state)
+{
+    (void)state;
+    enum { EACH = 2, WIDE = 5 };
+    static const uint8_t images[EACH][SIDE][SIDE], labels[EACH] = {0, 1};
+    static const char narrow[EACH][NAME] = {"P", "Q"}, wide[EACH][WIDE] = {"Long", "P"}, none[EACH][NAME];
+    static const int groups[] = {0, 1, 2, 0, 3, 4};
+    const lam_tensor names[] = {
+        {"patients", LAM_DTYPE_U8, {2, {EACH, NAME}}, narrow, sizeof narrow},
+        {"patients", LAM_DTYPE_U8, {2, {EACH, WIDE}}, wide, sizeof wide},
+        {"patients", LAM_DTYPE_U8, {2, {EACH, NAME}}, none, sizeof none},
+    };
+    char text[LAM_COUNT(names)][32];
+    const char *paths[LAM_COUNT(names)];
+    LAM_AUTO_PTR(lam_manifest) *manifest = NULL;
+    LAM_AUTO_PTR(lam_network) *network = NULL;
+    LAM_AUTO_PTR(lam_samples) *all = NULL;
+    lam_error err = {0};
+    int files[LAM_COUNT(names)];
+    for (size_t i = 0; i < LAM_COUNT(names); i++) {
+        const lam_tensor tensors[] = {
+            {"images", LAM_DTYPE_U8, {3, {EACH, SIDE, SIDE}}, images, sizeof images},
+            {"labels", LAM_DTYPE_U8, {1, {EACH}}, labels, sizeof labels},
+            names[i],
+        };
+        files[i] = memfd_create("samples", MFD_CLOEXEC);
+        snprintf(text[i], sizeof text[i], "/proc/self/fd/%d", files[i]);
+        paths[i] = text[i];
+        assert_ok(lam_safetensors_write(files[i], tensors, LAM_COUNT(tensors), NULL, 0, &err), err);
+    }
+    assert_ok(lam_manifest_parse(model, strlen(model), &manifest, &err), err);
+    assert_ok(lam_network_create(manifest->network, &network, &err), err);
+    assert_ok(lam_samples_load(manifest, network, paths, LAM_COUNT(paths), &all, &err), err);
+    for (size_t i = 0; i < LAM_COUNT(groups); i++)
+        assert_int_equal(lam_samples_at(all, i)->group, groups[i]);
+    assert_int_equal(lam_samples_groups(all), 5);
+    for (size_t i = 0; i < LAM_COUNT(files); i++)
+        close(files[i]);
+}
+
 /* `train --fold 1/3` of a recipe that cross-validates with three members: a part is parted again, and every
  * part of it has patients. */
 static void test_parts_can_be_parted(void **state)
@@ -109,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patients_stay_together),
+        cmocka_unit_test(test_patients_of_two_files),
         cmocka_unit_test(test_parts_can_be_parted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
