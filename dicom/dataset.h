@@ -18,6 +18,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/status.h"
 #include "dicom/boundary.h"
+#include "dicom/part10.h"
 #include "dicom/tag.h"
 
 #ifdef __cplusplus
@@ -39,9 +40,11 @@ typedef enum lam_dataset_extent {
     LAM_DATASET_WHOLE,
 } lam_dataset_extent;
 
-/* Reads a Part 10 file. The bytes are checked by walk.h first: DCMTK sees nothing nested too deep, too long
- * or cut short. Errors: those of lam_part10_open and lam_walk_check, and LAM_E_INVALID where DCMTK refuses.
- */
+/* Reads the data set of a Part 10 file that is open, or of a descriptor. The bytes are checked by walk.h
+ * first: DCMTK sees nothing nested too deep, too long or cut short. Errors: those of lam_walk_check, and
+ * LAM_E_INVALID where DCMTK refuses; for a descriptor those of lam_part10_open. */
+lam_status lam_dataset_parse(const lam_part10 *file, lam_dataset_extent extent, lam_dataset **out,
+                             lam_error *err) LAM_NOEXCEPT;
 lam_status lam_dataset_read(int fd, lam_dataset_extent extent, lam_dataset **out,
                             lam_error *err) LAM_NOEXCEPT;
 void lam_dataset_free(lam_dataset *dataset) LAM_NOEXCEPT;
@@ -154,27 +157,16 @@ void lam_dataset_remove(lam_dataset *dataset, lam_tag tag) LAM_NOEXCEPT;
 
 /* ---- pixels ---- */
 
-/* The stored values of one frame (from 0), decompressed, in this machine's byte order, into `bytes`, exactly
- * `length` of them: rows × columns × samples × bytes allocated. `photometric` (at least 17 bytes) gets the
- * photometric interpretation after decompression. Errors: LAM_E_UNSUPPORTED naming the transfer syntax,
- * LAM_E_CORRUPT, LAM_E_LIMIT. */
-lam_status lam_dataset_frame(lam_dataset *dataset, size_t frame, void *bytes, size_t length,
-                             char photometric[17], lam_error *err) LAM_NOEXCEPT;
-
-/* Appends the code stream of a compressed frame (from 0), its fragments joined. Errors: LAM_E_INVALID (no
- * compressed pixel data), LAM_E_NOT_FOUND (no such frame), LAM_E_UNSUPPORTED (frames of several fragments and
- * no offset table), LAM_E_LIMIT. */
-lam_status lam_dataset_stream(lam_dataset *dataset, size_t frame, lam_buffer *out,
-                              lam_error *err) LAM_NOEXCEPT;
-
 typedef struct lam_bytes {
     const void *data;
     size_t length;
 } lam_bytes;
 
-/* Decodes one compressed frame that lies apart: the fragments of a code stream in the transfer syntax that
- * `header` was read in, of the shape that its pixel module says, otherwise as lam_dataset_frame. `by_pixel`:
- * the samples of a pixel together, else as Planar Configuration says. JPEG 2000 is not for this (j2k.h). */
+/* One compressed frame by DCMTK's codecs, for frames.h, which knows where frames are: the fragments of a code
+ * stream in the transfer syntax that `header` was read in, of the shape that its pixel module says, become
+ * exactly `length` bytes of native pixels in this machine's byte order. `by_pixel`: the samples of a pixel
+ * together, else as Planar Configuration says. `photometric` gets what the samples then are. Errors:
+ * LAM_E_UNSUPPORTED naming the transfer syntax, LAM_E_CORRUPT, LAM_E_LIMIT. */
 lam_status lam_dataset_decode(lam_dataset *header, const lam_bytes *fragments, size_t count, bool by_pixel,
                               void *bytes, size_t length, char photometric[17], lam_error *err) LAM_NOEXCEPT;
 

@@ -20,7 +20,7 @@ lam_status lam_frames_open(int fd, lam_frames *out, lam_error *err)
     if (status == LAM_OK)
         status = lam_layout_read(&frames.file, &frames.layout, err);
     if (status == LAM_OK)
-        status = lam_dataset_read(fd, LAM_DATASET_HEADER, &frames.header, err);
+        status = lam_dataset_parse(&frames.file, LAM_DATASET_HEADER, &frames.header, err);
     if (status == LAM_OK)
         *out = frames;
     else
@@ -32,10 +32,15 @@ void lam_frames_close(lam_frames *frames)
 {
     if (!frames)
         return;
+    lam_frames_forget(frames);
     lam_dataset_free(frames->header);
+    frames->header = NULL;
+}
+
+void lam_frames_forget(lam_frames *frames)
+{
     lam_layout_done(&frames->layout);
     lam_part10_close(&frames->file);
-    frames->header = NULL;
 }
 
 lam_status lam_frames_size(const lam_frames *frames, size_t *bytes, lam_error *err)
@@ -51,16 +56,16 @@ lam_status lam_frames_size(const lam_frames *frames, size_t *bytes, lam_error *e
 
 /* ---- native ---- */
 
-/* Bits from `offset` on, shifted to begin with a byte. */
-static void copy_bits(const unsigned char *from, uint64_t offset, size_t bits, unsigned char *out)
+/* Bits from `offset` on, shifted to begin with a byte. `swap` 1: bytes lie in pairs, the second one first. */
+static void copy_bits(const unsigned char *from, uint64_t offset, size_t bits, size_t swap,
+                      unsigned char *out)
 {
-    size_t bytes = (bits + 7) / 8;
+    size_t first = offset / 8, bytes = (bits + 7) / 8;
     unsigned shift = offset % 8;
-    from += offset / 8;
     for (size_t i = 0; i < bytes; i++) {
-        unsigned value = from[i] >> shift;
+        unsigned value = from[(first + i) ^ swap] >> shift;
         if (shift && 8 * i + 8 - shift < bits)
-            value |= (unsigned)from[i + 1] << (8 - shift);
+            value |= (unsigned)from[(first + i + 1) ^ swap] << (8 - shift);
         out[i] = (unsigned char)value;
     }
     if (bits % 8)
@@ -77,29 +82,24 @@ static void swap_bytes(unsigned char *bytes, size_t length, size_t width)
         }
 }
 
-static void copy_native(const lam_frames *frames, int64_t index, unsigned char *out)
+static void copy_native(const lam_frames *frames, int64_t index, size_t swap, unsigned char *out)
 {
     const lam_layout *l = &frames->layout;
     copy_bits(frames->file.data + l->offset, (uint64_t)index * (uint64_t)l->frame_bits, (size_t)l->frame_bits,
-              out);
+              swap, out);
 }
 
 /* The bytes in memory order of a little endian machine, from those in the file (PS3.5 section 8.1 and A.2:
- * 8 bit pixels in OW are pairs in a word). A pair may begin in the frame before: odd frames are rare enough
- * in this retired syntax to be refused. */
+ * pixels of 8 bits and less in OW are pairs in a word). */
 static lam_status decode_native(const lam_frames *frames, int64_t index, unsigned char *out, lam_error *err)
 {
     const lam_layout *l = &frames->layout;
-    size_t bytes = (size_t)(l->frame_bits + 7) / 8;
-    bool words = strcmp(l->vr, "OW") == 0 && l->bits_allocated <= 8;
-    copy_native(frames, index, out);
-    if (!frames->file.syntax.big_endian)
-        return LAM_OK;
-    if (words && (l->frame_bits % 16 != 0))
-        return lam_fail(err, LAM_E_UNSUPPORTED, "big endian words that hold an odd number of pixels");
-    size_t width = words ? 2 : (size_t)l->bits_allocated / 8;
-    if (width > 1)
-        swap_bytes(out, bytes, width);
+    bool big = frames->file.syntax.big_endian, words = strcmp(l->vr, "OW") == 0 && l->bits_allocated <= 8;
+    if (big && words && l->length % 2 != 0)
+        return lam_fail(err, LAM_E_CORRUPT, "pixel data of words with an odd number of bytes");
+    copy_native(frames, index, big && words, out);
+    if (big && l->bits_allocated > 8)
+        swap_bytes(out, (size_t)(l->frame_bits / 8), (size_t)l->bits_allocated / 8);
     return LAM_OK;
 }
 
@@ -204,7 +204,7 @@ lam_status lam_frames_stored(const lam_frames *frames, int64_t index, lam_buffer
     unsigned char *room = (unsigned char *)lam_buffer_reserve(out, bytes);
     if (!room)
         return lam_fail(err, out->status, "out of memory for a frame of %zu bytes", bytes);
-    copy_native(frames, index, room);
+    copy_native(frames, index, 0, room);
     out->length += bytes;
     return LAM_OK;
 }

@@ -26,9 +26,12 @@ typedef struct lam_frames {
 } lam_frames;
 
 /* Opens a Part 10 file; `fd` may be closed afterwards. Errors: those of lam_part10_open, lam_layout_read and
- * lam_dataset_read. */
+ * lam_dataset_parse. */
 lam_status lam_frames_open(int fd, lam_frames *out, lam_error *err);
 void lam_frames_close(lam_frames *frames);
+
+/* Lets go of the file and its layout; only `header` is of use from now on. */
+void lam_frames_forget(lam_frames *frames);
 
 /* Bytes of a decoded frame: rows × columns × samples × bytes allocated. One of 1 bit allocated is packed, its
  * first pixel in the lowest bit of its first byte, and takes as many whole bytes as it needs. LAM_E_LIMIT

@@ -47,7 +47,7 @@ static void note_element(reader *r, const lam_walk_event *e)
     if (e->tag == LAM_TAG_FRAMES) {
         char text[17];
         copy_text(e, text, sizeof text);
-        r->layout->frames = strtoll(text, NULL, 10);
+        r->layout->frames = *text ? strtoll(text, NULL, 10) : 1;
     } else if (e->tag == LAM_TAG_PHOTOMETRIC) {
         copy_text(e, r->photometric, sizeof r->photometric);
     } else if (e->tag == LAM_TAG_EXTENDED_OFFSETS) {
@@ -109,7 +109,8 @@ static lam_status check_native(const lam_layout *l, lam_error *err)
     /* frames, rows, columns, samples and depth are bounded: the product fits */
     uint64_t needed = ((uint64_t)l->frame_bits * (uint64_t)l->frames + 7) / 8;
     if (needed > l->length)
-        return lam_fail(err, LAM_E_CORRUPT, "pixel data of %zu bytes where %llu are announced", l->length,
+        return lam_fail(err, LAM_E_CORRUPT, "%s%zu bytes where %llu are announced",
+                        l->cut_short ? "the file ends inside the pixel data: " : "pixel data of ", l->length,
                         (unsigned long long)needed);
     return LAM_OK;
 }
@@ -210,6 +211,7 @@ static lam_status read_layout(reader *r, lam_error *err)
     l->offset = (size_t)(e.value - r->file->data);
     l->length = e.length;
     l->encapsulated = e.encapsulated;
+    l->cut_short = e.cut_short;
     status = check_shape(r, err);
     if (status != LAM_OK)
         return status;

@@ -33,6 +33,7 @@ typedef struct lam_layout {
     int64_t rows, columns, samples, bits_allocated, frames;
     int64_t frame_bits; /* of a native frame, rows × columns × what a pixel takes; packed without gaps */
     bool encapsulated;
+    bool cut_short;          /* the file ends before the pixel data do; what frames are there can be shown */
     lam_fragment *fragments; /* in the order of frames; NULL when native */
     size_t fragment_count;
 } lam_layout;

@@ -6,6 +6,7 @@
 
 #include "core/base/cleanup.h"
 #include "dicom/groups.h"
+#include "dicom/pixels.h"
 #include "dicom/tag.h"
 
 enum { MAX_LUT = 65536 };
@@ -19,65 +20,6 @@ bool lam_voi_function_of(const char *name, lam_voi_function *out)
             return true;
         }
     return false;
-}
-
-/* ---- stored values ---- */
-
-typedef struct pixels {
-    const lam_layout *layout;
-    unsigned char *bytes;
-    char photometric[17];
-    int stored, high; /* bits stored, high bit */
-    bool is_signed;
-    size_t count; /* rows × columns */
-} pixels;
-
-static double value_at(const pixels *p, size_t i)
-{
-    const lam_layout *l = p->layout;
-    float f;
-    double d;
-    uint64_t word = 0;
-    if (l->bits_allocated == 1)
-        return p->bytes[i / 8] >> i % 8 & 1;
-    size_t width = (size_t)l->bits_allocated / 8;
-    const unsigned char *at = p->bytes + i * width;
-    if (l->tag == LAM_TAG_FLOAT_PIXELS)
-        return memcpy(&f, at, sizeof f), (double)f;
-    if (l->tag == LAM_TAG_DOUBLE_PIXELS)
-        return memcpy(&d, at, sizeof d), d;
-    memcpy(&word, at, width);
-    uint64_t range = UINT64_C(1) << p->stored;
-    uint64_t bits = word >> (p->high + 1 - p->stored) & (range - 1);
-    return p->is_signed && bits & range / 2 ? (double)bits - (double)range : (double)bits;
-}
-
-static lam_status read_pixels(lam_frames *frames, int64_t index, pixels *out, lam_error *err)
-{
-    const lam_layout *l = &frames->layout;
-    pixels p = {.layout = l, .count = (size_t)(l->rows * l->columns)};
-    size_t size = 0;
-    int64_t stored = lam_dataset_integer_or(frames->header, LAM_TAG_BITS_STORED, 0, l->bits_allocated);
-    int64_t high = lam_dataset_integer_or(frames->header, LAM_TAG_HIGH_BIT, 0, stored - 1);
-    if (stored < 1 || stored > l->bits_allocated || high < stored - 1 || high >= l->bits_allocated) {
-        stored = l->bits_allocated; /* contradictions are common and no reason to show nothing */
-        high = stored - 1;
-    }
-    p.stored = (int)(stored > 63 ? 63 : stored);
-    p.high = (int)high;
-    p.is_signed = lam_dataset_integer_or(frames->header, LAM_TAG_PIXEL_SIGN, 0, 0) == 1;
-    lam_status status = lam_frames_size(frames, &size, err);
-    if (status != LAM_OK)
-        return status;
-    p.bytes = calloc(1, size + 8);
-    if (!p.bytes)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a frame of %zu bytes", size);
-    status = lam_frames_decode(frames, index, true, p.bytes, p.photometric, err);
-    if (status == LAM_OK)
-        *out = p;
-    else
-        free(p.bytes);
-    return status;
 }
 
 /* ---- lookup tables (PS3.3 C.11.1.1, C.7.6.3.1.5) ---- */
@@ -172,7 +114,7 @@ static double modality_value(const grey *g, double stored)
 }
 
 /* From the smallest to the largest value that is not padding (PS3.3 C.7.5.1.1.2). */
-static void window_of_range(lam_frames *frames, const pixels *p, grey *g)
+static void window_of_range(lam_frames *frames, const lam_pixels *p, grey *g)
 {
     int64_t padding = 0, limit = 0;
     bool padded = lam_dataset_integer(frames->header, LAM_TAG_PADDING, 0, &padding);
@@ -181,7 +123,7 @@ static void window_of_range(lam_frames *frames, const pixels *p, grey *g)
     double least = fmin((double)padding, (double)limit), most = fmax((double)padding, (double)limit);
     double low = INFINITY, high = -INFINITY;
     for (size_t i = 0; i < p->count; i++) {
-        double stored = value_at(p, i);
+        double stored = lam_pixels_value(p, i);
         double value = modality_value(g, stored);
         if ((padded && stored >= least && stored <= most) || !isfinite(value))
             continue;
@@ -224,7 +166,7 @@ bool lam_render_inverts(const lam_frames *frames)
     return lam_dataset_is(header, LAM_TAG_PHOTOMETRIC, "MONOCHROME1");
 }
 
-static lam_status draw_grey(lam_frames *frames, int64_t index, const pixels *p, const lam_window *window,
+static lam_status draw_grey(lam_frames *frames, int64_t index, const lam_pixels *p, const lam_window *window,
                             lam_canvas *canvas)
 {
     LAM_AUTO(grey_done) grey g = {.has_window = window != NULL};
@@ -240,7 +182,7 @@ static lam_status draw_grey(lam_frames *frames, int64_t index, const pixels *p, 
     for (size_t i = 0; table && i < range; i++)
         table[i] = shade(&g, lowest + (double)i);
     for (size_t i = 0; i < p->count; i++) {
-        double stored = value_at(p, i);
+        double stored = lam_pixels_value(p, i);
         uint8_t s = table ? table[(size_t)(stored - lowest)] : shade(&g, stored);
         memset(canvas->rgb + 3 * i, s, 3);
     }
@@ -267,7 +209,7 @@ static void from_ybr(double y, double cb, double cr, bool partial, uint8_t rgb[3
     rgb[2] = byte_of(y + 1.772 * (cb - 128));
 }
 
-static lam_status draw_colour(const pixels *p, lam_canvas *canvas, lam_error *err)
+static lam_status draw_colour(const lam_pixels *p, lam_canvas *canvas, lam_error *err)
 {
     bool ybr = strncmp(p->photometric, "YBR_FULL", 8) == 0 || strncmp(p->photometric, "YBR_PARTIAL", 11) == 0;
     bool partial = strncmp(p->photometric, "YBR_PARTIAL", 11) == 0;
@@ -282,7 +224,7 @@ static lam_status draw_colour(const pixels *p, lam_canvas *canvas, lam_error *er
         double v[3];
         for (size_t s = 0; s < 3; s++) {
             size_t at = halved ? i / 2 * 4 + (s ? s + 1 : i % 2) : 3 * i + s;
-            v[s] = value_at(p, at) * scale;
+            v[s] = lam_pixels_value(p, at) * scale;
         }
         if (ybr)
             from_ybr(v[0], v[1], v[2], partial, rgb);
@@ -293,7 +235,7 @@ static lam_status draw_colour(const pixels *p, lam_canvas *canvas, lam_error *er
     return LAM_OK;
 }
 
-static lam_status draw_palette(lam_frames *frames, const pixels *p, lam_canvas *canvas, lam_error *err)
+static lam_status draw_palette(lam_frames *frames, const lam_pixels *p, lam_canvas *canvas, lam_error *err)
 {
     for (unsigned channel = 0; channel < 3; channel++) {
         lam_autofree lut *t = read_lut(frames->header, LAM_TAG_PALETTE_DESCRIPTOR + channel,
@@ -305,7 +247,7 @@ static lam_status draw_palette(lam_frames *frames, const pixels *p, lam_canvas *
             most = fmax(most, t->values[i]);
         double scale = t->bits > 8 && most > 255 ? 1.0 / 257 : 1; /* some say 16 bits and write 8 */
         for (size_t i = 0; i < p->count; i++)
-            canvas->rgb[3 * i + channel] = byte_of(look_up(t, value_at(p, i)) * scale);
+            canvas->rgb[3 * i + channel] = byte_of(look_up(t, lam_pixels_value(p, i)) * scale);
     }
     return LAM_OK;
 }
@@ -313,19 +255,18 @@ static lam_status draw_palette(lam_frames *frames, const pixels *p, lam_canvas *
 lam_status lam_render_frame(lam_frames *frames, int64_t index, const lam_window *window, lam_canvas *out,
                             lam_error *err)
 {
-    pixels p = {.bytes = NULL};
+    LAM_AUTO(lam_pixels_done) lam_pixels p = {.bytes = NULL};
     lam_canvas canvas = {0, 0, NULL};
     const lam_layout *l = &frames->layout;
     lam_status status = lam_canvas_init(&canvas, (int)l->columns, (int)l->rows, err);
     if (status == LAM_OK)
-        status = read_pixels(frames, index, &p, err);
+        status = lam_pixels_read(frames, index, &p, err);
     if (status == LAM_OK && strcmp(p.photometric, "PALETTE COLOR") == 0)
         status = draw_palette(frames, &p, &canvas, err);
     else if (status == LAM_OK && l->samples == 1)
         status = draw_grey(frames, index, &p, window, &canvas);
     else if (status == LAM_OK)
         status = draw_colour(&p, &canvas, err);
-    free(p.bytes);
     if (status == LAM_OK)
         *out = canvas;
     else

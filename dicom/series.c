@@ -11,7 +11,7 @@
 #include "dicom/unplaced.h"
 
 struct lam_series {
-    lam_dataset **objects;
+    lam_frames *objects;
     size_t object_count, object_room;
     lam_slice *slices; /* phase by phase */
     size_t slice_count, phases, phase;
@@ -34,7 +34,7 @@ void lam_series_free(lam_series *series)
     if (!series)
         return;
     for (size_t i = 0; i < series->object_count; i++)
-        lam_dataset_free(series->objects[i]);
+        lam_frames_close(&series->objects[i]);
     free(series->objects);
     free(series->slices);
     free(series->unread);
@@ -47,13 +47,13 @@ lam_status lam_series_add(lam_series *series, int fd, lam_error *err)
         return lam_fail(err, LAM_E_LIMIT, "the series has more than %d images", LAM_SERIES_MAX_SLICES);
     if (series->object_count == series->object_room) {
         size_t room = series->object_room ? 2 * series->object_room : 64;
-        lam_dataset **grown = realloc(series->objects, room * sizeof *grown);
+        lam_frames *grown = realloc(series->objects, room * sizeof *grown);
         if (!grown)
             return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
         series->objects = grown;
         series->object_room = room;
     }
-    lam_status status = lam_dataset_read(fd, LAM_DATASET_WHOLE, &series->objects[series->object_count], err);
+    lam_status status = lam_frames_open(fd, &series->objects[series->object_count], err);
     if (status == LAM_OK)
         series->object_count++;
     return status;
@@ -66,7 +66,7 @@ size_t lam_series_objects(const lam_series *series)
 
 lam_dataset *lam_series_object(const lam_series *series, size_t index)
 {
-    return series->objects[index];
+    return series->objects[index].header;
 }
 
 size_t lam_series_phases(const lam_series *series)
@@ -118,9 +118,9 @@ static lam_status check_shared(const lam_series *series, bool several, lam_error
     for (size_t i = 0; i < LAM_COUNT(shared); i++) {
         if (several && shared[i].tag == LAM_TAG_SERIES)
             continue;
-        const char *first = lam_dataset_text(series->objects[0], shared[i].tag, "");
+        const char *first = lam_dataset_text(lam_series_object(series, 0), shared[i].tag, "");
         for (size_t k = 1; k < series->object_count; k++)
-            if (strcmp(first, lam_dataset_text(series->objects[k], shared[i].tag, "")) != 0)
+            if (strcmp(first, lam_dataset_text(lam_series_object(series, k), shared[i].tag, "")) != 0)
                 return lam_fail(err, LAM_E_INVALID,
                                 "the images differ in %s (%04x,%04x), so they are not one volume",
                                 shared[i].name, LAM_TAG_ARGS(shared[i].tag));
@@ -143,7 +143,7 @@ static lam_status read_rescale(lam_dataset *item, lam_rescale *out, lam_error *e
     return LAM_OK;
 }
 
-static lam_status locate(lam_slice *slice, const lam_image *image, lam_error *err)
+static lam_status locate(lam_slice *slice, const lam_layout *image, lam_error *err)
 {
     lam_dataset *object = slice->object;
     bool groups = slice->multi_frame;
@@ -172,7 +172,7 @@ static lam_status locate(lam_slice *slice, const lam_image *image, lam_error *er
 }
 
 /* A slice that is nowhere: what is known of it is the image's. */
-static lam_status describe_unplaced(lam_slice *slice, const lam_image *image, lam_error *err)
+static lam_status describe_unplaced(lam_slice *slice, const lam_layout *image, lam_error *err)
 {
     slice->position_in = slice->orientation_in = slice->measures_in = slice->object;
     slice->plane = (lam_plane){.rows = image->rows, .columns = image->columns};
@@ -182,33 +182,34 @@ static lam_status describe_unplaced(lam_slice *slice, const lam_image *image, la
 
 static lam_status add_slices(lam_series *series, size_t object_index, lam_error *err)
 {
-    lam_dataset *object = series->objects[object_index];
-    lam_image image;
-    lam_status status = lam_image_describe(object, &image, err);
+    const lam_frames *frames = &series->objects[object_index];
+    const lam_layout *image = &frames->layout;
+    lam_dataset *object = frames->header;
+    lam_status status = lam_image_check(frames, err);
     if (status != LAM_OK)
         return status;
     size_t groups = lam_dataset_items(object, LAM_TAG_FRAME_GROUPS);
     bool enhanced = groups > 0 || lam_dataset_items(object, LAM_TAG_SHARED_GROUPS) > 0;
-    if (image.frames > 1 && !enhanced)
+    if (image->frames > 1 && !enhanced)
         return lam_fail(err, LAM_E_UNSUPPORTED,
                         "an image of %lld frames without functional groups does not say where they are",
-                        (long long)image.frames);
-    if (groups > 0 && groups != (size_t)image.frames) /* PS3.3 C.7.6.16: one for each */
+                        (long long)image->frames);
+    if (groups > 0 && groups != (size_t)image->frames) /* PS3.3 C.7.6.16: one for each */
         return lam_fail(
             err, LAM_E_INVALID,
             "an image has %lld frames and %zu Per-Frame Functional Groups (5200,9230), so it does "
             "not say where each frame is",
-            (long long)image.frames, groups);
-    if (series->slice_count + (size_t)image.frames > LAM_SERIES_MAX_SLICES)
+            (long long)image->frames, groups);
+    if (series->slice_count + (size_t)image->frames > LAM_SERIES_MAX_SLICES)
         return lam_fail(err, LAM_E_LIMIT, "the series has more than %d slices", LAM_SERIES_MAX_SLICES);
-    lam_slice *grown = realloc(series->slices, (series->slice_count + (size_t)image.frames) * sizeof *grown);
+    lam_slice *grown = realloc(series->slices, (series->slice_count + (size_t)image->frames) * sizeof *grown);
     if (!grown)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     series->slices = grown;
-    for (int64_t frame = 0; frame < image.frames; frame++) {
+    for (int64_t frame = 0; frame < image->frames; frame++) {
         lam_slice slice = {
             .object = object, .object_index = object_index, .frame = frame, .multi_frame = enhanced};
-        status = series->unplaced ? describe_unplaced(&slice, &image, err) : locate(&slice, &image, err);
+        status = series->unplaced ? describe_unplaced(&slice, image, err) : locate(&slice, image, err);
         if (status != LAM_OK)
             return status;
         series->slices[series->slice_count++] = slice;
@@ -251,7 +252,7 @@ static lam_status arrange(lam_series *series, bool several, lam_error *err)
     series->phases = 1;
     if (series->object_count == 0)
         return lam_fail(err, LAM_E_INVALID, "the series has no images");
-    series->unplaced = !several && lam_unplaced_are(series->objects, series->object_count);
+    series->unplaced = !several && lam_unplaced_are(series);
     lam_status status = check_shared(series, several, err);
     for (size_t i = 0; i < series->object_count && status == LAM_OK; i++)
         status = add_slices(series, i, err);
@@ -292,17 +293,14 @@ lam_status lam_series_voxels(lam_series *series, float *out,
     size_t voxels = (size_t)(series->grid.size[1] * series->grid.size[2]);
     for (size_t i = 0; i < count; i++) {
         const lam_slice *slice = &slices[i];
-        lam_image image;
-        lam_status status = lam_image_describe(slice->object, &image, err);
-        if (status == LAM_OK)
-            status =
-                lam_image_frame(slice->object, &image, slice->frame, slice->rescale, out + i * voxels, err);
+        lam_frames *frames = &series->objects[slice->object_index];
+        lam_status status = lam_image_frame(frames, slice->frame, slice->rescale, out + i * voxels, err);
         if (status != LAM_OK) {
             lam_error_prefix(err, "slice %zu of %zu", i + 1, count);
             return status;
         }
         if (--series->unread[slice->object_index] == 0)
-            lam_dataset_remove(slice->object, LAM_TAG_PIXELS);
+            lam_frames_forget(frames);
         if (tick)
             tick(context, i + 1, count);
     }

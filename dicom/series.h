@@ -25,7 +25,7 @@ enum { LAM_SERIES_MAX_SLICES = 20000 };
 
 /* One frame of one object. Everything is borrowed from the series. */
 typedef struct lam_slice {
-    lam_dataset *object; /* its header; pixel data only until lam_series_voxels */
+    lam_dataset *object; /* its header */
     size_t object_index; /* in the order of adding */
     int64_t frame;       /* from 0 */
     bool multi_frame;    /* the object is an enhanced one, so references name the frame */
@@ -40,7 +40,8 @@ lam_status lam_series_create(lam_series **out, lam_error *err);
 void lam_series_free(lam_series *series);
 LAM_DEFINE_AUTO(lam_series, lam_series_free)
 
-/* Reads one Part 10 file. Errors: those of lam_dataset_read. */
+/* Opens one Part 10 file; its pixels stay in it until they are decoded. `fd` may be closed afterwards.
+ * Errors: those of lam_frames_open. */
 lam_status lam_series_add(lam_series *series, int fd, lam_error *err);
 
 /* Sorts what was added, one image at each place. After it the functions below may be called. LAM_E_INVALID,
@@ -70,7 +71,7 @@ const lam_grid *lam_series_grid(const lam_series *series);
 bool lam_series_is_placed(const lam_series *series);
 
 /* Decodes the slices that are looked at into out [z, y, x] of the grid's size, modality values. Each object's
- * pixel data are let go when its last frame is read, so this can be done once for each phase. `tick` (may be
+ * file is let go when its last frame is read, so this can be done once for each phase. `tick` (may be
  * NULL) hears how many slices are done. */
 lam_status lam_series_voxels(lam_series *series, float *out,
                              void (*tick)(void *context, size_t done, size_t total), void *context,

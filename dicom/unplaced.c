@@ -7,13 +7,15 @@
 #include "core/base/cleanup.h"
 #include "dicom/tag.h"
 
-bool lam_unplaced_are(lam_dataset *const *objects, size_t count)
+bool lam_unplaced_are(const lam_series *series)
 {
-    for (size_t i = 0; i < count; i++)
-        if (lam_dataset_has(objects[i], LAM_TAG_POSITION) ||
-            lam_dataset_items(objects[i], LAM_TAG_SHARED_GROUPS) > 0 ||
-            lam_dataset_items(objects[i], LAM_TAG_FRAME_GROUPS) > 0)
+    for (size_t i = 0; i < lam_series_objects(series); i++) {
+        lam_dataset *object = lam_series_object(series, i);
+        if (lam_dataset_has(object, LAM_TAG_POSITION) ||
+            lam_dataset_items(object, LAM_TAG_SHARED_GROUPS) > 0 ||
+            lam_dataset_items(object, LAM_TAG_FRAME_GROUPS) > 0)
             return false;
+    }
     return true;
 }
 

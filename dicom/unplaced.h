@@ -13,8 +13,9 @@
 extern "C" {
 #endif
 
-/* Whether none of the objects has a position, by itself (PS3.3 C.7.6.2) or for its frames (C.7.6.16.2.3). */
-bool lam_unplaced_are(lam_dataset *const *objects, size_t count);
+/* Whether none of the series' objects has a position, by itself (PS3.3 C.7.6.2) or for its frames
+ * (C.7.6.16.2.3). */
+bool lam_unplaced_are(const lam_series *series);
 
 /* Millimetres between rows and between columns: in the patient, at the detector or on film, whichever the
  * image says first; 1 where it says none. */

@@ -198,6 +198,12 @@ extern "C" lam_status lam_dataset_create(lam_dataset **out, lam_error *err) noex
     });
 }
 
+extern "C" lam_status lam_dataset_parse(const lam_part10 *file, lam_dataset_extent extent, lam_dataset **out,
+                                        lam_error *err) noexcept
+{
+    return lam_guard(err, [&] { return read_checked(*file, extent, out, err); });
+}
+
 extern "C" lam_status lam_dataset_read(int fd, lam_dataset_extent extent, lam_dataset **out,
                                        lam_error *err) noexcept
 {
@@ -205,7 +211,7 @@ extern "C" lam_status lam_dataset_read(int fd, lam_dataset_extent extent, lam_da
     lam_status status = lam_part10_open(fd, &file, err);
     if (status != LAM_OK)
         return status;
-    status = lam_guard(err, [&] { return read_checked(file, extent, out, err); });
+    status = lam_dataset_parse(&file, extent, out, err);
     lam_part10_close(&file);
     return status;
 }

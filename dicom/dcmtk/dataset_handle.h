@@ -33,9 +33,6 @@ struct Whole {
     std::unordered_map<DcmItem *, std::unique_ptr<lam_dataset>> handles;
     std::string transfer_syntax;
     lam_error failure{};
-    // Sequential decoding: the fragment at which frame `next_frame` begins.
-    size_t next_frame = 0;
-    Uint32 next_fragment = 0;
 
     lam_dataset *handle_of(DcmItem *item)
     {

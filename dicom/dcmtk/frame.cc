@@ -1,5 +1,5 @@
-/* Decoded frames of a lam_dataset, and what a process needs once to decode at all. JPEG 2000 is not among
- * DCMTK's codecs. */
+/* Compressed frames through DCMTK's codecs, words and bits of attributes, and what a process needs once to do
+ * either. JPEG 2000 is not among the codecs; where frames lie in a file is not known here (frames.h). */
 #include <ctime>
 
 #include <dcmtk/config/osconfig.h>
@@ -14,7 +14,6 @@
 #include <dcmtk/dcmjpls/djdecode.h>
 #include <dcmtk/oflog/oflog.h>
 
-#include "dicom/bytes.h"
 #include "dicom/charset.h"
 #include "dicom/dcmtk/dataset_handle.h"
 #include "dicom/dcmtk/guard.h"
@@ -41,47 +40,6 @@ extern "C" void lam_dicom_prepare(void) noexcept
         tzset(); /* reads the zone's file; localtime_r then does not */
         return 0;
     });
-}
-
-static lam_status decode(lamina::Whole *whole, size_t frame, void *bytes, size_t length, char photometric[17],
-                         lam_error *err)
-{
-    DcmElement *element = nullptr;
-    if (whole->data.findAndGetElement(DCM_PixelData, element).bad())
-        return lam_fail(err, LAM_E_INVALID, "the object has no pixel data");
-    auto *pixels = dynamic_cast<DcmPixelData *>(element);
-    Uint32 size = 0;
-    if (!pixels || pixels->getUncompressedFrameSize(&whole->data, size).bad())
-        return lam_fail(err, LAM_E_INVALID, "the object does not say how large its frames are");
-    if (size != length && size != length + 1)
-        return lam_fail(err, LAM_E_INVALID, "a frame has %u bytes instead of %zu",
-                        static_cast<unsigned>(size), length);
-    std::vector<unsigned char> padded(length % 2 ? length + 1 : 0);
-    void *into = padded.empty() ? bytes : padded.data();
-    Uint32 fragment = frame == whole->next_frame ? whole->next_fragment : 0;
-    OFString colours;
-    const OFCondition condition =
-        pixels->getUncompressedFrame(&whole->data, static_cast<Uint32>(frame), fragment, into,
-                                     static_cast<Uint32>(padded.empty() ? length : padded.size()), colours);
-    if (condition == EC_UnsupportedEncoding || condition == EC_CannotChangeRepresentation ||
-        condition == EC_IllegalCall)
-        return lam_fail(err, LAM_E_UNSUPPORTED, "pixel data in transfer syntax %s cannot be decoded (%s)",
-                        whole->transfer_syntax.c_str(), condition.text());
-    const lam_status status = lam_condition_status(condition, "cannot decode a frame", err);
-    if (status != LAM_OK)
-        return status;
-    whole->next_frame = frame + 1;
-    whole->next_fragment = fragment;
-    if (!padded.empty())
-        std::copy_n(padded.begin(), length, static_cast<unsigned char *>(bytes));
-    std::snprintf(photometric, 17, "%s", colours.c_str());
-    return LAM_OK;
-}
-
-extern "C" lam_status lam_dataset_frame(lam_dataset *dataset, size_t frame, void *bytes, size_t length,
-                                        char photometric[17], lam_error *err) noexcept
-{
-    return lam_guard(err, [&] { return decode(dataset->whole, frame, bytes, length, photometric, err); });
 }
 
 namespace
@@ -129,6 +87,37 @@ lam_status insert_fragments(DcmDataset &to, E_TransferSyntax xfer, const lam_byt
     pixels->putOriginalRepresentation(xfer, nullptr, sequence.release());
     return lam_condition_status(to.insert(pixels.release(), OFTrue), "cannot take a compressed frame", err);
 }
+
+/* `frame` holds one frame and nothing else. */
+lam_status decode(lamina::Whole &frame, void *bytes, size_t length, char photometric[17], lam_error *err)
+{
+    DcmElement *element = nullptr;
+    frame.data.findAndGetElement(DCM_PixelData, element);
+    auto *pixels = dynamic_cast<DcmPixelData *>(element);
+    Uint32 size = 0, fragment = 0;
+    if (!pixels || pixels->getUncompressedFrameSize(&frame.data, size).bad())
+        return lam_fail(err, LAM_E_INVALID, "the object does not say how large its frames are");
+    if (size != length && size != length + 1)
+        return lam_fail(err, LAM_E_INVALID, "a frame has %u bytes instead of %zu",
+                        static_cast<unsigned>(size), length);
+    std::vector<unsigned char> padded(length % 2 ? length + 1 : 0);
+    void *into = padded.empty() ? bytes : padded.data();
+    OFString colours;
+    const OFCondition condition =
+        pixels->getUncompressedFrame(&frame.data, 0, fragment, into,
+                                     static_cast<Uint32>(padded.empty() ? length : padded.size()), colours);
+    if (condition == EC_UnsupportedEncoding || condition == EC_CannotChangeRepresentation ||
+        condition == EC_IllegalCall)
+        return lam_fail(err, LAM_E_UNSUPPORTED, "pixel data in transfer syntax %s cannot be decoded (%s)",
+                        frame.transfer_syntax.c_str(), condition.text());
+    const lam_status status = lam_condition_status(condition, "cannot decode a frame", err);
+    if (status != LAM_OK)
+        return status;
+    if (!padded.empty())
+        std::copy_n(padded.begin(), length, static_cast<unsigned char *>(bytes));
+    std::snprintf(photometric, 17, "%s", colours.c_str());
+    return LAM_OK;
+}
 } // namespace
 
 extern "C" lam_status lam_dataset_decode(lam_dataset *header, const lam_bytes *fragments, size_t count,
@@ -141,90 +130,7 @@ extern "C" lam_status lam_dataset_decode(lam_dataset *header, const lam_bytes *f
         const E_TransferSyntax xfer = DcmXfer(frame.transfer_syntax.c_str()).getXfer();
         copy_pixel_module(frame.data, &header->whole->data, by_pixel);
         const lam_status status = insert_fragments(frame.data, xfer, fragments, count, err);
-        return status == LAM_OK ? decode(&frame, 0, bytes, length, photometric, err) : status;
-    });
-}
-
-namespace
-{
-/* Where each frame begins among the fragments, from the basic offset table (PS3.5 A.4); empty without one. */
-std::vector<Uint32> offsets_of(DcmPixelSequence &sequence)
-{
-    DcmPixelItem *table = nullptr;
-    Uint8 *bytes = nullptr;
-    std::vector<Uint32> offsets;
-    if (sequence.getItem(table, 0).good() && table->getLength() > 0 && table->getUint8Array(bytes).good() &&
-        bytes)
-        for (Uint32 i = 0; i + 4 <= table->getLength(); i += 4)
-            offsets.push_back(lam_le32(bytes + i));
-    return offsets;
-}
-
-/* Appends fragments from `first` (from 1) on, up to where the next frame begins. */
-lam_status append_fragments(DcmPixelSequence &sequence, size_t first, size_t end, lam_buffer *out,
-                            lam_error *err)
-{
-    for (size_t i = first; i < end; i++) {
-        DcmPixelItem *item = nullptr;
-        Uint8 *bytes = nullptr;
-        if (sequence.getItem(item, static_cast<unsigned long>(i)).bad() ||
-            (item->getLength() > 0 && item->getUint8Array(bytes).bad()))
-            return lam_fail(err, LAM_E_CORRUPT, "a fragment of a compressed frame cannot be read");
-        if (bytes && lam_buffer_append(out, bytes, item->getLength()) != LAM_OK)
-            return lam_fail(err, out->status, "a compressed frame of more than %zu bytes", out->maximum);
-    }
-    return LAM_OK;
-}
-
-lam_status append_frame(DcmPixelSequence &sequence, size_t frame, size_t frames, lam_buffer *out,
-                        lam_error *err)
-{
-    const size_t end = sequence.card();
-    if (frame >= frames || end < 2)
-        return lam_fail(err, LAM_E_NOT_FOUND, "there is no frame %zu; the object has %zu", frame + 1, frames);
-    if (frames == 1)
-        return append_fragments(sequence, 1, end, out, err);
-    if (end - 1 == frames)
-        return append_fragments(sequence, frame + 1, frame + 2, out, err);
-    const std::vector<Uint32> offsets = offsets_of(sequence);
-    if (offsets.size() != frames)
-        return lam_fail(err, LAM_E_UNSUPPORTED, "%zu frames in %zu fragments without an offset table", frames,
-                        end - 1);
-    size_t first = end, last = end;
-    Uint32 position = 0;
-    for (size_t i = 1; i < end; i++) {
-        DcmPixelItem *item = nullptr;
-        if (position == offsets[frame])
-            first = i;
-        if (frame + 1 < frames && position == offsets[frame + 1])
-            last = i;
-        if (sequence.getItem(item, static_cast<unsigned long>(i)).good())
-            position += item->getLength() + 8;
-    }
-    if (first == end)
-        return lam_fail(err, LAM_E_CORRUPT, "the offset table names no fragment for frame %zu", frame + 1);
-    return append_fragments(sequence, first, last, out, err);
-}
-} // namespace
-
-extern "C" lam_status lam_dataset_stream(lam_dataset *dataset, size_t frame, lam_buffer *out,
-                                         lam_error *err) noexcept
-{
-    return lam_guard(err, [&] {
-        DcmElement *element = nullptr;
-        DcmPixelSequence *sequence = nullptr;
-        E_TransferSyntax xfer = EXS_Unknown;
-        const DcmRepresentationParameter *parameter = nullptr;
-        Sint32 frames = 1;
-        DcmDataset &data = dataset->whole->data;
-        data.findAndGetElement(DCM_PixelData, element);
-        auto *pixels = dynamic_cast<DcmPixelData *>(element);
-        if (pixels)
-            pixels->getOriginalRepresentationKey(xfer, parameter);
-        if (!pixels || pixels->getEncapsulatedRepresentation(xfer, parameter, sequence).bad() || !sequence)
-            return lam_fail(err, LAM_E_INVALID, "the object has no compressed pixel data");
-        data.findAndGetSint32(DCM_NumberOfFrames, frames);
-        return append_frame(*sequence, frame, frames > 0 ? static_cast<size_t>(frames) : 1, out, err);
+        return status == LAM_OK ? decode(frame, bytes, length, photometric, err) : status;
     });
 }
 

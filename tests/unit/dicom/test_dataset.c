@@ -14,7 +14,6 @@
 
 #include <cmocka.h>
 
-#include "dicom/image.h"
 #include "dicom/seg.h"
 #include "dicom/transfer_syntax.h"
 
@@ -106,37 +105,6 @@ static void test_the_first_failure_is_kept(void **state)
     assert_int_not_equal(lam_dataset_write(ds, STDERR_FILENO, LAM_TS_EXPLICIT_LITTLE, NULL), LAM_OK);
 }
 
-static void test_frames(void **state)
-{
-    (void)state;
-    static const uint16_t stored[6] = {0,      1,      0x0800,
-                                       0x0fff, 0xf001, 5}; /* with bits above the 12 that count */
-    static const char *const syntaxes[] = {LAM_TS_EXPLICIT_LITTLE, LAM_TS_EXPLICIT_BIG,
-                                           "1.2.840.10008.1.2.5"};
-    for (size_t i = 0; i < LAM_COUNT(syntaxes); i++) {
-        LAM_AUTO_PTR(lam_dataset) *ds = make();
-        static const struct {
-            lam_tag tag;
-            double number;
-        } numbers[] = {{LAM_TAG_SAMPLES, 1},         {LAM_TAG_ROWS, 2},         {LAM_TAG_COLUMNS, 3},
-                       {LAM_TAG_BITS_ALLOCATED, 16}, {LAM_TAG_BITS_STORED, 12}, {LAM_TAG_HIGH_BIT, 11},
-                       {LAM_TAG_PIXEL_SIGN, 1}};
-        for (size_t k = 0; k < LAM_COUNT(numbers); k++)
-            lam_dataset_set_number(ds, numbers[k].tag, numbers[k].number);
-        lam_dataset_set_text(ds, LAM_TAG_PHOTOMETRIC, "MONOCHROME1");
-        lam_dataset_set_bytes(ds, LAM_TAG_PIXELS, stored, sizeof stored);
-        LAM_AUTO_PTR(lam_dataset) *again = written_and_read(ds, syntaxes[i], LAM_DATASET_WHOLE);
-        lam_image image;
-        float values[6];
-        assert_int_equal(lam_image_describe(again, &image, NULL), LAM_OK);
-        assert_int_equal(lam_image_frame(again, &image, 0, (lam_rescale){2, 10}, values, NULL), LAM_OK);
-        static const double upright[6] = {0, 1, -2048, -1, 1, 5};
-        for (int k = 0; k < 6; k++) /* mirrored in -2048 … 2047, then rescaled */
-            assert_true(fabs((double)values[k] - ((-1 - upright[k]) * 2 + 10)) < 1e-6);
-        assert_int_not_equal(lam_image_frame(again, &image, 1, (lam_rescale){1, 0}, values, NULL), LAM_OK);
-    }
-}
-
 /* A disk that is full is not the object's fault: who writes it may try again. */
 static void test_what_the_disk_refuses(void **state)
 {
@@ -185,7 +153,6 @@ int main(void)
         cmocka_unit_test(test_values),
         cmocka_unit_test(test_copies_are_text),
         cmocka_unit_test(test_the_first_failure_is_kept),
-        cmocka_unit_test(test_frames),
         cmocka_unit_test(test_what_the_disk_refuses),
         cmocka_unit_test(test_values_that_no_attribute_holds),
         cmocka_unit_test(test_packing),

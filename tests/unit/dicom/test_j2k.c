@@ -197,29 +197,24 @@ static void frames_of_an_object_are_decoded(void **state)
     for (int offsets = 0; offsets < 2; offsets++) {
         lam_autoclose int file = make_object(offsets);
         LAM_AUTO(lam_frames_close) lam_frames frames = {.header = NULL};
-        LAM_AUTO_PTR(lam_dataset) *whole = NULL;
         lam_error err = {LAM_OK, ""};
-        lam_image image;
         assert_int_equal(lam_frames_open(file, &frames, &err), LAM_OK);
         assert_int_equal(frames.layout.frames, 3);
         assert_int_equal(frames.layout.fragment_count, offsets ? 6 : 3);
-        assert_int_equal(lam_dataset_read(file, LAM_DATASET_WHOLE, &whole, &err), LAM_OK);
-        assert_int_equal(lam_image_describe(whole, &image, &err), LAM_OK);
+        assert_int_equal(lam_image_check(&frames, &err), LAM_OK);
         for (int frame = 2; frame >= 0; frame--) {
             uint16_t pixels[PIXELS];
             float values[PIXELS];
             char photometric[17];
             assert_int_equal(lam_frames_decode(&frames, frame, true, pixels, photometric, &err), LAM_OK);
-            assert_int_equal(lam_image_frame(whole, &image, frame, (lam_rescale){2, -5}, values, &err),
-                             LAM_OK);
+            assert_int_equal(lam_image_frame(&frames, frame, (lam_rescale){2, -5}, values, &err), LAM_OK);
             for (size_t i = 0; i < PIXELS; i++) {
                 assert_int_equal(pixels[i], pixel_of((size_t)frame, i, false));
                 assert_true(fabs((double)values[i] - (2.0 * pixels[i] - 5)) < 1e-6);
             }
         }
         float values[PIXELS];
-        assert_int_equal(lam_image_frame(whole, &image, 3, (lam_rescale){1, 0}, values, &err),
-                         LAM_E_NOT_FOUND);
+        assert_int_equal(lam_image_frame(&frames, 3, (lam_rescale){1, 0}, values, &err), LAM_E_NOT_FOUND);
     }
 }
 
