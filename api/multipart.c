@@ -54,7 +54,8 @@ lam_status lam_multipart_create(const char *boundary, size_t max_parts, const la
 {
     if (!boundary_is_valid(boundary))
         return lam_fail(err, LAM_E_INVALID,
-                        "the boundary parameter must have 1 to 70 characters of RFC 2046 section 5.1.1");
+                        "the boundary parameter must have 1 to %d characters of RFC 2046 section 5.1.1",
+                        LAM_MULTIPART_BOUNDARY);
     lam_multipart *reader = calloc(1, sizeof *reader);
     if (!reader)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");

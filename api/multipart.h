@@ -18,7 +18,7 @@ extern "C" {
 #endif
 
 enum {
-    LAM_MULTIPART_BOUNDARY = 70,      /* characters, RFC 2046 section 5.1.1 */
+    LAM_MULTIPART_BOUNDARY = 100,     /* characters: RFC 2046 section 5.1.1 allows 70, Orthanc sends 73 */
     LAM_MULTIPART_HEADERS = 8 * 1024, /* bytes of one part's header block */
     LAM_MULTIPART_PREAMBLE = 64 * 1024
 };
@@ -33,8 +33,8 @@ typedef struct lam_multipart_events {
 
 typedef struct lam_multipart lam_multipart;
 
-/* `boundary` without the leading "--". LAM_E_INVALID when it is empty, longer than 70 characters or has
- * characters that RFC 2046 does not allow. `events` is copied; `context` is its first argument. At most
+/* `boundary` without the leading "--". LAM_E_INVALID when it is empty, longer than that or has characters
+ * that RFC 2046 does not allow. `events` is copied; `context` is its first argument. At most
  * `max_parts` parts. */
 lam_status lam_multipart_create(const char *boundary, size_t max_parts, const lam_multipart_events *events,
                                 void *context, lam_multipart **out, lam_error *err);

@@ -143,20 +143,21 @@ static void long_padding_is_content(void **state)
 static void longest_boundary(void **state)
 {
     (void)state;
-    char boundary[80], body[256];
-    memset(boundary, 'x', 70);
+    enum { MOST = LAM_MULTIPART_BOUNDARY, SHORT = MOST - 1 };
+    char boundary[MOST + 2], body[3 * MOST + 64];
+    memset(boundary, 'x', MOST);
     memcpy(boundary, "a'()+_,-./:=? z", 15);
-    boundary[70] = '\0';
-    snprintf(body, sizeof body, "--%s\r\n\r\nok\r\n--%.69s\r\n--%s--", boundary, boundary, boundary);
-    char wanted[128];
-    snprintf(wanted, sizeof wanted, "[\n|ok\r\n--%.69s]", boundary);
+    boundary[MOST] = '\0';
+    snprintf(body, sizeof body, "--%s\r\n\r\nok\r\n--%.*s\r\n--%s--", boundary, SHORT, boundary, boundary);
+    char wanted[MOST + 32];
+    snprintf(wanted, sizeof wanted, "[\n|ok\r\n--%.*s]", SHORT, boundary);
     expect(boundary, body, strlen(body), wanted);
 
     transcript t = {0};
     lam_multipart *reader = NULL;
     lam_error err;
-    boundary[70] = 'x';
-    boundary[71] = '\0';
+    boundary[MOST] = 'x';
+    boundary[MOST + 1] = '\0';
     assert_fails(lam_multipart_create(boundary, 1, &events, &t, &reader, &err), LAM_E_INVALID, err);
     assert_fails(lam_multipart_create("", 1, &events, &t, &reader, &err), LAM_E_INVALID, err);
     assert_fails(lam_multipart_create("a\r\nb", 1, &events, &t, &reader, &err), LAM_E_INVALID, err);
