@@ -1,47 +1,29 @@
 #!/usr/bin/python3
-"""Every kind of result object in an archive that is not ours: Orthanc takes it by C-STORE and serves what it got."""
+"""An archive that is not ours, Orthanc: it takes every kind of result object by C-STORE and serves what it got, and its
+DICOMweb plug-in is a client of ours that searches, stores and retrieves."""
 import io
-import json
 import os
-import shutil
 import subprocess
 import tempfile
-import urllib.request
 
 import pydicom
 
 import harness
-from harness.daemon import BUILD, PATIENCE, free_port, wait_until
-from harness.peers import Process
+from harness import images
+from harness.clients import stow, wado
+from harness.daemon import BUILD, Daemon
+from harness.peers import Orthanc
 from harness.worker import phantom
 
 KINDS = ("seg", "sr", "sc", "pr", "ko", "pm")
 
 
-class Orthanc(Process):
-    """An empty Orthanc that takes what is sent to it."""
-
-    def __init__(self):
-        super().__init__()
-        self.http = free_port()
-
-    def command(self):
-        path = os.path.join(self.folder, "orthanc.json")
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump({"StorageDirectory": self.folder, "IndexDirectory": self.folder, "HttpPort": self.http,
-                       "DicomPort": self.port, "RemoteAccessAllowed": False, "AuthenticationEnabled": False,
-                       "DicomCheckCalledAet": False, "Plugins": []}, file)
-        return shutil.which("Orthanc", path=os.environ["PATH"] + ":/usr/sbin"), path
-
-    def get(self, path):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=20 * PATIENCE) as answer:
-            return answer.read()
-
-    def is_up(self):
-        try:
-            return self.get("/system")
-        except OSError:
-            return False
+def objects(profile):
+    """The folder with an object of each kind."""
+    folder = tempfile.mkdtemp(prefix="lamina-orthanc-")
+    subprocess.run([os.path.join(BUILD, "lamina-objects"), folder, profile, *phantom("slices=5", "rows=51", "columns=35")],
+                   check=True)
+    return folder
 
 
 def content(ds):
@@ -49,29 +31,52 @@ def content(ds):
     return pydicom.dataset.Dataset({element.tag: element for element in ds})
 
 
+def read(file):
+    return content(pydicom.dcmread(io.BytesIO(file)))
+
+
 def test_orthanc_takes_and_serves_each_kind():
-    if not shutil.which("Orthanc", path=os.environ["PATH"] + ":/usr/sbin"):
-        raise harness.Skip("Orthanc is not installed")
-    source = phantom("slices=5", "rows=51", "columns=35")
+    harness.need(os.path.exists(Orthanc.PLUGIN), "Orthanc and its DICOMweb plug-in are not here")
     for profile in ("strict", "ohif"):
-        folder = tempfile.mkdtemp(prefix="lamina-orthanc-")
-        subprocess.run([os.path.join(BUILD, "lamina-objects"), folder, profile, *source], check=True)
+        folder = objects(profile)
         with Orthanc() as peer:
-            wait_until(peer.is_up, 30, "Orthanc to answer")
             sent = subprocess.run([os.path.join(BUILD, "lamina"), "send", f"127.0.0.1:{peer.port}/ORTHANC", folder],
                                   capture_output=True, text=True, check=False)
             assert sent.returncode == 0, sent
-            held = {}
-            for identifier in json.loads(peer.get("/instances")):
-                ds = pydicom.dcmread(io.BytesIO(peer.get(f"/instances/{identifier}/file")))
-                held[ds.SOPInstanceUID] = identifier, ds
+            held = peer.files()
             assert len(held) == len(KINDS), held.keys()
+            frames = {uid: len(peer.ask(f"/instances/{identifier}/frames")) for identifier, uid in peer.instances().items()}
             for kind in KINDS:
-                ours = pydicom.dcmread(os.path.join(folder, kind + ".dcm"))
-                identifier, theirs = held[ours.SOPInstanceUID]
-                assert content(ours) == content(theirs), (profile, kind)
-                frames = json.loads(peer.get(f"/instances/{identifier}/frames"))
-                assert len(frames) == int(ours.get("NumberOfFrames", 1)) or kind in ("sr", "pr", "ko"), (kind, frames)
+                made = pydicom.dcmread(os.path.join(folder, kind + ".dcm"))
+                assert read(held[made.SOPInstanceUID]) == content(made), (profile, kind)
+                assert kind in ("sr", "pr", "ko") or frames[made.SOPInstanceUID] == int(made.get("NumberOfFrames", 1)), kind
+
+
+def test_orthanc_is_a_client():
+    harness.need(os.path.exists(Orthanc.PLUGIN), "Orthanc and its DICOMweb plug-in are not here")
+    folder = objects("strict")
+    made = {ds.SOPInstanceUID: ds for ds in (pydicom.dcmread(os.path.join(folder, kind + ".dcm")) for kind in KINDS)}
+    series = images.series(slices=3, PatientID="FOUND")
+    study = series[0].StudyInstanceUID
+    with Daemon() as d, Orthanc({"whole": {"Url": d.url + "/dicom-web/", "ChunkedTransfers": False},
+                                 "chunked": {"Url": d.url + "/dicom-web/", "ChunkedTransfers": True}}) as client:
+        assert stow(d, [images.to_bytes(ds) for ds in series]).status == 200
+        found = client.post("/dicom-web/servers/whole/qido", {"Uri": "/studies", "Arguments": {"PatientID": "FOUND"}})
+        assert [x["0020000D"]["Value"] for x in found.json] == [study], found
+        client.post("/dicom-web/servers/whole/retrieve", {"Resources": [{"Study": study}]})
+        held = client.files()
+        assert {uid: read(file) for uid, file in held.items()} == {ds.SOPInstanceUID: content(ds) for ds in series}
+
+        for uid in client.instances():
+            client.delete(f"/instances/{uid}")
+        for kind in KINDS:
+            with open(os.path.join(folder, kind + ".dcm"), "rb") as file:
+                client.post("/instances", file.read())
+        for server in ("chunked", "whole"):
+            sent = client.post(f"/dicom-web/servers/{server}/stow", {"Resources": list(client.instances()), "Synchronous": True})
+            assert sent.status == 200 and sent.json["InstancesCount"] == str(len(KINDS)), sent
+        for uid, ds in made.items():
+            assert read(wado(d, ds.StudyInstanceUID, ds.SeriesInstanceUID, uid).body) == content(ds), ds.Modality
 
 
 harness.run(globals())

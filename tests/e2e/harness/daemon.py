@@ -68,6 +68,17 @@ class HttpResponse:
         return f"HTTP {self.status} {self.body[:500]!r}"
 
 
+def request(method, url, body=None, headers=None, timeout=60 * PATIENCE):
+    """A request by Python's own client: HttpResponse, whatever its status."""
+    question = urllib.request.Request(url, data=body, headers=headers or {}, method=method)
+    try:
+        with urllib.request.urlopen(question, timeout=timeout) as answer:
+            return HttpResponse(answer.status, answer.headers, answer.read())
+    except urllib.error.HTTPError as answer:
+        with answer:
+            return HttpResponse(answer.code, answer.headers, answer.read())
+
+
 class Daemon:
     """`settings` are keys of the configuration file: {"lamina.workers": "1"}; None leaves a default out. Unless a test says
     how long a series is to be quiet, one that came by C-STORE is complete with the release of its association."""
@@ -209,13 +220,7 @@ class Daemon:
     # ---- HTTP ----
 
     def request(self, method, path, body=None, headers=None, timeout=60 * PATIENCE):
-        request = urllib.request.Request(self.url + path, data=body, headers=headers or {}, method=method)
-        try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
-                return HttpResponse(answer.status, answer.headers, answer.read())
-        except urllib.error.HTTPError as answer:
-            with answer:
-                return HttpResponse(answer.code, answer.headers, answer.read())
+        return request(method, self.url + path, body, headers, timeout)
 
     def get(self, path, **headers):
         return self.request("GET", path, headers={k.replace("_", "-"): v for k, v in headers.items()})

@@ -15,7 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pydicom
 
 from . import images
-from .daemon import PATIENCE, free_port, wait_until
+from .daemon import PATIENCE, free_port, request, wait_until
 
 
 class Process:
@@ -119,12 +119,14 @@ class DcmQrScp(Process):
 
 
 class Orthanc(Process):
-    """Orthanc with its DICOMweb plug-in, everything in memory and a folder of its own."""
+    """Orthanc with its DICOMweb plug-in, everything in memory and a folder of its own; `servers` by name are those that
+    the plug-in is a client of."""
 
     PLUGIN = "/usr/share/orthanc/plugins/libOrthancDicomWeb.so"
 
-    def __init__(self):
+    def __init__(self, servers=None):
         super().__init__()
+        self.servers = servers or {}
         self.http_port = free_port()
         self.url = f"http://127.0.0.1:{self.http_port}"
 
@@ -134,7 +136,7 @@ class Orthanc(Process):
             json.dump({"Name": "test", "StorageDirectory": self.folder, "IndexDirectory": self.folder, "DicomAet": "PACS",
                        "DicomPort": self.port, "HttpPort": self.http_port, "RemoteAccessAllowed": False,
                        "DicomAlwaysAllowStore": True, "AuthenticationEnabled": False, "Plugins": [self.PLUGIN],
-                       "DicomWeb": {"Enable": True, "Root": "/dicom-web/"}}, file)
+                       "DicomWeb": {"Enable": True, "Root": "/dicom-web/", "Servers": self.servers}}, file)
         return [shutil.which("Orthanc") or "/usr/sbin/Orthanc", path]
 
     def start(self):
@@ -149,6 +151,18 @@ class Orthanc(Process):
         except OSError:
             return None
 
+    def post(self, path, body):
+        """An answer to JSON, or to the bytes of an instance."""
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
+        return request("POST", self.url + path, content)
+
+    def delete(self, path):
+        return request("DELETE", self.url + path)
+
+    def instances(self):
+        """{Orthanc's identifier: SOP instance UID}."""
+        return {i: self.ask(f"/instances/{i}/simplified-tags")["SOPInstanceUID"] for i in self.ask("/instances")}
+
     def files(self):
         """{SOP instance UID: the file as Orthanc serves it}."""
         found = {}
@@ -159,7 +173,7 @@ class Orthanc(Process):
         return found
 
     def uids(self):
-        return sorted(self.ask(f"/instances/{i}/simplified-tags")["SOPInstanceUID"] for i in self.ask("/instances"))
+        return sorted(self.instances().values())
 
 
 class Hook:
