@@ -4,6 +4,7 @@
 #include <iconv.h>
 #include <stdint.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/base/cleanup.h"
 
@@ -41,7 +42,8 @@ static const char *const iconv_names[ENCODINGS] = {
     [GBK] = "GBK",           [GB18030] = "GB18030",
 };
 
-/* Defined terms (PS3.3 C.12.1.1.2) without their "ISO_IR " or "ISO 2022 IR ". */
+/* Defined terms (PS3.3 C.12.1.1.2) without their "ISO_IR " or "ISO 2022 IR ", and what is written for them.
+ */
 static const struct {
     const char *term;
     encoding g1;
@@ -51,6 +53,7 @@ static const struct {
     {"148", LATIN5, 0}, {"203", LATIN9, 0}, {"144", CYRILLIC, 0}, {"127", ARABIC, 0},      {"126", GREEK, 0},
     {"138", HEBREW, 0}, {"166", THAI, 0},   {"13", KATAKANA, 0},  {"149", KOREAN, 0},      {"58", CHINESE, 0},
     {"87", LATIN1, 0},  {"159", LATIN1, 0}, {"192", 0, UTF8},     {"GB18030", 0, GB18030}, {"GBK", 0, GBK},
+    {"UTF-8", 0, UTF8}, {"UTF8", 0, UTF8},
 };
 
 /* Escape sequences after ESC (PS3.3 tables C.12-3 and C.12-4). */
@@ -89,19 +92,27 @@ void lam_charset_prepare(void)
             (void)converter((encoding)e);
 }
 
+/* Past `word` and what separates it from the next, if it is there. */
+static size_t skip_word(const char *value, size_t length, size_t at, const char *word)
+{
+    size_t n = strlen(word);
+    if (length - at < n || strncasecmp(value + at, word, n) != 0)
+        return at;
+    for (at += n; at < length && (value[at] == ' ' || value[at] == '_' || value[at] == '-'); at++)
+        ;
+    return at;
+}
+
+/* Separators and case do not count: "ISO_IR100", "ISO-IR 100" and "iso_2022_ir_100" occur. */
 static void select_term(lam_charset *set, const char *value, size_t length, bool first)
 {
-    static const char *const prefixes[] = {"ISO_IR ", "ISO 2022 IR "};
-    for (size_t i = 0; i < LAM_COUNT(prefixes); i++) {
-        size_t n = strlen(prefixes[i]);
-        if (length > n && memcmp(value, prefixes[i], n) == 0) {
-            value += n;
-            length -= n;
-            break;
-        }
-    }
+    size_t at = 0;
+    static const char *const words[] = {"ISO", "2022", "IR"};
+    for (size_t i = 0; i < LAM_COUNT(words); i++)
+        at = skip_word(value, length, at, words[i]);
     for (size_t i = 0; i < LAM_COUNT(terms); i++)
-        if (strlen(terms[i].term) == length && memcmp(terms[i].term, value, length) == 0) {
+        if (strlen(terms[i].term) == length - at &&
+            strncasecmp(terms[i].term, value + at, length - at) == 0) {
             if (first || terms[i].single)
                 set->single = terms[i].single;
             if (first)

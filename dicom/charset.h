@@ -27,8 +27,9 @@ typedef struct lam_charset {
  * library lacks is read as ISO 8859-1. */
 void lam_charset_prepare(void);
 
-/* From the attribute's value as encoded, `length` bytes, values separated by backslashes. Unknown terms
- * select ISO 8859-1, so that no byte is lost. */
+/* From the attribute's value as encoded, `length` bytes, values separated by backslashes. Terms are
+ * recognised in upper and lower case and with any separators. Unknown ones select ISO 8859-1, so that no byte
+ * is lost. */
 lam_charset lam_charset_parse(const char *value, size_t length);
 
 /* Appends `length` bytes as UTF-8. The backslash stays the separator of values where the encoding has it, and

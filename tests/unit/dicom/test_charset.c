@@ -67,6 +67,21 @@ static void test_bytes_that_are_no_characters(void **state)
     expect("ISO_IR 100", "a\x1b", "a");
 }
 
+/* Defined terms as they are found in files that do not spell them as the standard does. */
+static void test_misspelt_terms(void **state)
+{
+    (void)state;
+    static const char *const utf8[] = {"ISO_IR192",  "ISO IR 192", "ISO-IR 192", "iso_ir 192",
+                                       "ISO_IR_192", "UTF-8",      "utf8",       "192"};
+    for (size_t i = 0; i < sizeof utf8 / sizeof *utf8; i++)
+        expect(utf8[i], "山田^太郎", "山田^太郎");
+    expect("ISO_2022_IR_144\\ISO 2022-IR 100", "\xbb\xee", "Лю");
+    expect("gb18030", "\xcd\xf5^\xd0\xa1\xb6\xab", "王^小东");
+    expect("ISO", "J\xe9r", "Jér");
+    expect("ISO_IR ", "J\xe9r", "Jér");
+    expect("ISO 2022 IR", "J\xe9r", "Jér");
+}
+
 /* A value after a backslash begins with the sets it would begin with alone. */
 static void test_values_reset(void **state)
 {
@@ -82,6 +97,7 @@ int main(void)
         cmocka_unit_test(test_korean),
         cmocka_unit_test(test_chinese),
         cmocka_unit_test(test_bytes_that_are_no_characters),
+        cmocka_unit_test(test_misspelt_terms),
         cmocka_unit_test(test_values_reset),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
