@@ -11,6 +11,7 @@ static const double parallel_tolerance = 2e-3; /* sine of an angle: about 0.1 de
 static const double unit_tolerance = 1e-2;     /* of the length of a direction vector, and of a right angle */
 static const double size_tolerance = 1e-3;     /* of pixel spacing, relative */
 static const double distance_tolerance = 0.05; /* of the distance between slices, relative */
+static const double aside_tolerance = 0.5;     /* of a pixel, sideways, of a slice among its neighbours */
 static const double position_tolerance_mm = 0.01;
 
 static double dot(const double a[3], const double b[3])
@@ -71,6 +72,12 @@ static bool differs(double a, double b, double relative)
 
 static lam_status check_alike(const lam_plane *a, const lam_plane *b, lam_error *err)
 {
+    double angle = fmax(angle_between(a->row, b->row), angle_between(a->column, b->column));
+    if (!(angle * M_PI / 180 < parallel_tolerance))
+        return lam_fail(err, LAM_E_INVALID,
+                        "the images are turned against each other by up to %.1f degrees, so they are not one "
+                        "stack of slices (a localizer?)",
+                        angle);
     if (a->rows != b->rows || a->columns != b->columns)
         return lam_fail(err, LAM_E_INVALID,
                         "the images have different sizes: %lld×%lld and %lld×%lld (rows×columns)",
@@ -79,12 +86,6 @@ static lam_status check_alike(const lam_plane *a, const lam_plane *b, lam_error 
         differs(a->spacing_mm[1], b->spacing_mm[1], size_tolerance))
         return lam_fail(err, LAM_E_INVALID, "the images have different pixel spacings: %g\\%g and %g\\%g mm",
                         a->spacing_mm[0], a->spacing_mm[1], b->spacing_mm[0], b->spacing_mm[1]);
-    double angle = fmax(angle_between(a->row, b->row), angle_between(a->column, b->column));
-    if (!(angle * M_PI / 180 < parallel_tolerance))
-        return lam_fail(err, LAM_E_INVALID,
-                        "the images are turned against each other by up to %.1f degrees, so they are not one "
-                        "stack of slices (a localizer?)",
-                        angle);
     return LAM_OK;
 }
 
@@ -147,17 +148,41 @@ static lam_status check_steps(const place *places, size_t count, double step, la
     return LAM_OK;
 }
 
-/* The line through the first pixels must be the normal, else the stack is sheared. */
-static lam_status check_shift(const double first[3], const double last[3], const double normal[3],
-                              double step, size_t count, lam_error *err)
+/* The way from the first to the last slice that is not along the normal, a slice. */
+static void lean_of(const lam_plane *planes, const place *places, size_t count, const double normal[3],
+                    double out[3])
 {
-    double way[3], shift = 0;
+    const double *first = planes[places[0].index].position, *last = planes[places[count - 1].index].position;
+    double along = places[count - 1].distance - places[0].distance;
     for (int i = 0; i < 3; i++)
-        way[i] = last[i] - first[i];
-    double along = dot(way, normal);
-    for (int i = 0; i < 3; i++)
-        shift += (way[i] - along * normal[i]) * (way[i] - along * normal[i]);
-    shift = sqrt(shift) / (double)(count - 1);
+        out[i] = (last[i] - first[i] - along * normal[i]) / (double)(count - 1);
+}
+
+/* First pixels must lie on one line, which must be the normal: else the patient moved, or the stack is
+ * sheared. */
+static lam_status check_line(const lam_plane *planes, const place *places, size_t count,
+                             const double normal[3], double step, lam_error *err)
+{
+    const lam_plane *first = &planes[places[0].index];
+    double lean[3], worst = 0;
+    size_t at = 0;
+    lean_of(planes, places, count, normal, lean);
+    for (size_t i = 1; i < count; i++) {
+        double along = places[i].distance - places[0].distance, off[3];
+        for (int k = 0; k < 3; k++)
+            off[k] = planes[places[i].index].position[k] - first->position[k] - along * normal[k] -
+                     (double)i * lean[k];
+        if (length_of(off) > worst) {
+            worst = length_of(off);
+            at = i;
+        }
+    }
+    if (worst > aside_tolerance * fmin(first->spacing_mm[0], first->spacing_mm[1]) + position_tolerance_mm)
+        return lam_fail(err, LAM_E_INVALID,
+                        "the slices do not lie behind each other: slice %zu of %zu is %.2f mm beside the "
+                        "line from the first to the last, so they are not one stack",
+                        at + 1, count, worst);
+    double shift = length_of(lean);
     if (shift > distance_tolerance * step + position_tolerance_mm)
         return lam_fail(
             err, LAM_E_INVALID,
@@ -260,8 +285,8 @@ lam_status lam_grid_from_planes(const lam_plane *planes, size_t count, size_t *o
         status = check_steps(places, count, step, err);
     if (status != LAM_OK)
         return status;
-    const lam_plane *first = &planes[places[0].index], *last = &planes[places[count - 1].index];
-    status = check_shift(first->position, last->position, normal, step, count, err);
+    const lam_plane *first = &planes[places[0].index];
+    status = check_line(planes, places, count, normal, step, err);
     if (status != LAM_OK)
         return status;
     step = (places[count - 1].distance - places[0].distance) / (double)(count - 1);

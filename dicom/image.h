@@ -16,14 +16,15 @@ extern "C" {
  * and 32 bits); the message says what was found. */
 lam_status lam_image_check(const lam_frames *frames, lam_error *err);
 
-/* Modality values (PS3.3 C.11.1): stored × slope + intercept. */
+/* Modality values (PS3.3 C.11.1): stored × slope + intercept, where no Modality LUT gives them. */
 typedef struct lam_rescale {
     double slope, intercept;
 } lam_rescale;
 
 /* Decodes frame `index` (from 0) of an object that was checked into out [rows, columns]. Stored values of
- * MONOCHROME1 images are mirrored in their range first, so that larger is brighter in every volume. Errors:
- * those of lam_pixels_read. */
+ * MONOCHROME1 images are mirrored in their range first, so that larger is brighter in every volume. NaN where
+ * there is padding instead of image. Errors: those of lam_pixels_read, LAM_E_INVALID (a Modality LUT that is
+ * none). */
 lam_status lam_image_frame(lam_frames *frames, int64_t index, lam_rescale rescale, float *out,
                            lam_error *err);
 

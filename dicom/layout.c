@@ -47,7 +47,8 @@ static void note_element(reader *r, const lam_walk_event *e)
     if (e->tag == LAM_TAG_FRAMES) {
         char text[17];
         copy_text(e, text, sizeof text);
-        r->layout->frames = *text ? strtoll(text, NULL, 10) : 1;
+        int64_t frames = strtoll(text, NULL, 10);
+        r->layout->frames = frames ? frames : 1; /* empty and 0 are seen where one is meant */
     } else if (e->tag == LAM_TAG_PHOTOMETRIC) {
         copy_text(e, r->photometric, sizeof r->photometric);
     } else if (e->tag == LAM_TAG_EXTENDED_OFFSETS) {

@@ -6,6 +6,28 @@
 
 #include "dicom/tag.h"
 
+/* A stored value in a header, whichever sign its VR gave it. */
+static bool stored_value(const lam_frames *frames, lam_tag tag, bool is_signed, int64_t *out)
+{
+    if (!lam_dataset_integer(frames->header, tag, 0, out))
+        return false;
+    if (is_signed && *out > INT16_MAX && *out <= UINT16_MAX)
+        *out -= 1 << 16;
+    else if (!is_signed && *out < 0 && *out >= INT16_MIN)
+        *out += 1 << 16;
+    return true;
+}
+
+static void describe_padding(const lam_frames *frames, lam_pixels *p)
+{
+    int64_t padding = 0, limit = 0;
+    p->is_padded = stored_value(frames, LAM_TAG_PADDING, p->is_signed, &padding);
+    if (!stored_value(frames, LAM_TAG_PADDING_LIMIT, p->is_signed, &limit))
+        limit = padding;
+    p->padding_least = (double)(padding < limit ? padding : limit);
+    p->padding_most = (double)(padding < limit ? limit : padding);
+}
+
 bool lam_pixels_describe(const lam_frames *frames, lam_pixels *out)
 {
     const lam_layout *l = &frames->layout;
@@ -22,6 +44,7 @@ bool lam_pixels_describe(const lam_frames *frames, lam_pixels *out)
     p.is_signed = lam_dataset_integer_or(frames->header, LAM_TAG_PIXEL_SIGN, 0, 0) == 1;
     snprintf(p.photometric, sizeof p.photometric, "%s",
              lam_dataset_text(frames->header, LAM_TAG_PHOTOMETRIC, ""));
+    describe_padding(frames, &p);
     *out = p;
     return fits;
 }

@@ -21,6 +21,8 @@ typedef struct lam_pixels {
     char photometric[17];     /* what they are after decoding */
     int stored, high;         /* Bits Stored (at most 63 count), High Bit */
     bool is_signed;
+    bool is_padded; /* stored values from `padding_least` to `padding_most` are no part of the image */
+    double padding_least, padding_most;
     size_t count; /* rows × columns */
 } lam_pixels;
 
@@ -35,6 +37,12 @@ void lam_pixels_done(lam_pixels *pixels);
 /* Sample `i`: its stored bits with their sign, whatever the other bits of its word hold; or the number, of
  * floating point pixels. `i` counts samples, or single bits where 1 is allocated. */
 double lam_pixels_value(const lam_pixels *pixels, size_t i);
+
+/* Whether a stored value fills up what is not image (Pixel Padding Value, PS3.3 C.7.5.1.1.2). */
+static inline bool lam_pixels_is_padding(const lam_pixels *pixels, double stored)
+{
+    return pixels->is_padded && stored >= pixels->padding_least && stored <= pixels->padding_most;
+}
 
 #ifdef __cplusplus
 }

@@ -6,10 +6,9 @@
 
 #include "core/base/cleanup.h"
 #include "dicom/groups.h"
+#include "dicom/lut.h"
 #include "dicom/pixels.h"
 #include "dicom/tag.h"
-
-enum { MAX_LUT = 65536 };
 
 bool lam_voi_function_of(const char *name, lam_voi_function *out)
 {
@@ -20,45 +19,6 @@ bool lam_voi_function_of(const char *name, lam_voi_function *out)
             return true;
         }
     return false;
-}
-
-/* ---- lookup tables (PS3.3 C.11.1.1, C.7.6.3.1.5) ---- */
-
-typedef struct lut {
-    double first;
-    size_t count;
-    int bits;
-    double values[MAX_LUT];
-} lut;
-
-/* From descriptor and data in `item`. NULL when there is none that makes sense. */
-static lut *read_lut(lam_dataset *item, lam_tag descriptor, lam_tag data, bool first_is_signed)
-{
-    int64_t count = 0, first = 0, bits = 0, value;
-    if (!item || !lam_dataset_integer(item, descriptor, 0, &count) ||
-        !lam_dataset_integer(item, descriptor, 1, &first) || !lam_dataset_integer(item, descriptor, 2, &bits))
-        return NULL;
-    count = count == 0 ? MAX_LUT : count < 0 ? count + MAX_LUT : count;
-    size_t have = lam_dataset_words(item, data);
-    bool packed = have * 2 == (size_t)count + (size_t)(count & 1) && bits <= 8; /* two entries in a word */
-    lut *t = count > 0 && count <= MAX_LUT && (have >= (size_t)count || packed) ? malloc(sizeof *t) : NULL;
-    if (!t)
-        return NULL;
-    t->first = (double)(first_is_signed ? (int16_t)first : first);
-    t->count = (size_t)count;
-    t->bits = bits >= 1 && bits <= 16 ? (int)bits : 16;
-    for (size_t i = 0; i < t->count; i++) {
-        value = lam_dataset_word(item, data, packed ? i / 2 : i);
-        t->values[i] = (double)(packed ? value >> (i % 2 ? 8 : 0) & 255 : value);
-    }
-    return t;
-}
-
-static double look_up(const lut *t, double value)
-{
-    double at = value - t->first;
-    size_t i = at <= 0 ? 0 : at >= (double)(t->count - 1) ? t->count - 1 : (size_t)at;
-    return t->values[i];
 }
 
 /* ---- grey ---- */
@@ -72,7 +32,7 @@ static lam_dataset *group_item(lam_frames *frames, int64_t index, lam_tag group)
 
 typedef struct grey {
     double slope, intercept;
-    lut *modality, *voi;
+    lam_lut *modality, *voi;
     bool has_window;
     lam_window window;
     bool inverted;
@@ -80,8 +40,8 @@ typedef struct grey {
 
 static void grey_done(grey *g)
 {
-    free(g->modality);
-    free(g->voi);
+    lam_lut_free(g->modality);
+    lam_lut_free(g->voi);
 }
 
 static void read_transforms(lam_frames *frames, int64_t index, bool is_signed, grey *g)
@@ -95,8 +55,8 @@ static void read_transforms(lam_frames *frames, int64_t index, bool is_signed, g
         g->slope = 1;
         g->intercept = 0;
     }
-    g->modality = read_lut(lam_dataset_item(transform, LAM_TAG_MODALITY_LUT, 0), LAM_TAG_LUT_DESCRIPTOR,
-                           LAM_TAG_LUT_DATA, is_signed);
+    g->modality = lam_lut_read(lam_dataset_item(transform, LAM_TAG_MODALITY_LUT, 0), LAM_TAG_LUT_DESCRIPTOR,
+                               LAM_TAG_LUT_DATA, is_signed);
     if (g->has_window)
         return;
     g->has_window = lam_dataset_number(voi, LAM_TAG_WINDOW_CENTRE, 0, &g->window.centre) &&
@@ -104,28 +64,23 @@ static void read_transforms(lam_frames *frames, int64_t index, bool is_signed, g
                     isfinite(g->window.centre) && g->window.width > 0 && isfinite(g->window.width);
     lam_voi_function_of(lam_dataset_text(voi, LAM_TAG_VOI_FUNCTION, ""), &g->window.function);
     if (!g->has_window)
-        g->voi = read_lut(lam_dataset_item(voi, LAM_TAG_VOI_LUT, 0), LAM_TAG_LUT_DESCRIPTOR, LAM_TAG_LUT_DATA,
-                          is_signed || g->intercept < 0);
+        g->voi = lam_lut_read(lam_dataset_item(voi, LAM_TAG_VOI_LUT, 0), LAM_TAG_LUT_DESCRIPTOR,
+                              LAM_TAG_LUT_DATA, is_signed || g->intercept < 0);
 }
 
 static double modality_value(const grey *g, double stored)
 {
-    return g->modality ? look_up(g->modality, stored) : stored * g->slope + g->intercept;
+    return g->modality ? lam_lut_at(g->modality, stored) : stored * g->slope + g->intercept;
 }
 
-/* From the smallest to the largest value that is not padding (PS3.3 C.7.5.1.1.2). */
-static void window_of_range(lam_frames *frames, const lam_pixels *p, grey *g)
+/* From the smallest to the largest value that is not padding. */
+static void window_of_range(const lam_pixels *p, grey *g)
 {
-    int64_t padding = 0, limit = 0;
-    bool padded = lam_dataset_integer(frames->header, LAM_TAG_PADDING, 0, &padding);
-    if (!lam_dataset_integer(frames->header, LAM_TAG_PADDING_LIMIT, 0, &limit))
-        limit = padding;
-    double least = fmin((double)padding, (double)limit), most = fmax((double)padding, (double)limit);
     double low = INFINITY, high = -INFINITY;
     for (size_t i = 0; i < p->count; i++) {
         double stored = lam_pixels_value(p, i);
         double value = modality_value(g, stored);
-        if ((padded && stored >= least && stored <= most) || !isfinite(value))
+        if (lam_pixels_is_padding(p, stored) || !isfinite(value))
             continue;
         low = fmin(low, value);
         high = fmax(high, value);
@@ -141,7 +96,7 @@ static double brightness(const grey *g, double value)
 {
     double c = g->window.centre, w = g->window.width, y;
     if (g->voi)
-        return look_up(g->voi, value) / (double)((UINT64_C(1) << (g->voi->bits & 31)) - 1);
+        return lam_lut_at(g->voi, value) / (double)((UINT64_C(1) << (g->voi->bits & 31)) - 1);
     if (g->window.function == LAM_VOI_SIGMOID)
         return 1 / (1 + exp(-4 * (value - c) / w));
     if (g->window.function == LAM_VOI_LINEAR)
@@ -175,7 +130,7 @@ static lam_status draw_grey(lam_frames *frames, int64_t index, const lam_pixels 
     g.inverted = lam_render_inverts(frames);
     read_transforms(frames, index, p->is_signed, &g);
     if (!g.has_window && !g.voi)
-        window_of_range(frames, p, &g);
+        window_of_range(p, &g);
     size_t range = p->stored <= 16 && p->layout->tag == LAM_TAG_PIXELS ? (size_t)1 << p->stored : 0;
     double lowest = p->is_signed && p->layout->bits_allocated > 1 ? -(double)range / 2 : 0;
     lam_autofree uint8_t *table = range && range <= p->count ? malloc(range) : NULL;
@@ -238,8 +193,8 @@ static lam_status draw_colour(const lam_pixels *p, lam_canvas *canvas, lam_error
 static lam_status draw_palette(lam_frames *frames, const lam_pixels *p, lam_canvas *canvas, lam_error *err)
 {
     for (unsigned channel = 0; channel < 3; channel++) {
-        lam_autofree lut *t = read_lut(frames->header, LAM_TAG_PALETTE_DESCRIPTOR + channel,
-                                       LAM_TAG_PALETTE_DATA + channel, p->is_signed);
+        LAM_AUTO_PTR(lam_lut) *t = lam_lut_read(frames->header, LAM_TAG_PALETTE_DESCRIPTOR + channel,
+                                                LAM_TAG_PALETTE_DATA + channel, p->is_signed);
         if (!t)
             return lam_fail(err, LAM_E_UNSUPPORTED, "a PALETTE COLOR image without plain lookup tables");
         double most = 0;
@@ -247,7 +202,7 @@ static lam_status draw_palette(lam_frames *frames, const lam_pixels *p, lam_canv
             most = fmax(most, t->values[i]);
         double scale = t->bits > 8 && most > 255 ? 1.0 / 257 : 1; /* some say 16 bits and write 8 */
         for (size_t i = 0; i < p->count; i++)
-            canvas->rgb[3 * i + channel] = byte_of(look_up(t, lam_pixels_value(p, i)) * scale);
+            canvas->rgb[3 * i + channel] = byte_of(lam_lut_at(t, lam_pixels_value(p, i)) * scale);
     }
     return LAM_OK;
 }

@@ -66,7 +66,7 @@ static void set_image(const lam_result *result, const lam_seg_frames *f, lam_dat
         lam_dataset_set_number(out, LAM_TAG_MAXIMUM_FRACTIONAL, forms[f->form].maximum);
     }
     if (f->form == LAM_SEG_LABELMAP)
-        lam_dataset_set_number(out, LAM_TAG_PADDING_VALUE, 0); /* 0 is no segment */
+        lam_dataset_set_number(out, LAM_TAG_PADDING, 0); /* 0 is no segment */
     lam_dataset_set_text(out, LAM_TAG_SEGMENTS_OVERLAP, f->overlap ? "YES" : "NO");
     lam_dataset_set_text(out, LAM_TAG_CONTENT_LABEL, "SEGMENTATION");
     lam_dataset_set_text(out, LAM_TAG_CONTENT_DESCRIPTION,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dicom/apart.h"
 #include "dicom/groups.h"
 #include "dicom/phases.h"
 #include "dicom/tag.h"
@@ -132,8 +133,10 @@ static lam_status check_shared(const lam_series *series, bool several, lam_error
 static lam_status read_rescale(lam_dataset *item, lam_rescale *out, lam_error *err)
 {
     lam_rescale rescale = {.slope = 1, .intercept = 0};
-    if (item && lam_dataset_number(item, LAM_TAG_SLOPE, 0, &rescale.slope))
+    if (item) {
+        lam_dataset_number(item, LAM_TAG_SLOPE, 0, &rescale.slope);
         lam_dataset_number(item, LAM_TAG_INTERCEPT, 0, &rescale.intercept);
+    }
     double largest = fabs(rescale.slope) * 0x1p32 + fabs(rescale.intercept);
     if (!(largest <= (double)FLT_MAX) || rescale.slope == 0)
         return lam_fail(err, LAM_E_INVALID,
@@ -237,6 +240,18 @@ static lam_status sort_stack(lam_series *series, size_t count, lam_error *err)
     return status;
 }
 
+static lam_status sort_slices(lam_series *series, bool several, lam_error *err)
+{
+    lam_status status = LAM_OK;
+    if (several)
+        status = lam_phases_sort(series->slices, series->slice_count, &series->phases, err);
+    if (status == LAM_OK)
+        status = sort_stack(series, series->slice_count / series->phases, err);
+    if (status == LAM_E_INVALID && !series->unplaced)
+        lam_apart_explain(series->slices, series->slice_count, err);
+    return status;
+}
+
 static lam_status count_unread(lam_series *series, lam_error *err)
 {
     series->unread = calloc(series->object_count, sizeof *series->unread);
@@ -256,10 +271,8 @@ static lam_status arrange(lam_series *series, bool several, lam_error *err)
     lam_status status = check_shared(series, several, err);
     for (size_t i = 0; i < series->object_count && status == LAM_OK; i++)
         status = add_slices(series, i, err);
-    if (status == LAM_OK && several)
-        status = lam_phases_sort(series->slices, series->slice_count, &series->phases, err);
     if (status == LAM_OK)
-        status = sort_stack(series, series->slice_count / series->phases, err);
+        status = sort_slices(series, several, err);
     if (status == LAM_OK)
         status = count_unread(series, err);
     if (status != LAM_OK)
@@ -284,6 +297,17 @@ lam_status lam_series_arrange_phases(lam_series *series, lam_error *err)
 
 /* ---- pixels ---- */
 
+/* What is padding instead of image gets the least value of the rest. */
+static void fill_padding(float *voxels, size_t count)
+{
+    float least = INFINITY;
+    for (size_t i = 0; i < count; i++)
+        least = fminf(least, voxels[i]);
+    for (size_t i = 0; i < count; i++)
+        if (isnan(voxels[i]))
+            voxels[i] = isfinite(least) ? least : 0;
+}
+
 lam_status lam_series_voxels(lam_series *series, float *out,
                              void (*tick)(void *context, size_t done, size_t total), void *context,
                              lam_error *err)
@@ -304,5 +328,6 @@ lam_status lam_series_voxels(lam_series *series, float *out,
         if (tick)
             tick(context, i + 1, count);
     }
+    fill_padding(out, count * voxels);
     return LAM_OK;
 }

@@ -70,7 +70,8 @@ const lam_grid *lam_series_grid(const lam_series *series);
  * and distances between slices mean nothing, and its pixel spacing is 1 where none is known. */
 bool lam_series_is_placed(const lam_series *series);
 
-/* Decodes the slices that are looked at into out [z, y, x] of the grid's size, modality values. Each object's
+/* Decodes the slices that are looked at into out [z, y, x] of the grid's size, modality values; padding takes
+ * the least of the rest. Each object's
  * file is let go when its last frame is read, so this can be done once for each phase. `tick` (may be
  * NULL) hears how many slices are done. */
 lam_status lam_series_voxels(lam_series *series, float *out,

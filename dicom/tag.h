@@ -103,7 +103,6 @@ typedef uint32_t lam_tag; /* group in the upper, element in the lower half */
 #define LAM_TAG_BITS_STORED                   LAM_TAG(0x0028, 0x0101)
 #define LAM_TAG_HIGH_BIT                      LAM_TAG(0x0028, 0x0102)
 #define LAM_TAG_PIXEL_SIGN                    LAM_TAG(0x0028, 0x0103)
-#define LAM_TAG_PADDING_VALUE                 LAM_TAG(0x0028, 0x0120)
 #define LAM_TAG_BURNED_IN                     LAM_TAG(0x0028, 0x0301)
 #define LAM_TAG_INTERCEPT                     LAM_TAG(0x0028, 0x1052)
 #define LAM_TAG_SLOPE                         LAM_TAG(0x0028, 0x1053)

@@ -124,6 +124,7 @@ static void test_refusals(void **state)
            memcpy(bad[2].column, sagittal_column, sizeof bad[2].column), "90.0 degrees");
     REFUSE(for (int i = 0; i < COUNT; i++) bad[i].position[0] += 0.3 * bad[i].position[2],
            "shifted sideways by 0.60");
+    REFUSE(bad[0].position[0] += 0.9, "slice 4 of 6 is 0.90 mm beside the line");
     REFUSE(bad[0].row[0] = 0.5, "unit vectors");
     REFUSE(bad[2].row[0] = NAN, "unit vectors");
     REFUSE(bad[2].position[1] = INFINITY, "unit vectors");

@@ -2,6 +2,7 @@
 #include "dicom/image.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -88,12 +89,40 @@ static void frames_of_odd_size_are_found(void **state)
         }
 }
 
-static void an_empty_number_of_frames_is_one(void **state)
+/* Some say which stored value is no image with the wrong sign. */
+static void padding_is_no_value(void **state)
+{
+    (void)state;
+    static const int16_t stored[4] = {-2000, -1999, 7, 100};
+    static const struct {
+        const char *padding, *limit;
+        int padded;
+    } cases[] = {{"-2000", NULL, 1}, {"-2000", "-1999", 2}, {"-1999", "-2000", 2}, {"3000", NULL, 0}};
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        LAM_AUTO_PTR(lam_dataset) *ds = grey(2, 2, 16, 16, true);
+        LAM_AUTO(lam_frames_close) lam_frames frames = {.header = NULL};
+        float values[4];
+        lam_dataset_set_bytes(ds, LAM_TAG_PIXELS, stored, sizeof stored);
+        lam_dataset_set_number(ds, LAM_TAG_PADDING, (double)(uint16_t)atoi(cases[i].padding));
+        if (cases[i].limit)
+            lam_dataset_set_number(ds, LAM_TAG_PADDING_LIMIT, (double)(uint16_t)atoi(cases[i].limit));
+        open_as(ds, LAM_TS_EXPLICIT_LITTLE, &frames);
+        assert_int_equal(lam_image_frame(&frames, 0, (lam_rescale){1, 0}, values, NULL), LAM_OK);
+        for (int k = 0; k < 4; k++)
+            assert_true(k < cases[i].padded ? isnan(values[k]) : values[k] == (float)stored[k]);
+    }
+}
+
+static void no_number_of_frames_is_one(void **state)
 {
     (void)state;
     LAM_AUTO_PTR(lam_dataset) *ds = one_image(4);
     LAM_AUTO(lam_frames_close) lam_frames frames = {.header = NULL};
     lam_dataset_set_empty(ds, LAM_TAG_FRAMES);
+    open_as(ds, LAM_TS_EXPLICIT_LITTLE, &frames);
+    assert_int_equal(frames.layout.frames, 1);
+    lam_frames_close(&frames);
+    lam_dataset_set_text(ds, LAM_TAG_FRAMES, "0");
     open_as(ds, LAM_TS_EXPLICIT_LITTLE, &frames);
     assert_int_equal(frames.layout.frames, 1);
 }
@@ -103,7 +132,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bits_above_those_stored_do_not_count),
         cmocka_unit_test(frames_of_odd_size_are_found),
-        cmocka_unit_test(an_empty_number_of_frames_is_one),
+        cmocka_unit_test(padding_is_no_value),
+        cmocka_unit_test(no_number_of_frames_is_one),
     };
     return cmocka_run_group_tests_name("image", tests, prepare, NULL);
 }
