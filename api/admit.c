@@ -59,6 +59,8 @@ static enum MHD_Result find_wrong(void *context, enum MHD_ValueKind kind, const 
 {
     (void)kind;
     wrong_query *search = context;
+    if (!*key && !value)
+        return MHD_YES; /* nothing between two "&", or after the last */
     const lam_query_parameter *known = search->request->route->query;
     while (known && known->name && strcmp(known->name, key) != 0)
         known++;

@@ -134,6 +134,8 @@ static enum MHD_Result take_parameter(void *context, enum MHD_ValueKind kind, co
 {
     (void)kind;
     qido *q = context;
+    if (!*name && !value)
+        return MHD_YES; /* nothing between two "&", or after the last */
     for (size_t i = 0; i < LAM_COUNT(parameters); i++)
         if (strcmp(parameters[i].name, name) == 0) {
             read_parameter(q, i, value ? value : "");

@@ -248,6 +248,7 @@ def test_wrong_parameters_keep_the_connection(d):
     outside = get(d, ds, "/rendered?viewport=10,10,5,5,100,100", "image/png")
     assert outside.status == 400 and "past the image" in outside.json["detail"], outside
     assert get(d, ds, "/rendered?window=40,400,sigmoid", "image/png").status == 200
+    assert get(d, ds, "/rendered?&window=40,400,linear&&", "image/png").status == 200
     assert get(d, ds, "/rendered", "text/html").status == 406
 
 

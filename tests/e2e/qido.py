@@ -65,6 +65,7 @@ SEARCHES = [
     ("PS3.18 8.3.4.1 ModalitiesInStudy", "ModalitiesInStudy=CT", 200, ["P2"]),
     ("PS3.18 8.3.4.1 list of codes", "ModalitiesInStudy=CT,US", 200, ["P2"]),
     ("relational: Modality of a series", "Modality=MR", 200, ["P1", "P22"]),
+    ("RFC 3986 3.4: nothing is no key", "&&PatientID=P2&", 200, ["P2"]),
     ("two keys", "Modality=MR&StudyDate=2022" + "0301", 200, ["P22"]),
     ("relational: SeriesDescription", "SeriesDescription=ch*", 200, ["P2"]),
     ("PS3.18 10.6.3 nothing found", "PatientID=nobody", 204, []),
