@@ -275,7 +275,7 @@ void lam_access_add_headers(const lam_access *access, lam_request *request)
     if (strcmp(request->method, "OPTIONS") != 0)
         return;
     lam_reply_header(request, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_METHODS,
-                     "GET, HEAD, POST, DELETE, OPTIONS");
+                     "GET, HEAD, POST, PUT, DELETE, OPTIONS");
     lam_reply_header(
         request, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_HEADERS,
         "Accept, Authorization, Cache-Control, Content-Type, If-None-Match, If-Range, Last-Event-ID, "

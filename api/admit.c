@@ -200,7 +200,7 @@ static bool find_route(lam_request *request)
     if (strcmp(request->path, "*") == 0 &&
         strcmp(request->method, "OPTIONS") == 0) { /* of the whole server */
         lam_reply_empty(request, MHD_HTTP_NO_CONTENT);
-        lam_reply_header(request, MHD_HTTP_HEADER_ALLOW, "GET, HEAD, POST, DELETE, OPTIONS");
+        lam_reply_header(request, MHD_HTTP_HEADER_ALLOW, "GET, HEAD, POST, PUT, DELETE, OPTIONS");
         return false;
     }
     lam_status status =

@@ -67,14 +67,21 @@ typedef struct lam_list_query {
     int64_t offset;
 } lam_list_query;
 
-typedef enum lam_level { LAM_LEVEL_STUDY, LAM_LEVEL_SERIES, LAM_LEVEL_INSTANCE, LAM_LEVELS } lam_level;
+typedef enum lam_level {
+    LAM_LEVEL_STUDY,
+    LAM_LEVEL_SERIES,
+    LAM_LEVEL_INSTANCE,
+    LAM_LEVEL_WORKITEM,
+    LAM_LEVEL_INPUT, /* of a workitem: for conditions only */
+    LAM_LEVELS
+} lam_level;
 
 /* What a URL names: a study, one of its series, one instance; NULL members name all. */
 typedef struct lam_place {
     const char *study_uid, *series_uid, *sop_uid;
 } lam_place;
 
-/* A search (QIDO-RS, PS3.18 section 10.6). */
+/* A search (QIDO-RS, PS3.18 section 10.6; of workitems, section 11.9). */
 typedef struct lam_search_term {
     const char *name; /* keyword or tag, in sequences joined by dots: "PatientID", "00400275.00400009" */
     const char *value;
@@ -150,6 +157,14 @@ typedef struct lam_pixels {
     lam_piece *pieces; /* the caller frees them */
     size_t count;
 } lam_pixels;
+
+/* What a client wants of a workitem (UPS-RS, PS3.18 section 11). */
+typedef struct lam_workitem_request {
+    const char *uid;             /* NULL where a new one has none in the URL */
+    const char *transaction_uid; /* of the URL, or NULL */
+    json_t *data_set;            /* the body, which may be changed; NULL: none */
+    const char *who;             /* for the log */
+} lam_workitem_request;
 
 typedef struct lam_backend {
     void *context; /* first argument of every function */
@@ -252,6 +267,23 @@ typedef struct lam_backend {
     /* LAM_E_STATE, naming the state, when not legal. Both give the job as `job` does. */
     lam_status (*job_retry)(void *context, int64_t job, json_t **out, lam_error *err);
     lam_status (*job_cancel)(void *context, int64_t job, json_t **out, lam_error *err);
+
+    /* ---- the worklist. `warning` becomes a constant text for the Warning header, or NULL, on success and on
+     * failure. LAM_E_INVALID names what is wrong in the data set, LAM_E_STATE what the state does not allow.
+     * ----
+     */
+
+    /* `uid` becomes that of the new workitem. LAM_E_EXISTS; LAM_E_BUSY: too many are open. */
+    lam_status (*workitem_create)(void *context, const lam_workitem_request *request, char uid[LAM_UID_TEXT],
+                                  lam_error *err);
+    /* Appends it as a JSON array of one data set. */
+    lam_status (*workitem)(void *context, const char *uid, lam_buffer *out, lam_error *err);
+    lam_status (*workitem_update)(void *context, const lam_workitem_request *request, const char **warning,
+                                  lam_error *err);
+    lam_status (*workitem_change_state)(void *context, const lam_workitem_request *request,
+                                        const char **warning, lam_error *err);
+    lam_status (*workitem_request_cancel)(void *context, const lam_workitem_request *request,
+                                          const char **warning, lam_error *err);
 
     /* ---- the outbox ---- */
 

@@ -24,7 +24,7 @@ static void write_parameters(lam_buffer *out, const lam_route *route)
 }
 
 /* Media types separated by commas; quotes as in an attribute. */
-static void write_produced(lam_buffer *out, const char *list)
+static void write_types(lam_buffer *out, const char *list)
 {
     for (const char *at = list; *at;) {
         size_t length = strcspn(at, ",");
@@ -41,23 +41,17 @@ static void write_produced(lam_buffer *out, const char *list)
 
 static void write_method(lam_buffer *out, const lam_route *route)
 {
-    static const char *const stored[] = {"multipart/related; type=&quot;application/dicom&quot;",
-                                         "application/dicom"};
-    static const char *const answered[] = {"application/dicom+json", "application/dicom+xml"};
-    const char *const *taken = route->body ? stored : NULL;
-    const char *const *given = route->body ? answered : stored;
+    static const char stored[] = "multipart/related; type=\"application/dicom\", application/dicom";
+    static const char answered[] = "application/dicom+json, application/dicom+xml";
+    const char *otherwise = route->body ? answered : stored;
     lam_buffer_printf(out, "<method name=\"%s\">", route->method);
-    if (taken) {
+    if (route->body) {
         lam_buffer_append_text(out, "<request>");
-        for (size_t i = 0; i < LAM_COUNT(stored); i++)
-            lam_buffer_printf(out, "<representation mediaType=\"%s\"/>", taken[i]);
+        write_types(out, route->body->takes);
         lam_buffer_append_text(out, "</request>");
     }
     lam_buffer_printf(out, "<response status=\"%u\">", route->success);
-    if (route->produces)
-        write_produced(out, route->produces);
-    for (size_t i = 0; !route->produces && i < LAM_COUNT(stored); i++)
-        lam_buffer_printf(out, "<representation mediaType=\"%s\"/>", given[i]);
+    write_types(out, route->produces ? route->produces : otherwise);
     lam_buffer_append_text(out, "</response></method>");
 }
 

@@ -1,7 +1,8 @@
-/* GET /api/v1/events: changes of studies, jobs and deliveries as server-sent events (HTML, section 9.2). The
- * backend keeps what is lately changed and writes the events; here they go out, and a comment where nothing
- * changes, so that both ends notice when the other is gone. Nothing queues up for a client: one that does not
- * take what it is sent stands still, and is dropped when it has missed a change or its idle timeout ends. */
+/* GET /api/v1/events: changes of studies, jobs, deliveries and workitems as server-sent events (HTML,
+ * section 9.2). The backend keeps what is lately changed and writes the events; here they go out, and a
+ * comment where nothing changes, so that both ends notice when the other is gone. Nothing queues up for a
+ * client: one that does not take what it is sent stands still, and is dropped when it has missed a change or
+ * its idle timeout ends. */
 #include <stdlib.h>
 #include <string.h>
 

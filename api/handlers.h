@@ -25,6 +25,16 @@ void lam_qido_studies(lam_request *request);
 void lam_qido_series(lam_request *request);
 void lam_qido_instances(lam_request *request);
 
+/* workitems.c: PS3.18 section 11 */
+extern const lam_body_functions lam_workitem_body;
+extern const lam_body_functions lam_cancel_body;
+void lam_workitem_create(lam_request *request);
+void lam_workitem_retrieve(lam_request *request);
+void lam_workitem_update(lam_request *request);
+void lam_workitem_change_state(lam_request *request);
+void lam_workitem_request_cancel(lam_request *request);
+void lam_qido_workitems(lam_request *request);
+
 /* remove.c */
 void lam_remove_handle(lam_request *request);
 

@@ -59,6 +59,14 @@ static json_t *all_parameters(const lam_route *route)
     return parameters;
 }
 
+/* Takes one of the media types that are separated by commas; gives the rest. */
+static const char *next_type(const char *list, char *type, size_t size)
+{
+    size_t length = strcspn(list, ",");
+    snprintf(type, size, "%.*s", (int)length, list);
+    return list + length + strspn(list + length, ", ");
+}
+
 static json_t *success_content(const lam_route *route)
 {
     const char *store = "application/dicom+json";
@@ -67,18 +75,25 @@ static json_t *success_content(const lam_route *route)
     const char *type = route->produces ? route->produces : route->schema ? store : retrieve;
     if (strcmp(route->path, "/ui/{name}") == 0)
         type = "*/*";
-    for (const char *at = type; *at;) { /* several are separated by commas */
+    for (const char *at = type; *at;) {
         char one[128];
-        size_t length = strcspn(at, ",");
-        snprintf(one, sizeof one, "%.*s", (int)length, at);
+        at = next_type(at, one, sizeof one);
         bool json = strcmp(one, "application/json") == 0 || strcmp(one, store) == 0;
         json_object_set_new(content, one,
                             route->schema && json
                                 ? json_pack("{s:o}", "schema", reference("schemas", route->schema))
                                 : json_object());
-        at += length + strspn(at + length, ", ");
     }
     return content;
+}
+
+/* What it finds comes in pages. */
+static bool is_search(const lam_route *route)
+{
+    for (const lam_query_parameter *query = route->query; query && query->name; query++)
+        if (strcmp(query->name, "limit") == 0)
+            return true;
+    return false;
 }
 
 static json_t *responses(const lam_route *route)
@@ -89,9 +104,9 @@ static json_t *responses(const lam_route *route)
                             success_content(route), "default", reference("responses", "Problem"));
     if (route->success == 204)
         json_object_del(json_object_get(all, status), "content");
-    if (route->schema && strcmp(route->schema, "DataSets") == 0 && !strstr(route->path, "metadata"))
+    if (route->schema && strcmp(route->schema, "DataSets") == 0 && is_search(route))
         json_object_set_new(all, "204", json_pack("{s:s}", "description", "nothing matches"));
-    if (route->body) { /* the answer tells what became of each instance */
+    if (route->body && route->body->several) { /* the answer tells what became of each instance */
         json_object_set_new(all, "202",
                             json_pack("{s:s, s:o}", "description", "some failed or have a warning", "content",
                                       success_content(route)));
@@ -104,9 +119,13 @@ static json_t *responses(const lam_route *route)
 
 static json_t *body_content(const lam_route *route)
 {
-    if (route->body == &lam_upload_body)
-        return json_pack("{s:{}}", "application/zip");
-    return json_pack("{s:{}, s:{}}", "multipart/related; type=\"application/dicom\"", "application/dicom");
+    json_t *content = json_object();
+    for (const char *at = route->body->takes; *at;) {
+        char one[128];
+        at = next_type(at, one, sizeof one);
+        json_object_set_new(content, one, json_object());
+    }
+    return content;
 }
 
 static json_t *operation(const lam_route *route)

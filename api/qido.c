@@ -1,5 +1,6 @@
-/* QIDO-RS (PS3.18 section 10.6): reads the query of the URL, asks the backend, and says what the clause says
- * about an empty, cut or too broad answer. Which attributes there are is the backend's knowledge. */
+/* QIDO-RS (PS3.18 section 10.6), and the search for workitems (section 11.9): reads the query of the URL,
+ * asks the backend, and says what the clause says about an empty, cut or too broad answer. Which attributes
+ * there are is the backend's knowledge. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -220,6 +221,11 @@ static void search(lam_request *request, lam_level level)
 void lam_qido_studies(lam_request *request)
 {
     search(request, LAM_LEVEL_STUDY);
+}
+
+void lam_qido_workitems(lam_request *request)
+{
+    search(request, LAM_LEVEL_WORKITEM);
 }
 
 void lam_qido_series(lam_request *request)

@@ -49,6 +49,16 @@ static const lam_query_parameter searched[] = {
     {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)", NULL},
     {0},
 };
+static const lam_query_parameter created_workitem[] = {
+    {"workitem", "string",
+     "SOP Instance UID of the workitem; also as AffectedSOPInstanceUID, or without a name", NULL},
+    {0},
+};
+static const lam_query_parameter updated_workitem[] = {
+    {"transaction-uid", "string", "of who performs the workitem; also as transaction, or without a name",
+     NULL},
+    {0},
+};
 static const lam_query_parameter accepted[] = {
     {"accept", "string", "a media type, in place of the Accept header (PS3.18 section 8.3.3.1)", NULL},
     {0},
@@ -134,6 +144,18 @@ const lam_route lam_routes[] = {
      "A small picture of an instance", PICTURE, NULL, 200, small_picture, NULL, FREE | CHOOSES},
     {"GET", "/dicom-web/studies/{study}/series/{series}/instances/{instance}/frames/{frames}/thumbnail", lam_wado_thumbnail,
      "A small picture of a frame", PICTURE, NULL, 200, small_picture, NULL, FREE | CHOOSES},
+    {"POST", "/dicom-web/workitems", lam_workitem_create,
+     "Creates a workitem (UPS-RS, PS3.18 section 11.4)", "", NULL, 201, created_workitem, &lam_workitem_body, FREE | CHOOSES},
+    {"GET", "/dicom-web/workitems", lam_qido_workitems,
+     "Searches for workitems", LAM_DATA_SETS_TYPES, "DataSets", 200, searched, NULL, FREE | CHOOSES},
+    {"GET", "/dicom-web/workitems/{workitem}", lam_workitem_retrieve,
+     "A workitem", LAM_DATA_SETS_TYPES, "DataSets", 200, accepted, NULL, FREE | CHOOSES},
+    {"POST", "/dicom-web/workitems/{workitem}", lam_workitem_update,
+     "Changes attributes of a workitem", "", NULL, 200, updated_workitem, &lam_workitem_body, FREE | CHOOSES},
+    {"PUT", "/dicom-web/workitems/{workitem}/state", lam_workitem_change_state,
+     "Claims, completes or cancels a workitem", "", NULL, 200, NULL, &lam_workitem_body, FREE | CHOOSES},
+    {"POST", "/dicom-web/workitems/{workitem}/cancelrequest", lam_workitem_request_cancel,
+     "Asks that a workitem be canceled", "", NULL, 202, NULL, &lam_cancel_body, FREE | CHOOSES},
 
     {"POST", "/api/v1/upload", lam_upload_handle,
      "Stores the DICOM files of a zip archive", JSON, "UploadResponse", 200, NULL, &lam_upload_body, 0},
@@ -174,7 +196,7 @@ const lam_route lam_routes[] = {
     {"GET", "/api/v1/status", lam_rest_status,
      "The state of the daemon", JSON, "Status", 200, NULL, NULL, QUIET},
     {"GET", "/api/v1/events", lam_rest_events,
-     "Follows what changes: studies, jobs, deliveries, as server-sent events", "text/event-stream", NULL, 200, NULL, NULL, 0},
+     "Follows what changes: studies, jobs, deliveries, workitems, as server-sent events", "text/event-stream", NULL, 200, NULL, NULL, 0},
     {"GET", "/api/v1/openapi.json", lam_rest_openapi,
      "This document", JSON, "OpenAPI", 200, NULL, NULL, OPEN},
 
@@ -218,6 +240,7 @@ static const lam_parameter_kind parameter_kinds[] = {
     {"study", "Study Instance UID", "string", UID_PATTERN, lam_uid_is_valid},
     {"series", "Series Instance UID", "string", UID_PATTERN, lam_uid_is_valid},
     {"instance", "SOP Instance UID", "string", UID_PATTERN, lam_uid_is_valid},
+    {"workitem", "SOP Instance UID of the workitem", "string", UID_PATTERN, lam_uid_is_valid},
     {"job", "number of the job", "integer", NULL, is_job},
     {"delivery", "number of the delivery", "integer", NULL, is_job},
     {"frames", "list of frame numbers, from 1", "string", NULL, is_any},

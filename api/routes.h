@@ -21,6 +21,8 @@ typedef struct lam_body_functions {
     void (*data)(lam_request *request, const char *bytes,
                  size_t length);           /* may reply; it is sent after the body */
     void (*discard)(lam_request *request); /* always called in the end; frees request->body */
+    const char *takes;                     /* media types by commas, for those that describe the route */
+    bool several; /* the answer tells what became of each of several things: 202 and 409 do, too */
 } lam_body_functions;
 
 typedef struct lam_query_parameter {

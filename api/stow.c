@@ -261,7 +261,9 @@ static void stow_discard(lam_request *request)
     free(store);
 }
 
-const lam_body_functions lam_stow_body = {stow_begin, stow_data, stow_discard};
+const lam_body_functions lam_stow_body = {stow_begin, stow_data, stow_discard,
+                                          "multipart/related; type=\"application/dicom\", application/dicom",
+                                          true};
 
 /* ---- the answer ---- */
 

@@ -62,7 +62,8 @@ static void upload_discard(lam_request *request)
     request->backend->archive_close(LAM_TAKE_PTR(request->body));
 }
 
-const lam_body_functions lam_upload_body = {upload_begin, upload_data, upload_discard};
+const lam_body_functions lam_upload_body = {upload_begin, upload_data, upload_discard, "application/zip",
+                                            true};
 
 /* ---- the answer ---- */
 

@@ -117,6 +117,45 @@ static const lam_attribute table[] = {
     {0x00700080, "ContentLabel", INSTANCE, CODE, NULL, false},
     {0x00700081, "ContentDescription", INSTANCE, TEXT, NULL, false},
 };
+
+#define WORKITEM LAM_LEVEL_WORKITEM
+#define DATETIME LAM_MATCH_DATETIME
+#define RETURNED(tag, keyword) {tag, keyword, WORKITEM, NEVER, NULL, true}
+
+/* In the order of the tags. Sequences are searched in by their first item: ScheduledWorkitemCodeSequence.CodeValue. */
+static const lam_attribute workitems[] = {
+    RETURNED(0x00080005, "SpecificCharacterSet"),
+    {0x00080016, "SOPClassUID", WORKITEM, UID, NULL, true},
+    {0x00080018, "SOPInstanceUID", WORKITEM, UID, "uid", true},
+    {0x00100010, "PatientName", WORKITEM, NAME, "name_key", true},
+    {0x00100020, "PatientID", WORKITEM, TEXT, NULL, true},
+    {0x00100021, "IssuerOfPatientID", WORKITEM, TEXT, NULL, true},
+    {0x00100030, "PatientBirthDate", WORKITEM, DATE, NULL, true},
+    {0x00100040, "PatientSex", WORKITEM, CODE, NULL, true},
+    {0x0020000D, "StudyInstanceUID", LAM_LEVEL_INPUT, UID, "study_uid", false},
+    {0x0020000E, "SeriesInstanceUID", LAM_LEVEL_INPUT, UID, "series_uid", false},
+    {0x00380010, "AdmissionID", WORKITEM, TEXT, NULL, true},
+    {0x00404005, "ScheduledProcedureStepStartDateTime", WORKITEM, DATETIME, NULL, true},
+    {0x00404008, "ScheduledProcedureStepExpirationDateTime", WORKITEM, DATETIME, NULL, true},
+    {0x00404010, "ScheduledProcedureStepModificationDateTime", WORKITEM, DATETIME, NULL, true},
+    {0x00404011, "ExpectedCompletionDateTime", WORKITEM, DATETIME, NULL, true},
+    RETURNED(0x00404018, "ScheduledWorkitemCodeSequence"),
+    RETURNED(0x00404021, "InputInformationSequence"),
+    RETURNED(0x00404025, "ScheduledStationNameCodeSequence"),
+    RETURNED(0x00404026, "ScheduledStationClassCodeSequence"),
+    RETURNED(0x00404027, "ScheduledStationGeographicLocationCodeSequence"),
+    RETURNED(0x00404034, "ScheduledHumanPerformersSequence"),
+    {0x00404041, "InputReadinessState", WORKITEM, CODE, NULL, true},
+    RETURNED(0x0040A370, "ReferencedRequestSequence"),
+    {0x00741000, "ProcedureStepState", WORKITEM, CODE, "state", true},
+    RETURNED(0x00741002, "ProcedureStepProgressInformationSequence"),
+    {0x00741200, "ScheduledProcedureStepPriority", WORKITEM, CODE, NULL, true},
+    {0x00741202, "WorklistLabel", WORKITEM, TEXT, NULL, true},
+    {0x00741204, "ProcedureStepLabel", WORKITEM, TEXT, NULL, true},
+    RETURNED(0x00741210, "ScheduledProcessingParametersSequence"),
+    RETURNED(0x00741216, "UnifiedProcedureStepPerformedProcedureSequence"),
+    RETURNED(0x00741224, "ReplacedProcedureStepSequence"),
+};
 /* clang-format on */
 
 static int compare_tags(const void *wanted, const void *row)
@@ -130,9 +169,18 @@ const lam_attribute *lam_attribute_of_tag(uint32_t tag)
     return bsearch(&tag, table, LAM_COUNT(table), sizeof table[0], compare_tags);
 }
 
+const lam_attribute *lam_attribute_at_level(lam_level level, uint32_t tag)
+{
+    if (level != LAM_LEVEL_WORKITEM)
+        return lam_attribute_of_tag(tag);
+    return bsearch(&tag, workitems, LAM_COUNT(workitems), sizeof workitems[0], compare_tags);
+}
+
 void lam_attribute_each_returned(lam_level level, void (*add)(void *context, uint32_t tag), void *context)
 {
-    for (size_t i = 0; i < LAM_COUNT(table); i++)
-        if (table[i].returned && table[i].level == level)
-            add(context, table[i].tag);
+    const lam_attribute *from = level == LAM_LEVEL_WORKITEM ? workitems : table;
+    size_t count = level == LAM_LEVEL_WORKITEM ? LAM_COUNT(workitems) : LAM_COUNT(table);
+    for (size_t i = 0; i < count; i++)
+        if (from[i].returned && from[i].level == level)
+            add(context, from[i].tag);
 }

@@ -342,19 +342,19 @@ static lam_status apply_by_hand(lam_daemon *daemon, int64_t id, lam_job_event ev
     return lam_document_job(db, id, out, err);
 }
 
-/* Who has the UID can find what became of the study; the log alone does not tell it. */
-static void mark_of_study(const char *study_uid, char mark[LAM_SHA256_TEXT])
+void lam_backend_mark(const char *uid, char mark[LAM_MARK_TEXT])
 {
-    lam_sha256_text(study_uid, strlen(study_uid), mark);
-    mark[16] = '\0';
+    char hash[LAM_SHA256_TEXT];
+    lam_sha256_text(uid, strlen(uid), hash);
+    lam_text_copy(mark, LAM_MARK_TEXT, hash);
 }
 
 static lam_status remove_place(void *context, const lam_place *place, const char *who, lam_error *err)
 {
     lam_daemon *daemon = context;
     int64_t instances = 0;
-    char mark[LAM_SHA256_TEXT];
-    mark_of_study(place->study_uid, mark);
+    char mark[LAM_MARK_TEXT];
+    lam_backend_mark(place->study_uid, mark);
     WITH_DB(daemon, db);
     lam_status done = lam_removal_run(db, daemon->store, place, lam_clock_steady_ms(), &instances, err);
     if (done != LAM_OK)
@@ -418,5 +418,6 @@ void lam_backend_init(lam_backend *backend, lam_daemon *daemon)
         .job_retry = job_retry,
         .job_cancel = job_cancel,
     };
+    lam_backend_add_worklist(backend);
     lam_backend_add_delivery(backend);
 }

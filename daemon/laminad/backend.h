@@ -37,6 +37,16 @@ const lam_config *lam_daemon_config(lam_daemon *daemon);
 /* Fills the table. `daemon` must outlive its use. */
 void lam_backend_init(lam_backend *backend, lam_daemon *daemon);
 
+/* Stands for a UID in the log: who has the UID can find what became of the thing, the log alone does not tell
+ * it (promise 9). */
+enum { LAM_MARK_TEXT = 17 };
+void lam_backend_mark(const char *uid, char mark[LAM_MARK_TEXT]);
+
+/* ---- backend_worklist.c ---- */
+
+/* Fills in what is about workitems. */
+void lam_backend_add_worklist(lam_backend *backend);
+
 /* ---- backend_delivery.c ---- */
 
 /* Fills in what is about the outbox. */

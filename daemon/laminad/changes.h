@@ -1,7 +1,7 @@
-/* What changed lately: studies, jobs and deliveries by their number in the database, each thing once, at its
- * latest change. Connections publish what they committed (db.c); readers wait for what comes after the last
- * change that they know of. Nothing waits for a reader: one that falls behind by more than is kept is told
- * so.
+/* What changed lately: studies, jobs, deliveries and workitems by their number in the database, each thing
+ * once, at its latest change. Connections publish what they committed (db.c); readers wait for what comes
+ * after the last change that they know of. Nothing waits for a reader: one that falls behind by more than is
+ * kept is told so.
  *
  * Every function is thread-safe. */
 #ifndef LAMINA_DAEMON_CHANGES_H
@@ -19,6 +19,7 @@ typedef enum lam_change_kind {
     LAM_CHANGE_STUDY,
     LAM_CHANGE_JOB,
     LAM_CHANGE_DELIVERY,
+    LAM_CHANGE_WORKITEM,
     LAM_CHANGE_KINDS
 } lam_change_kind;
 

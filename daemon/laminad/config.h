@@ -35,7 +35,7 @@ enum {
     LAM_CONFIG_TEXT = LAM_RULE_MAX_TEXT + 1, /* longest text of one value */
     LAM_CONFIG_MAX_PEERS = 256,
     LAM_CONFIG_MAX_RULES = 256,
-    LAM_CONFIG_PLAIN_SECTIONS = 5, /* those that occur once */
+    LAM_CONFIG_PLAIN_SECTIONS = 6, /* those that occur once */
     LAM_CONFIG_MAX_KEYS = 32,      /* of a section */
 };
 
@@ -65,6 +65,12 @@ typedef enum lam_config_auth {
 } lam_config_auth;
 
 /* What happens to an object whose SOP Instance UID is stored already with other bytes. */
+typedef enum lam_config_perform {
+    LAM_PERFORM_NONE,      /* workitems are held for others only */
+    LAM_PERFORM_ADDRESSED, /* those scheduled for our AE title */
+    LAM_PERFORM_OPEN       /* also those scheduled for nobody, with a code that is known here */
+} lam_config_perform;
+
 typedef enum lam_config_duplicates {
     LAM_DUPLICATES_REJECT,
     LAM_DUPLICATES_REPLACE,
@@ -194,6 +200,11 @@ typedef struct lam_config {
     bool compress_segmentations;
     char notice[LAM_CONFIG_NOTICE]; /* on every slice of pictures and outlines */
     int64_t worker_memory_bytes;
+
+    /* [worklist] */
+    lam_config_perform perform;
+    int64_t input_wait_ms;
+    int64_t keep_workitems_ms;
 
     lam_config_peer *peers;
     size_t peer_count;

@@ -267,6 +267,22 @@ static const lam_config_key peer_keys[] = {
      .help = "The key of tls_certificate (PEM, no password). It must not be accessible to everyone."},
 };
 
+static const lam_config_key worklist_keys[] = {
+    {"perform", LAM_TYPE_WORD, MAIN(perform), .words = {"none", "addressed", "open"}, .initial = "addressed",
+     .live = true,
+     .help = "Which workitems Lamina performs itself, decided when they are created or updated. addressed: "
+             "those whose Scheduled Station Name Code Sequence has [dicom] ae_title. open: also those that "
+             "name no station and whose Scheduled Workitem Code is known here. none: all are held for other "
+             "performers."},
+    {"input_wait", LAM_TYPE_DURATION, MAIN(input_wait_ms), .minimum = 0, .maximum = 365 * 24 * HOUR,
+     .initial = "24h", .live = true,
+     .help = "How long such a workitem waits for its input after its scheduled start, before it is canceled, "
+             "where it says neither when it expires nor when it is expected to be completed."},
+    {"keep", LAM_TYPE_DURATION, MAIN(keep_workitems_ms), .minimum = 0, .maximum = 365 * 24 * HOUR,
+     .initial = "30d", .live = true,
+     .help = "How long workitems that are completed or canceled can still be retrieved."},
+};
+
 static const lam_config_key rule_keys[] = {
     {"model", LAM_TYPE_MODEL, RULE(model), .required = true, .live = true, .example = "hippocampus",
      .help = "Name of the model."},
@@ -287,6 +303,7 @@ const lam_config_section lam_config_sections[LAM_SECTION_COUNT] = {
     {"http", KEYS(http_keys), .help = "The HTTP server."},
     {"storage", KEYS(storage_keys), .help = "Stored objects."},
     {"analysis", KEYS(analysis_keys), .help = "When and how studies are analysed."},
+    {"worklist", NULL, KEYS(worklist_keys), .help = "Workitems that others create (UPS-RS)."},
     [LAM_SECTION_PEER] = {"peer", "NAME", KEYS(peer_keys), .example = "pacs",
                           .help = "Another node; one section each. NAME is for this file and the logs."},
     [LAM_SECTION_RULE] = {"rule", "NAME", KEYS(rule_keys), .example = "hippocampus",

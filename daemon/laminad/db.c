@@ -89,7 +89,7 @@ static lam_status execute(sqlite3 *handle, const char *sql, lam_error *err)
 /* SQLite calls it for every row that is written, whoever writes it. */
 static void on_row(void *context, int operation, const char *schema, const char *table, sqlite3_int64 row)
 {
-    static const char *const tables[LAM_CHANGE_KINDS] = {"study", "job", "delivery"};
+    static const char *const tables[LAM_CHANGE_KINDS] = {"study", "job", "delivery", "workitem"};
     (void)operation;
     (void)schema;
     lam_db *db = context;

@@ -36,6 +36,9 @@ static const struct {
          "SELECT json_object('delivery', d.id, 'study_uid', t.uid, 'destination', d.destination,"
          " 'state', d.state) FROM delivery d JOIN job j ON j.id = d.job_id"
          " JOIN series s ON s.id = j.series_id JOIN study t ON t.id = s.study_id WHERE d.id = ?"},
+    [LAM_CHANGE_WORKITEM] = {"workitem", NULL,
+                             "SELECT json_object('workitem_uid', uid, 'state', state) FROM workitem"
+                             " WHERE id = ?"},
 };
 
 static atomic_uint open_feeds;

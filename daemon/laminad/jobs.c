@@ -5,6 +5,7 @@
 #include "core/base/sha256.h"
 #include "core/base/text.h"
 #include "daemon/laminad/catalog.h"
+#include "daemon/laminad/performer.h"
 
 static const char *const state_names[LAM_JOB_STATES] = {
     [LAM_JOB_QUEUED] = "queued", [LAM_JOB_RUNNING] = "running",     [LAM_JOB_DONE] = "done",
@@ -287,6 +288,8 @@ lam_status lam_jobs_apply(lam_db *db, int64_t job, lam_job_event event, const la
                             "iittt", job, now_ms, transitions[found].outcome, reason, timings);
     if (status == LAM_OK)
         status = lam_catalog_refresh_job(db, job, now_ms, err);
+    if (status == LAM_OK)
+        status = lam_performer_refresh_job(db, job, now_ms, err);
     return status;
 }
 

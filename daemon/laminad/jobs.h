@@ -2,7 +2,7 @@
  * of one series. Every attempt has a lease and a row of its own; an attempt that is lost (child killed, hung,
  * out of memory) or fails costs one of max_attempts; one that was interrupted by the end of laminad itself
  * costs nothing until MAX_INTERRUPTIONS (promise 6). Writes happen inside the caller's transaction and keep
- * the states of series and study in step. */
+ * the states of series, study and workitems in step. */
 #ifndef LAMINA_DAEMON_JOBS_H
 #define LAMINA_DAEMON_JOBS_H
 

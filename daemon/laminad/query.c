@@ -30,6 +30,8 @@ static const struct {
                             "instance i JOIN series s ON s.id = i.series_id JOIN study t ON t.id = "
                             "s.study_id",
                             "i.id"},
+    [LAM_LEVEL_WORKITEM] = {"NULL, NULL, NULL, w.attributes, NULL, NULL, NULL, NULL, NULL, NULL, NULL",
+                            "workitem w", "w.id"},
 };
 
 static const char whole_instance[] =
@@ -49,6 +51,8 @@ static void want_defaults(const lam_search *search, lam_wanted *wanted)
     for (size_t i = 0; i < LAM_COUNT(always); i++)
         lam_wanted_add(wanted, always[i]);
     lam_attribute_each_returned(search->level, add_wanted, wanted);
+    if (search->level == LAM_LEVEL_WORKITEM)
+        return;
     if (search->level > LAM_LEVEL_STUDY && !search->within.study_uid)
         lam_attribute_each_returned(LAM_LEVEL_STUDY, add_wanted, wanted);
     if (search->level > LAM_LEVEL_SERIES && !search->within.series_uid)
@@ -219,8 +223,10 @@ static void compute(row *r, const char *root)
 
 static void write_row(row *r, const lam_search *search, lam_buffer *out)
 {
-    compute(r, search->root);
-    lam_composer_take(r->composer, r->computed, r->used);
+    if (search->level != LAM_LEVEL_WORKITEM) {
+        compute(r, search->root);
+        lam_composer_take(r->composer, r->computed, r->used);
+    }
     for (int column = 3; column <= 6; column++)
         if (sqlite3_column_type(r->s, column) != SQLITE_NULL)
             lam_composer_take(r->composer, lam_db_text(r->s, column),

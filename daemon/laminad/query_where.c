@@ -13,7 +13,7 @@
 
 enum { MAX_VALUE = 4096, MAX_LIST = 2000, MAX_FUZZY_WORDS = 8 };
 
-static const char *const aliases[LAM_LEVELS] = {"t", "s", "i"};
+static const char *const aliases[LAM_LEVELS] = {"t", "s", "i", "w", "u"};
 
 void lam_where_init(lam_where *where)
 {
@@ -230,6 +230,28 @@ static lam_status match_date(subject *s, const char *value, lam_error *err)
     return LAM_OK;
 }
 
+/* Values are compared by their digits, so those of one time zone. */
+static lam_status match_datetime(subject *s, const char *value, lam_error *err)
+{
+    const char *hyphen = strchr(value, '-');
+    size_t first = hyphen ? (size_t)(hyphen - value) : strlen(value), digits = strspn(value, "0123456789.");
+    const char *last = hyphen ? hyphen + 1 : value;
+    size_t length = strlen(last);
+    if (digits != first || strspn(last, "0123456789.") != length || (!first && !length) || first > 21 ||
+        length > 21)
+        return refuse(s, err,
+                      "a date and time YYYYMMDDHHMMSS, which may end earlier, or a range with a hyphen");
+    lam_buffer_append_text(&s->where->sql, "(");
+    compare(s, s->x, " >= ", first ? value : "0", first ? first : 1);
+    if (length) { /* all that begin with it are in it: ':' comes after the digits */
+        lam_buffer_append_text(&s->where->sql, " AND ");
+        compare(s, s->x, " < ", last, length);
+        lam_buffer_append_text(&s->where->sql, " || ':'");
+    }
+    lam_buffer_append_text(&s->where->sql, ")");
+    return LAM_OK;
+}
+
 /* Six digits out of HH[MM[SS[.FFFFFF]]], the missing ones from `rest`. */
 static bool read_time(const char *text, size_t length, const char *rest, char time[7])
 {
@@ -389,6 +411,8 @@ static lam_status match_value(subject *s, lam_match_kind kind, bool fuzzy, lam_e
         return match_uids(s, value, err);
     case LAM_MATCH_DATE:
         return match_date(s, value, err);
+    case LAM_MATCH_DATETIME:
+        return match_datetime(s, value, err);
     case LAM_MATCH_TIME:
         return match_time(s, value, err);
     case LAM_MATCH_NAME:
@@ -414,19 +438,21 @@ static void open_level(lam_where *where, lam_level asked, lam_level of)
                                  "t.id IN (SELECT s.study_id FROM instance i JOIN series s ON s.id = "
                                  "i.series_id WHERE "},
         [LAM_LEVEL_SERIES] = {[LAM_LEVEL_INSTANCE] = "s.id IN (SELECT i.series_id FROM instance i WHERE "},
+        [LAM_LEVEL_WORKITEM] = {[LAM_LEVEL_INPUT] =
+                                    "w.id IN (SELECT u.workitem_id FROM workitem_input u WHERE "},
     };
     lam_buffer_append_text(&where->sql, " AND ");
     if (of > asked)
         lam_buffer_append_text(&where->sql, below[asked][of]);
 }
 
-static lam_status find_attribute(const lam_search_term *term, size_t length, const lam_attribute **out,
-                                 lam_error *err)
+static lam_status find_attribute(const lam_search_term *term, size_t length, lam_level level,
+                                 const lam_attribute **out, lam_error *err)
 {
     uint32_t tag;
     if (!lam_where_tag(term->name, length, &tag))
         return lam_fail(err, LAM_E_INVALID, "query parameter %.80s is not known here", term->name);
-    *out = lam_attribute_of_tag(tag);
+    *out = lam_attribute_at_level(level, tag);
     if (!*out || ((*out)->match == LAM_MATCH_NEVER && term->name[length] == '\0' && *term->value))
         return lam_fail(err, LAM_E_INVALID, "query parameter %.80s cannot be searched for", term->name);
     return LAM_OK;
@@ -460,12 +486,27 @@ static const lam_attribute *at_level(const lam_attribute *attribute, lam_level l
     return attribute;
 }
 
+/* Every item of the input of a workitem is a row; what is asked of an item is asked of those. */
+static bool is_of_input(const char *name, size_t length, lam_level level)
+{
+    uint32_t tag, inner;
+    if (level != LAM_LEVEL_WORKITEM || name[length] != '.' || !lam_where_tag(name, length, &tag) ||
+        tag != 0x00404021 || !lam_where_tag(name + length + 1, strlen(name + length + 1), &inner))
+        return false;
+    const lam_attribute *attribute = lam_attribute_at_level(level, inner);
+    return attribute && attribute->level == LAM_LEVEL_INPUT;
+}
+
 lam_status lam_where_term(lam_where *where, const lam_search_term *term, const lam_search *search,
                           lam_wanted *wanted, lam_error *err)
 {
     const lam_attribute *attribute = NULL;
     size_t length = strcspn(term->name, ".");
-    lam_status status = find_attribute(term, length, &attribute, err);
+    if (is_of_input(term->name, length, search->level)) {
+        const lam_search_term inner = {term->name + length + 1, term->value};
+        return lam_where_term(where, &inner, search, wanted, err);
+    }
+    lam_status status = find_attribute(term, length, search->level, &attribute, err);
     if (status != LAM_OK)
         return status;
     attribute = at_level(attribute, search->level);

@@ -99,12 +99,12 @@ static lam_status settle(settling *s, const lam_models *models, lam_error *err)
         s->series.input_set, s->series.id);
     if (status == LAM_OK)
         status = lam_release_forget(s->db, s->series.id, err);
-    if (status == LAM_OK)
-        status = cancel_superseded(s, err);
     if (status == LAM_OK && !s->only)
         status = lam_db_run(s->db, err, "DELETE FROM opinion WHERE series_id = ?", "i", s->series.id);
     for (size_t i = 0; status == LAM_OK && i < lam_models_count(models); i++)
         status = ask_model(s, lam_models_at(models, i), err);
+    if (status == LAM_OK) /* whoever waits for the old jobs finds the new ones in their place */
+        status = cancel_superseded(s, err);
     const char *reasons = lam_models_count(models) ? lam_buffer_text(&s->reasons) : "no model is installed";
     if (status == LAM_OK)
         status =
@@ -114,12 +114,8 @@ static lam_status settle(settling *s, const lam_models *models, lam_error *err)
     return status;
 }
 
-/* Declares the series complete as it is and queues its jobs. `only` (or NULL) limits them to one model; a
- * failed job of it is queued again when `retry`. Waiting jobs over an older input set are cancelled as
- * superseded. Inside the caller's transaction. */
-static lam_status settle_series(lam_db *db, int64_t series, const lam_models *models,
-                                const lam_config *config, const char *only, bool retry, int64_t now_ms,
-                                lam_error *err)
+lam_status lam_routing_settle(lam_db *db, int64_t series, const lam_models *models, const lam_config *config,
+                              const char *only, bool retry, int64_t now_ms, lam_error *err)
 {
     settling s = {.db = db, .config = config, .only = only, .retry = retry, .now_ms = now_ms};
     lam_status status = lam_routed_read(db, series, &s.series, err);
@@ -138,7 +134,7 @@ static lam_status settle_one(lam_db *db, int64_t series, const lam_models *model
     lam_status status = lam_db_begin(db, err);
     if (status != LAM_OK)
         return status;
-    status = settle_series(db, series, models, config, NULL, false, now_ms, err);
+    status = lam_routing_settle(db, series, models, config, NULL, false, now_ms, err);
     return lam_db_end(db, status, err);
 }
 
@@ -203,7 +199,7 @@ static lam_status settle_study(lam_db *db, int64_t study, const lam_models *mode
         if (status == LAM_E_NOT_FOUND)
             return LAM_OK;
         if (status == LAM_OK)
-            status = settle_series(db, series, models, config, only, true, now_ms, err);
+            status = lam_routing_settle(db, series, models, config, only, true, now_ms, err);
         if (status != LAM_OK)
             return status;
     }

@@ -10,12 +10,14 @@
 #include "core/base/clock.h"
 #include "core/base/log.h"
 #include "core/base/text.h"
+#include "daemon/laminad/performer.h"
 #include "daemon/laminad/routing.h"
 #include "daemon/laminad/scheduler_internal.h"
 
 enum {
     IDLE_MS = 60000,
-    FAULT_PAUSE_MS = 1000, /* after a database fault, before the next try */
+    FAULT_PAUSE_MS = 1000,   /* after a database fault, before the next try */
+    WORKLIST_PAUSE_MS = 200, /* between two looks at the worklist, however much else happens */
 };
 
 lam_job_limits lam_scheduler_limits(const lam_scheduler *s)
@@ -108,6 +110,26 @@ static lam_status settle_due(lam_scheduler *s, int64_t *wait_ms, lam_error *err)
     return status;
 }
 
+/* The workitems that Lamina performs itself. */
+static lam_status look_at_worklist(lam_scheduler *s, int64_t *wait_ms, lam_error *err)
+{
+    int64_t now = lam_clock_monotonic_ms(), until_due = -1;
+    lam_status status = LAM_OK;
+    if (now >= s->worklist_ms) {
+        lam_models *models = lam_scheduler_models(s);
+        s->worklist_ms = now + WORKLIST_PAUSE_MS;
+        status = lam_performer_turn(s->db, models, s->config, lam_clock_steady_ms(), &until_due, err);
+        lam_models_unref(models);
+        if (until_due >= 0 && until_due < WORKLIST_PAUSE_MS)
+            until_due = WORKLIST_PAUSE_MS;
+    } else {
+        until_due = s->worklist_ms - now;
+    }
+    if (until_due >= 0 && until_due < *wait_ms)
+        *wait_ms = until_due;
+    return status;
+}
+
 /* One round; returns how long to wait before the next unless something happens. */
 static int64_t turn(lam_scheduler *s)
 {
@@ -120,6 +142,8 @@ static int64_t turn(lam_scheduler *s)
         return wait_ms;
     recover_expired(s);
     lam_status status = settle_due(s, &until_settled, &err);
+    if (status == LAM_OK)
+        status = look_at_worklist(s, &wait_ms, &err);
     if (status == LAM_OK)
         status = lam_dispatch(s, &wait_ms, &err);
     if (status != LAM_OK) {

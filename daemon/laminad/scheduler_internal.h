@@ -43,7 +43,8 @@ struct lam_scheduler {
 
     size_t slot_count;
     lam_worker_slot slots[LAM_MAX_WORKERS];
-    int64_t recover_ms; /* monotonic: when to look for jobs whose lease ran out */
+    int64_t worklist_ms; /* monotonic: when to look at the worklist */
+    int64_t recover_ms;  /* monotonic: when to look for jobs whose lease ran out */
 };
 
 lam_job_limits lam_scheduler_limits(const lam_scheduler *s);

@@ -2,10 +2,13 @@
 """Walks /api/v1/openapi.json: every route is asked for, and fails where its answer is not what the document says: status,
 media type, schema, parameters, problems, security. A route that the document gains is walked without a change here."""
 import io
+import json
 import os
 import re
 import socket
 import zipfile
+
+from pydicom.dataset import Dataset
 
 import harness
 from delivery_common import analyse, peer
@@ -14,7 +17,7 @@ from harness import images
 from harness.daemon import PATIENCE, Daemon
 from harness.peers import StoreScp, wait_for
 
-PROBLEM = "application/problem+json"
+PROBLEM, DICOM_JSON = "application/problem+json", "application/dicom+json"
 known = {}  # parameter of a path: a value that exists
 paths = {}
 
@@ -135,6 +138,23 @@ def test_set_up(d):
     known.update(instance=listed[0]["00080018"]["Value"][0], frames="1", job=d.get("/api/v1/jobs").json["jobs"][0]["job"])
     known["delivery"] = wait_for(d, "delivered", len(made))[0]["delivery"]
     known["model"] = d.get("/api/v1/models").json["models"][0]["name"]
+    known["workitem"] = new_workitem(d)
+
+
+def workitem_for(path):
+    """What a request about workitems has in its body; its own answers are checked by worklist.py."""
+    ds = Dataset()
+    if path.endswith("/state"):
+        ds.ProcedureStepState, ds.TransactionUID = "IN PROGRESS", "1.2.3"
+    elif path.endswith("/workitems"):
+        ds.ProcedureStepState, ds.ScheduledProcedureStepPriority, ds.InputReadinessState = "SCHEDULED", "LOW", "READY"
+        ds.ScheduledProcedureStepStartDateTime, ds.ProcedureStepLabel = "20260101", "x"
+    return json.dumps([ds.to_json_dict()]).encode()
+
+
+def new_workitem(d):
+    answer = curl(f"{d.url}/dicom-web/workitems", body=workitem_for("/workitems"), headers={"Content-Type": DICOM_JSON})
+    return answer.headers["location"].rsplit("/", 1)[1]
 
 
 def name_for(path):
@@ -208,7 +228,7 @@ def test_head_ends_with_its_head(d):
 
 
 ABSENT = {"study": "1.2.3.4", "series": "1.2.3.4", "instance": "1.2.3.4", "job": "999999", "delivery": "999999", "name": "nobody",
-          "frames": "99999"}
+          "workitem": "1.2.3.4", "frames": "99999"}
 
 
 def test_what_does_not_exist(d):
@@ -301,7 +321,7 @@ def test_other_methods(d):
     settle(found)
 
 
-def body_as(media_type, ds):
+def body_as(media_type, ds, path):
     """(Content-Type, body) with an object in it, of a type that the document says is taken."""
     content = images.to_bytes(ds)
     if media_type.startswith("multipart/related"):
@@ -311,22 +331,25 @@ def body_as(media_type, ds):
         with zipfile.ZipFile(archive, "w") as file:
             file.writestr("image.dcm", content)
         return media_type, archive.getvalue()
+    if media_type == DICOM_JSON:
+        return media_type, workitem_for(path)
     assert media_type == "application/dicom", media_type
     return media_type, content
 
 
 def test_what_does_something(d):
-    """POST of the document in each type that is taken, DELETE last, for it removes what the others need"""
+    """POST and PUT of the document in each type that is taken, DELETE last, for it removes what the others need"""
     document, found = fetch_document(d), []
     source = images.series(slices=1)
-    doing = [o for o in operations(document) if o[0] in ("POST", "DELETE", "OPTIONS")]
+    doing = [o for o in operations(document) if o[0] in ("POST", "PUT", "DELETE", "OPTIONS")]
     doing.sort(key=lambda o: (o[0] == "DELETE", -o[1].count("/")))
     asked = [(operation, media_type) for operation in doing for media_type in operation[2].get("requestBody", {}).get("content", [None])]
     for (method, path, operation), media_type in asked:
-        place = filled(path, name=name_for(path), **({"study": source[0].StudyInstanceUID} if media_type else {}))
+        own = {"study": source[0].StudyInstanceUID, "workitem": new_workitem(d)} if media_type else {}
+        place = filled(path, name=name_for(path), **own)
         if media_type:
-            kind, body = body_as(media_type, source[0])
-            answer = curl(d.url + place, body=body, headers={"Content-Type": kind, "Expect": ""})
+            kind, body = body_as(media_type, source[0], path)
+            answer = curl(d.url + place, "-X", method, body=body, headers={"Content-Type": kind, "Expect": ""})
         else:
             answer = ask(d, method, place)
         conflict = answer.status == 409 and place.endswith(("/retry", "/cancel"))  # not legal in the state it is in
@@ -350,7 +373,7 @@ def test_security():
             document, found = fetch_document(d), []
             assert document["security"] == [{"token": []}]
             for method, route, operation in operations(document):
-                answer = ask(d, method, re.sub(r"\{(study|series|instance|job|delivery)\}", "1", route).replace("{frames}", "1")
+                answer = ask(d, method, re.sub(r"\{(study|series|instance|job|delivery|workitem)\}", "1", route).replace("{frames}", "1")
                              .replace("{path}", "x").replace("{name}", "x"))
                 is_open = operation.get("security") == []
                 if (answer.status == 401) == is_open:

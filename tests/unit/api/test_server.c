@@ -2,6 +2,7 @@
  */
 #include "tests/unit/unit.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -283,11 +284,10 @@ static void document_lists_every_route(void **state)
     const json_t *schemas = json_object_get(json_object_get(document, "components"), "schemas");
     for (size_t i = 0; i < lam_route_count; i++) {
         const json_t *path = json_object_get(paths, lam_routes[i].path);
-        const json_t *operation =
-            json_object_get(path, strcmp(lam_routes[i].method, "POST") == 0     ? "post"
-                                  : strcmp(lam_routes[i].method, "GET") == 0    ? "get"
-                                  : strcmp(lam_routes[i].method, "DELETE") == 0 ? "delete"
-                                                                                : "options");
+        char method[16] = "";
+        for (size_t c = 0; lam_routes[i].method[c]; c++)
+            method[c] = (char)tolower((unsigned char)lam_routes[i].method[c]);
+        const json_t *operation = json_object_get(path, method);
         char status[8];
         snprintf(status, sizeof status, "%u", lam_routes[i].success);
         if (!json_object_get(json_object_get(operation, "responses"), status))
