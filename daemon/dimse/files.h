@@ -6,8 +6,8 @@
 
 /* From here on, for this thread and those it starts, for good: files may be made, written, read and removed
  * in the directory `spool` (borrowed; -1: none) and read below /etc, /usr and the like. Descriptors that are
- * open stay as they are. A kernel without Landlock changes nothing and is LAM_OK: the other bounds hold
- * without it. */
+ * open stay as they are. Without Landlock, in the kernel or in the container around us, nothing changes
+ * and it is LAM_OK: the other bounds hold without it. */
 lam_status lam_scp_files_restrict(int spool, lam_error *err);
 
 #endif

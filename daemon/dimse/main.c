@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -153,7 +154,7 @@ static void serve(program *self, lam_error *err)
 
 int main(void)
 {
-    lam_log_open("lamina-dimse", LAM_LOG_INFO, false);
+    lam_log_open("lamina-dimse", LAM_LOG_INFO, getenv("JOURNAL_STREAM") != NULL);
     lam_error err = {0};
     program self = {0};
     lam_status status = lam_ipc_check_child(&err);

@@ -58,13 +58,15 @@ lam_status lam_child_find(const char *program, char path[4096], lam_error *err)
                     self);
 }
 
-/* What a child may see of our environment: locale, time zone, and the hooks of the test suite. */
+/* What a child may see of our environment: locale, time zone, whether its messages go to the journal, and the
+ * hooks of the test suite. */
 static const char *const passed_variables[] = {
     "PATH",
     "LANG",
     "LC_ALL",
     "TZ",
     "DCMDICTPATH",
+    "JOURNAL_STREAM",
     "LAMINA_TEST_HOOKS",
     "LAMINA_FAILPOINTS",
     "LAMINA_ISA",

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/landlock.h>
+#include <seccomp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -113,8 +114,32 @@ static void restricted(void **state)
     close(beside);
 }
 
+/* As systemd-nspawn and older Docker do, which do not know the call. */
+static bool in_a_container_without_landlock(void)
+{
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+    bool loaded = filter &&
+                  seccomp_rule_add(filter, SCMP_ACT_ERRNO(EPERM), SYS_landlock_create_ruleset, 0) == 0 &&
+                  seccomp_load(filter) == 0;
+    seccomp_release(filter);
+    return loaded;
+}
+
+static void container_without_landlock(void **state)
+{
+    (void)state;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(in_a_container_without_landlock() && lam_scp_files_restrict(-1, NULL) == LAM_OK ? 0 : 1);
+    int ended = 0;
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    assert_true(WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(restricted)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(restricted),
+                                       cmocka_unit_test(container_without_landlock)};
     return cmocka_run_group_tests_name("dimse_files", tests, NULL, NULL);
 }
