@@ -162,12 +162,12 @@ typedef struct lam_bytes {
     size_t length;
 } lam_bytes;
 
-/* One compressed frame by DCMTK's codecs, for frames.h, which knows where frames are: the fragments of a code
- * stream in the transfer syntax that `header` was read in, of the shape that its pixel module says, become
- * exactly `length` bytes of native pixels in this machine's byte order. `by_pixel`: the samples of a pixel
- * together, else as Planar Configuration says. `photometric` gets what the samples then are. Errors:
- * LAM_E_UNSUPPORTED naming the transfer syntax, LAM_E_CORRUPT, LAM_E_LIMIT. */
-lam_status lam_dataset_decode(lam_dataset *header, const lam_bytes *fragments, size_t count, bool by_pixel,
+/* One JPEG or JPEG-LS frame by DCMTK's codecs, for frames.h, which knows where frames are: a code stream in
+ * the transfer syntax that `header` was read in, of the shape that its pixel module says but with
+ * `bits_allocated` (8 or 16), becomes exactly `length` bytes of native pixels in this machine's byte order.
+ * `by_pixel`: the samples of a pixel together, else as Planar Configuration says. `photometric` gets what the
+ * samples then are. Errors: LAM_E_UNSUPPORTED naming the transfer syntax, LAM_E_CORRUPT, LAM_E_LIMIT. */
+lam_status lam_dataset_decode(lam_dataset *header, lam_bytes stream, int bits_allocated, bool by_pixel,
                               void *bytes, size_t length, char photometric[17], lam_error *err) LAM_NOEXCEPT;
 
 #ifdef __cplusplus

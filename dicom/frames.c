@@ -5,6 +5,8 @@
 #include <string.h>
 
 #include "dicom/j2k.h"
+#include "dicom/jpeg.h"
+#include "dicom/rle.h"
 #include "dicom/tag.h"
 
 lam_status lam_frames_open(int fd, lam_frames *out, lam_error *err)
@@ -131,39 +133,101 @@ static lam_status join_fragments(const lam_frames *frames, int64_t index, lam_bu
     return LAM_OK;
 }
 
-static lam_status decode_j2k(lam_frames *frames, int64_t index, void *out, char photometric[17],
-                             lam_error *err)
-{
-    const lam_layout *l = &frames->layout;
-    int64_t sign = 0;
-    lam_dataset_integer(frames->header, LAM_TAG_PIXEL_SIGN, 0, &sign);
-    const lam_j2k_shape shape = {l->rows, l->columns, l->samples, (int)(l->bits_allocated / 8), sign == 1};
-    LAM_AUTO(lam_buffer_done) lam_buffer stream;
-    lam_buffer_init(&stream, LAM_FRAME_MAX_BYTES);
-    const char *said = lam_dataset_text(frames->header, LAM_TAG_PHOTOMETRIC, "");
-    lam_status status = l->bits_allocated >= 8 ? LAM_OK : LAM_E_UNSUPPORTED;
-    if (status != LAM_OK)
-        return lam_fail(err, status, "JPEG 2000 with 1 bit allocated");
-    status = join_fragments(frames, index, &stream, err);
-    if (status == LAM_OK)
-        status = lam_j2k_decode(stream.data, stream.length, &shape, out, err);
-    if (status == LAM_OK) /* the decoder has undone the colour transform */
-        snprintf(photometric, 17, "%s",
-                 strcmp(said, "YBR_ICT") == 0 || strcmp(said, "YBR_RCT") == 0 ? "RGB" : said);
-    return status;
-}
-
-static lam_status decode_by_dcmtk(lam_frames *frames, int64_t index, bool by_pixel, void *out, size_t bytes,
-                                  char photometric[17], lam_error *err)
+/* The code stream of a frame: where it lies in the file, or joined from its fragments. */
+static lam_status find_stream(const lam_frames *frames, int64_t index, lam_buffer *joined, lam_bytes *out,
+                              lam_error *err)
 {
     size_t count;
     const lam_fragment *fragments = lam_layout_frame(&frames->layout, index, &count);
-    lam_autofree lam_bytes *pieces = calloc(count ? count : 1, sizeof *pieces);
-    if (!pieces)
-        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %zu fragments", count);
-    for (size_t i = 0; i < count; i++)
-        pieces[i] = (lam_bytes){frames->file.data + fragments[i].offset, fragments[i].length};
-    return lam_dataset_decode(frames->header, pieces, count, by_pixel, out, bytes, photometric, err);
+    lam_status status = count == 1 ? LAM_OK : join_fragments(frames, index, joined, err);
+    if (status == LAM_OK)
+        *out = count == 1 ? (lam_bytes){frames->file.data + fragments->offset, fragments->length}
+                          : (lam_bytes){joined->data, joined->length};
+    return status;
+}
+
+/* One coding: the stream of a frame to its pixels. `photometric` holds what the header says. */
+typedef lam_status decoder(lam_frames *frames, lam_bytes stream, bool by_pixel, void *out, size_t bytes,
+                           char photometric[17], lam_error *err);
+
+static lam_status decode_j2k(lam_frames *frames, lam_bytes stream, bool by_pixel, void *out, size_t bytes,
+                             char photometric[17], lam_error *err)
+{
+    (void)by_pixel; /* they are never apart */
+    (void)bytes;
+    const lam_layout *l = &frames->layout;
+    const lam_j2k_shape shape = {l->rows, l->columns, l->samples, (int)(l->bits_allocated / 8),
+                                 lam_dataset_integer_or(frames->header, LAM_TAG_PIXEL_SIGN, 0, 0) == 1};
+    lam_status status = lam_j2k_decode(stream.data, stream.length, &shape, out, err);
+    if (status == LAM_OK && (strcmp(photometric, "YBR_ICT") == 0 || strcmp(photometric, "YBR_RCT") == 0))
+        strcpy(photometric, "RGB"); /* the decoder has undone the colour transform */
+    return status;
+}
+
+static bool is_planar(const lam_frames *frames)
+{
+    return frames->layout.samples > 1 && lam_dataset_integer_or(frames->header, LAM_TAG_PLANAR, 0, 0) == 1;
+}
+
+static lam_status decode_rle(lam_frames *frames, lam_bytes stream, bool by_pixel, void *out, size_t bytes,
+                             char photometric[17], lam_error *err)
+{
+    (void)bytes;
+    (void)photometric;
+    const lam_layout *l = &frames->layout;
+    const lam_rle_shape shape = {(size_t)(l->rows * l->columns), (size_t)l->samples,
+                                 (size_t)l->bits_allocated / 8, !by_pixel && is_planar(frames)};
+    return lam_rle_decode(stream.data, stream.length, &shape, out, err);
+}
+
+/* From samples of `from` bytes to samples of `to`, in place. */
+static void widen(unsigned char *bytes, size_t count, size_t from, size_t to)
+{
+    for (size_t i = count; i-- > 0;) {
+        memmove(bytes + i * to, bytes + i * from, from);
+        memset(bytes + i * to + from, 0, to - from);
+    }
+}
+
+/* JPEG and JPEG-LS, whose samples may have less bits than the header allocates: decoders go by the stream. */
+static lam_status decode_jpeg(lam_frames *frames, lam_bytes stream, bool by_pixel, void *out, size_t bytes,
+                              char photometric[17], lam_error *err)
+{
+    const lam_layout *l = &frames->layout;
+    lam_jpeg_shape shape;
+    if (!lam_jpeg_read(stream.data, stream.length, &shape))
+        return lam_fail(err, LAM_E_CORRUPT, "a compressed frame of %zu bytes that is no JPEG stream",
+                        stream.length);
+    if (shape.columns != l->columns || (shape.rows && shape.rows != l->rows) || shape.samples != l->samples ||
+        shape.precision > l->bits_allocated)
+        return lam_fail(err, LAM_E_CORRUPT,
+                        "the JPEG stream has %lld×%lld pixels of %lld samples of %d bits, the header says "
+                        "%lld×%lld, %lld and %lld allocated (rows×columns)",
+                        (long long)shape.rows, (long long)shape.columns, (long long)shape.samples,
+                        shape.precision, (long long)l->rows, (long long)l->columns, (long long)l->samples,
+                        (long long)l->bits_allocated);
+    size_t width = shape.precision > 8 ? 2 : 1, allocated = (size_t)l->bits_allocated / 8;
+    lam_status status = lam_dataset_decode(frames->header, stream, 8 * (int)width, by_pixel, out,
+                                           bytes / allocated * width, photometric, err);
+    if (status == LAM_OK && width < allocated)
+        widen(out, bytes / allocated, width, allocated);
+    return status;
+}
+
+static lam_status decode_encapsulated(lam_frames *frames, int64_t index, bool by_pixel, void *out,
+                                      size_t bytes, char photometric[17], lam_error *err)
+{
+    const char *syntax = frames->file.meta.transfer_syntax;
+    decoder *decode = lam_j2k_is(syntax)                ? decode_j2k
+                      : strcmp(syntax, LAM_TS_RLE) == 0 ? decode_rle
+                                                        : decode_jpeg;
+    if (frames->layout.bits_allocated < 8)
+        return lam_fail(err, LAM_E_UNSUPPORTED, "compressed pixel data with 1 bit allocated");
+    LAM_AUTO(lam_buffer_done) lam_buffer joined;
+    lam_bytes stream;
+    lam_buffer_init(&joined, LAM_FRAME_MAX_BYTES);
+    lam_status status = find_stream(frames, index, &joined, &stream, err);
+    return status == LAM_OK ? decode(frames, stream, by_pixel, out, bytes, photometric, err) : status;
 }
 
 lam_status lam_frames_decode(lam_frames *frames, int64_t index, bool by_pixel, void *out,
@@ -177,19 +241,18 @@ lam_status lam_frames_decode(lam_frames *frames, int64_t index, bool by_pixel, v
     lam_status status = lam_frames_size(frames, &bytes, err);
     if (status != LAM_OK)
         return status;
-    if (l->encapsulated && lam_j2k_is(frames->file.meta.transfer_syntax))
-        return decode_j2k(frames, index, out, photometric, err);
+    char colours[17];
+    snprintf(colours, sizeof colours, "%s", lam_dataset_text(frames->header, LAM_TAG_PHOTOMETRIC, ""));
     if (l->encapsulated)
-        return decode_by_dcmtk(frames, index, by_pixel, out, bytes, photometric, err);
-    status = decode_native(frames, index, out, err);
-    if (status != LAM_OK)
-        return status;
-    snprintf(photometric, 17, "%s", lam_dataset_text(frames->header, LAM_TAG_PHOTOMETRIC, ""));
-    int64_t planar = 0;
-    lam_dataset_integer(frames->header, LAM_TAG_PLANAR, 0, &planar);
-    bool planes =
-        planar == 1 && l->samples > 1 && l->bits_allocated >= 8 && bytes * 8 == (size_t)l->frame_bits;
-    return by_pixel && planes ? interleave(l, out, err) : LAM_OK;
+        status = decode_encapsulated(frames, index, by_pixel, out, bytes, colours, err);
+    else
+        status = decode_native(frames, index, out, err);
+    if (status == LAM_OK && !l->encapsulated && by_pixel && is_planar(frames) && l->bits_allocated >= 8 &&
+        bytes * 8 == (size_t)l->frame_bits)
+        status = interleave(l, out, err);
+    if (status == LAM_OK)
+        memcpy(photometric, colours, sizeof colours);
+    return status;
 }
 
 lam_status lam_frames_stored(const lam_frames *frames, int64_t index, lam_buffer *out, lam_error *err)

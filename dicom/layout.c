@@ -193,6 +193,11 @@ static lam_status assign_frames(reader *r, size_t table, lam_error *err)
     if (assign_by_table(l, r->file->data + l->offset + 8, table, 4) ||
         assign_by_table(l, r->extended, r->extended_length, 8) || assign_by_content(l, r->file->data))
         return LAM_OK;
+    if (l->cut_short)
+        return lam_fail(err, LAM_E_CORRUPT, "the file ends inside the pixel data, which have %zu fragments",
+                        l->fragment_count);
+    if (l->fragment_count == 0)
+        return lam_fail(err, LAM_E_CORRUPT, "the pixel data have no fragments");
     return lam_fail(err, LAM_E_CORRUPT, "%zu fragments cannot be told apart as %lld frames",
                     l->fragment_count, (long long)l->frames);
 }

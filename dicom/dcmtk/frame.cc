@@ -7,7 +7,6 @@
 #include <dcmtk/dcmdata/dcpixel.h>
 #include <dcmtk/dcmdata/dcpixseq.h>
 #include <dcmtk/dcmdata/dcpxitem.h>
-#include <dcmtk/dcmdata/dcrledrg.h>
 #include <dcmtk/dcmdata/dcrleerg.h>
 #include <dcmtk/dcmdata/dctk.h>
 #include <dcmtk/dcmjpeg/djdecode.h>
@@ -32,7 +31,6 @@ extern "C" void lam_dicom_prepare(void) noexcept
     lam_guard_value(0, [] {
         OFLog::configure(OFLogger::OFF_LOG_LEVEL);
         add_younger_attributes();
-        DcmRLEDecoderRegistration::registerCodecs();
         DcmRLEEncoderRegistration::registerCodecs();
         DJDecoderRegistration::registerCodecs();
         DJLSDecoderRegistration::registerCodecs();
@@ -45,7 +43,7 @@ extern "C" void lam_dicom_prepare(void) noexcept
 namespace
 {
 /* The pixel module of a single frame, as the decoders look at it. */
-void copy_pixel_module(DcmDataset &to, DcmItem *from, bool by_pixel)
+void copy_pixel_module(DcmDataset &to, DcmItem *from, Uint16 allocated, bool by_pixel)
 {
     static const DcmTagKey keys[] = {DCM_SOPClassUID,
                                      DCM_SamplesPerPixel,
@@ -53,7 +51,6 @@ void copy_pixel_module(DcmDataset &to, DcmItem *from, bool by_pixel)
                                      DCM_PlanarConfiguration,
                                      DCM_Rows,
                                      DCM_Columns,
-                                     DCM_BitsAllocated,
                                      DCM_BitsStored,
                                      DCM_HighBit,
                                      DCM_PixelRepresentation};
@@ -63,29 +60,33 @@ void copy_pixel_module(DcmDataset &to, DcmItem *from, bool by_pixel)
             to.insert(dynamic_cast<DcmElement *>(element->clone()), OFTrue);
     }
     to.putAndInsertString(DCM_NumberOfFrames, "1");
+    Uint16 stored = allocated;
+    to.putAndInsertUint16(DCM_BitsAllocated, allocated);
+    if (to.findAndGetUint16(DCM_BitsStored, stored).bad() || stored > allocated) {
+        to.putAndInsertUint16(DCM_BitsStored, allocated);
+        to.putAndInsertUint16(DCM_HighBit, static_cast<Uint16>(allocated - 1));
+    }
     if (by_pixel)
         to.putAndInsertUint16(DCM_PlanarConfiguration, 0);
 }
 
-lam_status insert_fragments(DcmDataset &to, E_TransferSyntax xfer, const lam_bytes *fragments, size_t count,
-                            lam_error *err)
+lam_status insert_stream(DcmDataset &to, E_TransferSyntax xfer, lam_bytes stream, lam_error *err)
 {
+    if (stream.length > 0xfffffffe)
+        return lam_fail(err, LAM_E_LIMIT, "a compressed frame of %zu bytes", stream.length);
     auto sequence = std::make_unique<DcmPixelSequence>(DcmTag(DCM_PixelData, EVR_OB));
+    auto item = std::make_unique<DcmPixelItem>(DcmTag(DCM_Item, EVR_OB));
     OFCondition condition = sequence->insert(new DcmPixelItem(DcmTag(DCM_Item, EVR_OB)));
-    for (size_t i = 0; i < count && condition.good(); i++) {
-        auto item = std::make_unique<DcmPixelItem>(DcmTag(DCM_Item, EVR_OB));
-        if (fragments[i].length > 0xfffffffe)
-            return lam_fail(err, LAM_E_LIMIT, "a fragment of %zu bytes", fragments[i].length);
-        condition = item->putUint8Array(static_cast<const Uint8 *>(fragments[i].data),
-                                        static_cast<unsigned long>(fragments[i].length));
-        if (condition.good())
-            condition = sequence->insert(item.release());
-    }
-    if (condition.bad())
-        return lam_condition_status(condition, "cannot take a compressed frame", err);
+    if (condition.good())
+        condition = item->putUint8Array(static_cast<const Uint8 *>(stream.data),
+                                        static_cast<unsigned long>(stream.length));
+    if (condition.good())
+        condition = sequence->insert(item.release());
     auto pixels = std::make_unique<DcmPixelData>(DCM_PixelData);
     pixels->putOriginalRepresentation(xfer, nullptr, sequence.release());
-    return lam_condition_status(to.insert(pixels.release(), OFTrue), "cannot take a compressed frame", err);
+    if (condition.good())
+        condition = to.insert(pixels.release(), OFTrue);
+    return lam_condition_status(condition, "cannot take a compressed frame", err);
 }
 
 /* `frame` holds one frame and nothing else. */
@@ -106,8 +107,9 @@ lam_status decode(lamina::Whole &frame, void *bytes, size_t length, char photome
     const OFCondition condition =
         pixels->getUncompressedFrame(&frame.data, 0, fragment, into,
                                      static_cast<Uint32>(padded.empty() ? length : padded.size()), colours);
-    if (condition == EC_UnsupportedEncoding || condition == EC_CannotChangeRepresentation ||
-        condition == EC_IllegalCall)
+    if (condition == EC_IllegalCall) /* what the lossless decoder says of a stream that ends early */
+        return lam_fail(err, LAM_E_CORRUPT, "a compressed frame is damaged or cut short");
+    if (condition == EC_UnsupportedEncoding || condition == EC_CannotChangeRepresentation)
         return lam_fail(err, LAM_E_UNSUPPORTED, "pixel data in transfer syntax %s cannot be decoded (%s)",
                         frame.transfer_syntax.c_str(), condition.text());
     const lam_status status = lam_condition_status(condition, "cannot decode a frame", err);
@@ -120,7 +122,7 @@ lam_status decode(lamina::Whole &frame, void *bytes, size_t length, char photome
 }
 } // namespace
 
-extern "C" lam_status lam_dataset_decode(lam_dataset *header, const lam_bytes *fragments, size_t count,
+extern "C" lam_status lam_dataset_decode(lam_dataset *header, lam_bytes stream, int bits_allocated,
                                          bool by_pixel, void *bytes, size_t length, char photometric[17],
                                          lam_error *err) noexcept
 {
@@ -128,8 +130,8 @@ extern "C" lam_status lam_dataset_decode(lam_dataset *header, const lam_bytes *f
         lamina::Whole frame;
         frame.transfer_syntax = header->whole->transfer_syntax;
         const E_TransferSyntax xfer = DcmXfer(frame.transfer_syntax.c_str()).getXfer();
-        copy_pixel_module(frame.data, &header->whole->data, by_pixel);
-        const lam_status status = insert_fragments(frame.data, xfer, fragments, count, err);
+        copy_pixel_module(frame.data, &header->whole->data, static_cast<Uint16>(bits_allocated), by_pixel);
+        const lam_status status = insert_stream(frame.data, xfer, stream, err);
         return status == LAM_OK ? decode(frame, bytes, length, photometric, err) : status;
     });
 }

@@ -2,11 +2,14 @@
 """Series as scanners store them: the same anatomy in another form gives the same segmentation at the same place, and what
 is no single stack is refused with the attribute that tells its stacks apart."""
 import copy
+import os
+import subprocess
 import tempfile
 
 import numpy
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_pixel_data_frame
 from pydicom.uid import generate_uid
 
 import harness
@@ -133,6 +136,75 @@ def test_a_slice_beside_the_others():
 
     with Worker() as worker:
         refused(worker, reference().changed(moved), "slice 12 of 24 is 3.00 mm beside")
+
+
+def compressed(datasets, *command):
+    """Through a program that compresses."""
+    folder, made = tempfile.mkdtemp(), []
+    for number, path in enumerate(images.save(datasets, folder)):
+        out = os.path.join(folder, f"{number}.compressed")
+        subprocess.run([*command, path, out], check=True)
+        made.append(pydicom.dcmread(out))
+    return made
+
+
+def stream_of(ds):
+    return next(generate_pixel_data_frame(ds.PixelData, 1))
+
+
+def store(ds, stream, fragments=1):
+    ds.PixelData = encapsulate([stream], fragments_per_frame=fragments) if stream else NOTHING
+    ds["PixelData"].is_undefined_length = True
+
+
+NOTHING = bytes.fromhex("feff00e000000000 feff00e000000000 feffdde000000000")  # one fragment, empty
+
+
+CODERS = {"RLE": ("dcmcrle",), "JPEG lossless": ("dcmcjpeg", "+e1"), "JPEG-LS": ("dcmcjpls", "+el")}
+
+
+def test_frames_in_several_fragments():
+    with Worker() as worker:
+        for command in CODERS.values():
+            datasets = compressed(reference().datasets, *command)
+            for ds in datasets:
+                store(ds, stream_of(ds), 3)
+            assert found_in(worker, datasets) == reference().found, command
+
+
+def test_frames_that_end_early():
+    """A decoder that fills what is missing would give a finding of half an image."""
+    with Worker() as worker:
+        for command in CODERS.values():
+            datasets = compressed(reference().datasets, *command)
+            stream = stream_of(datasets[9])
+            for length in (len(stream) // 2, 0):
+                store(datasets[9], stream[:length])
+                refused(worker, datasets, "slice 10 of 24")
+
+
+def test_streams_of_another_shape_than_said():
+    with Worker() as worker:
+        for command in CODERS.values():
+            datasets = compressed(reference().datasets, *command)
+            for ds in datasets:
+                ds.Rows += 1
+            refused(worker, datasets, "slice 1 of 24")
+
+
+def test_streams_of_fewer_bits_than_allocated():
+    def narrow(_, ds, pixels):
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit = 8, 8, 7
+        return (pixels // 16).astype(numpy.uint8)
+
+    plain = reference().changed(narrow)
+    with Worker() as worker:
+        expected = found_in(worker, plain)
+        for command in (CODERS["JPEG lossless"], CODERS["JPEG-LS"]):
+            datasets = compressed(plain, *command)
+            for ds in datasets:
+                ds.BitsAllocated = 16
+            assert found_in(worker, datasets) == expected, command
 
 
 def test_stacks_in_one_series():
