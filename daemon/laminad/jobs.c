@@ -268,6 +268,11 @@ static lam_status write_row(lam_db *db, int64_t job, const job_row *row, lam_job
         now_ms);
 }
 
+static bool is_end(lam_job_state state)
+{
+    return state != LAM_JOB_QUEUED && state != LAM_JOB_RUNNING;
+}
+
 lam_status lam_jobs_apply(lam_db *db, int64_t job, lam_job_event event, const lam_job_limits *limits,
                           const char *reason, const char *timings, int64_t now_ms, lam_error *err)
 {
@@ -288,7 +293,7 @@ lam_status lam_jobs_apply(lam_db *db, int64_t job, lam_job_event event, const la
                             "iittt", job, now_ms, transitions[found].outcome, reason, timings);
     if (status == LAM_OK)
         status = lam_catalog_refresh_job(db, job, now_ms, err);
-    if (status == LAM_OK)
+    if (status == LAM_OK && is_end(transitions[found].to))
         status = lam_performer_refresh_job(db, job, now_ms, err);
     return status;
 }

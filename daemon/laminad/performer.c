@@ -21,13 +21,14 @@ enum { MAX_BEGUN = 16 /* in one turn, so that the caller can do other things */,
     " FROM workitem_input i JOIN study t ON t.uid = i.study_uid JOIN series s ON s.study_id = t.id"          \
     " AND s.state <> 'result' AND (i.series_uid IS NULL OR s.uid = i.series_uid) WHERE i.workitem_id = ?1"
 
-/* The jobs of workitem ?1, for the model ?2 or all: the latest of each model over what a series holds today.
- */
+/* The jobs of workitem ?1, for the model ?2 or all: of each model that wants a series as it is today the
+ * latest. What a model did that is asked no more does not count. */
 #define JOBS                                                                                                 \
     "SELECT j.id FROM job j JOIN current_job c ON c.id = j.id WHERE j.id IN (SELECT n.job_id FROM job_input" \
-    " n WHERE n.series_id IN (SELECT s.id" SERIES ")) AND (?2 IS NULL OR j.model = ?2) AND NOT EXISTS"       \
-    " (SELECT 1 FROM job k JOIN current_job d ON d.id = k.id WHERE k.series_id = j.series_id"                \
-    "  AND k.model = j.model AND k.id > j.id)"
+    " n WHERE n.series_id IN (SELECT s.id" SERIES ")) AND (?2 IS NULL OR j.model = ?2) AND EXISTS"           \
+    " (SELECT 1 FROM job_input q JOIN opinion o ON o.series_id = q.series_id AND o.model = j.model"          \
+    "  WHERE q.job_id = j.id AND o.wanted) AND NOT EXISTS (SELECT 1 FROM job k JOIN current_job d"           \
+    "  ON d.id = k.id WHERE k.series_id = j.series_id AND k.model = j.model AND k.id > j.id)"
 
 static const char *model_of(const lam_workitem *item)
 {
@@ -300,11 +301,11 @@ static lam_status begin(lam_db *db, lam_workitem *item, const lam_models *models
     lam_workitem_plan plan;
     lam_workitem_read_plan(item->attributes, config->ae_title, &plan);
     const char *obstacle = find_obstacle(&plan, models);
-    json_t *performed = performed_of(item->attributes, now_ms);
-    lam_element_set_item(performed, "00404028", lam_element_code(config->ae_title, "99LAMINA", "Lamina"));
     if (obstacle)
         return give_up(db, item, lam_element_code("110502", "DCM", "Incorrect procedure ordered"), obstacle,
                        now_ms, err);
+    json_t *performed = performed_of(item->attributes, now_ms);
+    lam_element_set_item(performed, "00404028", lam_element_code(config->ae_title, "99LAMINA", "Lamina"));
     if (*config->public_url)
         snprintf(item->retrieve_root, sizeof item->retrieve_root, "%s/dicom-web", config->public_url);
     lam_status status = settle_input(db, item, models, config, now_ms, err);

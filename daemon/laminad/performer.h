@@ -14,8 +14,8 @@
 lam_status lam_performer_turn(lam_db *db, const lam_models *models, const lam_config *config, int64_t now_ms,
                               int64_t *wait_ms, lam_error *err);
 
-/* A job has changed its state: so do the workitems in progress whose job it is. In the caller's transaction.
- */
+/* A job has ended: so do, with their last one, the workitems in progress whose job it is. In the caller's
+ * transaction. */
 lam_status lam_performer_refresh_job(lam_db *db, int64_t job, int64_t now_ms, lam_error *err);
 
 /* Ends a workitem that is SCHEDULED or Lamina's own, and cancels its jobs. `code`, an item of a code

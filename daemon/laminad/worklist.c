@@ -286,6 +286,8 @@ static lam_status update(change *c, lam_error *err)
         lam_workitem_answer(lam_workitem_judge_update(item->state, key), key, c->warning, err);
     if (status == LAM_OK)
         status = lam_workitem_merge(item->attributes, c->given, err);
+    if (status == LAM_OK && json_dumpb(item->attributes, NULL, 0, JSON_COMPACT) > LAM_WORKLIST_MAX_TEXT)
+        status = lam_fail(err, LAM_E_LIMIT, "a workitem has at most %d bytes", LAM_WORKLIST_MAX_TEXT);
     if (status != LAM_OK)
         return status;
     set_modified(item->attributes, c->now_ms);

@@ -12,10 +12,10 @@
 #include "daemon/laminad/db.h"
 #include "daemon/laminad/workitem.h"
 
-enum { LAM_WORKLIST_MAX_OPEN = 10000, LAM_WORKLIST_MODEL = 65 };
+enum { LAM_WORKLIST_MAX_OPEN = 10000, LAM_WORKLIST_MAX_TEXT = 1024 * 1024, LAM_WORKLIST_MODEL = 65 };
 
 /* Enters it under `uid`, or the SOP Instance UID of the data set, or one that is made; `created` has it.
- * Borrows the data set and changes it. LAM_E_INVALID, LAM_E_EXISTS, LAM_E_LIMIT: too many that are not
+ * Borrows the data set and changes it. LAM_E_INVALID, LAM_E_EXISTS, LAM_E_BUSY: too many that are not
  * ended. */
 lam_status lam_worklist_create(lam_db *db, const char *uid, json_t *data_set, const lam_config *config,
                                int64_t now_ms, char created[LAM_UID_TEXT], lam_error *err);
@@ -23,7 +23,8 @@ lam_status lam_worklist_create(lam_db *db, const char *uid, json_t *data_set, co
 /* Appends it as a JSON array of one data set. LAM_E_NOT_FOUND. */
 lam_status lam_worklist_get(lam_db *db, const char *uid, lam_buffer *out, lam_error *err);
 
-/* `transaction_uid` is that of the URL, or NULL; the data set may have it instead. */
+/* `transaction_uid` is that of the URL, or NULL; the data set may have it instead. LAM_E_LIMIT: the
+ * workitem would grow past LAM_WORKLIST_MAX_TEXT. */
 lam_status lam_worklist_update(lam_db *db, const char *uid, const char *transaction_uid,
                                const json_t *changes, const lam_config *config, int64_t now_ms,
                                const char **warning, lam_error *err);
