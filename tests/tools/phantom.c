@@ -437,7 +437,7 @@ int main(int argc, char **argv)
             return usage();
     bool sound = o.slices > 0 && o.slices <= 2000 && o.rows > 0 && o.rows <= 2048 && o.columns > 1 &&
                  o.columns <= 2048 && o.spacing > 0 && o.pixel > 0 && find_pose(o.orientation, &p);
-    if (argc < 2 || !sound)
+    if (argc < 2 || argv[1][0] == '-' || !sound)
         return usage();
     lam_dicom_prepare();
     if (write_series(&o, argv[1], &err) != LAM_OK) {
