@@ -19,6 +19,7 @@ LAM_EMBED(lam_ui_dom, "api/ui/dom.js");
 LAM_EMBED(lam_ui_results, "api/ui/results.js");
 LAM_EMBED(lam_ui_viewer, "api/ui/viewer.js");
 LAM_EMBED(lam_ui_views, "api/ui/views.js");
+LAM_EMBED(lam_ui_worklist, "api/ui/worklist.js");
 
 #define HTML   "text/html; charset=utf-8"
 #define CSS    "text/css; charset=utf-8"
@@ -42,6 +43,7 @@ static const struct {
     {"results.js", SCRIPT, lam_ui_results, lam_ui_results_end},
     {"viewer.js", SCRIPT, lam_ui_viewer, lam_ui_viewer_end},
     {"views.js", SCRIPT, lam_ui_views, lam_ui_views_end},
+    {"worklist.js", SCRIPT, lam_ui_worklist, lam_ui_worklist_end},
 };
 
 /* Nothing from elsewhere, nothing inline; blob: is how the script shows pictures that it fetched with a

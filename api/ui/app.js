@@ -9,7 +9,7 @@ const pollMs = 2500; /* where events are not to be had */
 const glanceMs = 30000; /* for what they do not tell: uptime, disk, models */
 const burstMs = 150;
 const parallelUploads = 4;
-const titles = { studies: "Studies", jobs: "Jobs", deliveries: "Deliveries", models: "Models", system: "System" };
+const titles = { studies: "Studies", worklist: "Worklist", jobs: "Jobs", deliveries: "Deliveries", models: "Models", system: "System" };
 const main = document.getElementById("main");
 
 let drawn = ""; // what is on the screen, so that nothing is drawn again for the same data

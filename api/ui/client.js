@@ -53,7 +53,7 @@ async function problemOf(response) {
 export async function getJson(path) {
   const response = await request(path);
   if (!response.ok) throw await problemOf(response);
-  return response.json();
+  return response.status === 204 ? null : response.json();
 }
 
 export async function post(path) {

@@ -2,6 +2,7 @@
 
 import { getJson, post } from "./client.js";
 import { deliveriesView } from "./deliveries.js";
+import { worklistView } from "./worklist.js";
 import { bytes, dicomDate, duration, h, personName, plural, say, state, table, time } from "./dom.js";
 import { resultCard } from "./results.js";
 import { searchStudies } from "./search.js";
@@ -58,7 +59,7 @@ function listPath(kind, query) {
   return `api/v1/${kind}?${path}`;
 }
 
-function pager(count, query, base) {
+function pager(count, query, base, [back, on] = ["Newer", "Older"]) {
   const offset = Number(query.get("offset") ?? 0);
   const link = (text, to) => {
     const next = new URLSearchParams(query);
@@ -66,8 +67,8 @@ function pager(count, query, base) {
     return h("a", { class: "button", href: `${base}?${next}` }, text);
   };
   if (!offset && count < pageSize) return null;
-  return h("p", { class: "buttons" }, offset > 0 && link("Newer", Math.max(0, offset - pageSize)),
-    count === pageSize && link("Older", offset + pageSize));
+  return h("p", { class: "buttons" }, offset > 0 && link(back, Math.max(0, offset - pageSize)),
+    count === pageSize && link(on, offset + pageSize));
 }
 
 // ---- studies ----
@@ -246,6 +247,7 @@ function tile(name, value) {
 }
 
 const deliveries = deliveriesView({ button, filter, pager, listPath });
+const worklist = worklistView({ filter, pager, pageSize });
 
 const system = {
   async load() {
@@ -263,4 +265,4 @@ const system = {
   },
 };
 
-export const views = { studies, jobs, deliveries, models, system };
+export const views = { studies, worklist, jobs, deliveries, models, system };

@@ -148,6 +148,36 @@ def test_deliveries_say_what_there_is_to_configure(d):
         assert not p.errors, p.errors
 
 
+def order(d, label, state="SCHEDULED"):
+    """A workitem for another station."""
+    text = {"00404005": "20300105103000", "00404041": "READY", "00741000": "SCHEDULED", "00741200": "HIGH", "00741204": label}
+    ds = {tag: {"vr": "LO", "Value": [value]} for tag, value in text.items()}
+    ds["00100010"] = {"vr": "PN", "Value": [{"Alphabetic": "Ordered^Olga"}]}
+    ds["00404025"] = {"vr": "SQ", "Value": [{"00080100": {"vr": "SH", "Value": ["OTHER"]}}]}
+    kind = {"Content-Type": "application/dicom+json"}
+    answer = d.post("/dicom-web/workitems", json.dumps([ds]).encode(), kind)
+    assert answer.status == 201, answer
+    if state == "CANCELED":
+        assert d.post(f"/dicom-web/workitems/{answer.headers['location'].rsplit('/', 1)[1]}/cancelrequest").status == 202
+
+
+def test_the_worklist(d):
+    with page(d, "#/worklist") as p:
+        p.until("document.body.innerText.includes('No workitem here')")
+        order(d, "<i>Liver</i>, please")
+        p.until("document.querySelector('article')?.innerText.includes('<i>Liver</i>, please')")
+        row = p.js("document.querySelector('tbody tr').innerText")
+        assert all(word in row for word in ("scheduled", "Ordered, Olga", "OTHER", "2030-01-05 10:30", "high")), row
+        order(d, "Spleen", "CANCELED")
+        p.until("document.querySelectorAll('tbody tr').length === 2")
+        p.js("location.hash = '#/worklist?state=CANCELED'")
+        p.until("document.querySelectorAll('tbody tr').length === 1")
+        assert "cancelled by request" in p.text(), p.text()
+        p.js("location.hash = '#/worklist?state=IN PROGRESS'")
+        p.until("document.body.innerText.includes('No workitem here')")
+        assert not p.errors, p.errors
+
+
 def test_names_are_text_and_not_markup(d):
     ds = send(d, SeriesDescription="<img src=x onerror=document.title='owned'>", PatientName="<b>Bold</b>^Bob")
     with page(d, f"#/studies/{ds.StudyInstanceUID}") as p:

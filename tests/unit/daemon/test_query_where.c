@@ -49,6 +49,22 @@ static void test_conditions(void **state)
          " AND CAST((SELECT json_extract(i.attributes, '$.\"00280010\".Value[0]')) AS REAL) = CAST(?1 AS "
          "REAL)",
          "512"},
+        {LAM_LEVEL_WORKITEM, "ProcedureStepState", "SCHEDULED,IN PROGRESS",
+         " AND (w.state = ?1 OR w.state = ?2)", "SCHEDULED|IN PROGRESS"},
+        {LAM_LEVEL_WORKITEM, "PatientID", "P1",
+         " AND (SELECT json_extract(w.attributes, '$.\"00100020\".Value[0]')) = ?1", "P1"},
+        {LAM_LEVEL_WORKITEM, "00404018.00080100", "x",
+         " AND (SELECT json_extract(w.attributes, '$.\"00404018\".Value[0].\"00080100\".Value[0]')) = ?1",
+         "x"},
+        /* every item of the input, whether it is said where the study is or not */
+        {LAM_LEVEL_WORKITEM, "StudyInstanceUID", "1.2",
+         " AND w.id IN (SELECT u.workitem_id FROM workitem_input u WHERE u.study_uid = ?1)", "1.2"},
+        {LAM_LEVEL_WORKITEM, "InputInformationSequence.0020000E", "1.2",
+         " AND w.id IN (SELECT u.workitem_id FROM workitem_input u WHERE u.series_uid = ?1)", "1.2"},
+        {LAM_LEVEL_WORKITEM, "00404005", "2026-202701",
+         " AND ((SELECT json_extract(w.attributes, '$.\"00404005\".Value[0]')) >= ?1 AND (SELECT"
+         " json_extract(w.attributes, '$.\"00404005\".Value[0]')) < ?2 || ':')",
+         "2026|202701"},
     };
     for (size_t i = 0; i < LAM_COUNT(cases); i++) {
         LAM_AUTO(lam_where_done) lam_where where;
