@@ -27,16 +27,15 @@ static const lam_code image_group = {"126200", "DCM", "Image Library Group"};
 static const lam_code modality_name = {"121139", "DCM", "Modality"};
 static const lam_code frame_of_reference = {"112227", "DCM", "Frame of Reference UID"};
 
-/* Modality (CID 29) and, where the source names no procedure, what it must have been (CID 100). */
+/* Modality (CID 29) and, where the source names no procedure, what it must have been: CID 100, extended by
+ * ultrasound and radiographs, which it lacks. */
 static const struct {
     const char *modality;
     lam_code code, procedure;
 } modalities[] = {
-    {"MR", {"MR", "DCM", "Magnetic Resonance"}, {"113091000", "SCT", "Magnetic resonance imaging"}},
-    {"CT", {"CT", "DCM", "Computed Tomography"}, {"77477000", "SCT", "Computed tomography"}},
-    {"PT",
-     {"PT", "DCM", "Positron emission tomography"},
-     {"82918005", "SCT", "Positron emission tomography"}},
+    {"MR", {"MR", "DCM", "Magnetic Resonance"}, {"25056-3", "LN", "MRI unspecified body region"}},
+    {"CT", {"CT", "DCM", "Computed Tomography"}, {"25045-6", "LN", "CT unspecified body region"}},
+    {"PT", {"PT", "DCM", "Positron emission tomography"}, {"44136-0", "LN", "PET unspecified body region"}},
     {"US", {"US", "DCM", "Ultrasound"}, {"16310003", "SCT", "Ultrasonography"}},
     {"DX", {"DX", "DCM", "Digital Radiography"}, {"363680008", "SCT", "Radiographic imaging procedure"}},
     {"CR", {"CR", "DCM", "Computed Radiography"}, {"363680008", "SCT", "Radiographic imaging procedure"}},
