@@ -133,10 +133,8 @@ static lam_status check_shared(const lam_series *series, bool several, lam_error
 static lam_status read_rescale(lam_dataset *item, lam_rescale *out, lam_error *err)
 {
     lam_rescale rescale = {.slope = 1, .intercept = 0};
-    if (item) {
-        lam_dataset_number(item, LAM_TAG_SLOPE, 0, &rescale.slope);
-        lam_dataset_number(item, LAM_TAG_INTERCEPT, 0, &rescale.intercept);
-    }
+    lam_dataset_number(item, LAM_TAG_SLOPE, 0, &rescale.slope);
+    lam_dataset_number(item, LAM_TAG_INTERCEPT, 0, &rescale.intercept);
     double largest = fabs(rescale.slope) * 0x1p32 + fabs(rescale.intercept);
     if (!(largest <= (double)FLT_MAX) || rescale.slope == 0)
         return lam_fail(err, LAM_E_INVALID,
@@ -170,8 +168,8 @@ static lam_status locate(lam_slice *slice, const lam_layout *image, lam_error *e
     memcpy(plane.row, orientation, sizeof plane.row);
     memcpy(plane.column, orientation + 3, sizeof plane.column);
     slice->plane = plane;
-    return read_rescale(groups ? lam_groups_item(object, LAM_TAG_VALUE_TRANSFORMS, frame) : object,
-                        &slice->rescale, err);
+    lam_dataset *transform = groups ? lam_groups_item(object, LAM_TAG_VALUE_TRANSFORMS, frame) : object;
+    return read_rescale(transform ? transform : object, &slice->rescale, err);
 }
 
 /* A slice that is nowhere: what is known of it is the image's. */

@@ -8,10 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/base/io.h"
 #include "core/base/text.h"
 #include "core/base/uid.h"
 #include "daemon/laminad/header.h"
 #include "daemon/laminad/selection.h"
+#include "dicom/part10.h"
 #include "dicom/tag.h"
 
 /* ---- the files ---- */
@@ -100,7 +102,41 @@ static int by_series(const void *a, const void *b)
 {
     const lam_dicom_file *left = a, *right = b;
     int order = strcmp(left->series_uid, right->series_uid);
-    return order ? order : strcmp(left->sop_uid, right->sop_uid);
+    if (order == 0)
+        order = strcmp(left->sop_uid, right->sop_uid);
+    return order ? order : strcmp(left->path, right->path);
+}
+
+static bool have_same_bytes(const char *path, const char *other)
+{
+    const char *const paths[2] = {path, other};
+    const void *bytes[2] = {NULL, NULL};
+    size_t lengths[2] = {0, 0};
+    bool same = true;
+    for (int i = 0; i < 2 && same; i++) {
+        lam_autoclose int fd = open(paths[i], O_RDONLY | O_CLOEXEC);
+        same = fd >= 0 && lam_io_map(fd, LAM_PART10_MAX_BYTES, &bytes[i], &lengths[i], NULL) == LAM_OK;
+    }
+    same = same && lengths[0] == lengths[1] && memcmp(bytes[0], bytes[1], lengths[0]) == 0;
+    for (int i = 0; i < 2; i++)
+        lam_io_unmap(bytes[i], lengths[i]);
+    return same;
+}
+
+/* Of files that are there twice, as in exports with a copy beside, one is enough. */
+static void drop_copies(lam_dicom_files *files)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < files->count; i++) {
+        lam_dicom_file *file = &files->items[i], *last = kept ? &files->items[kept - 1] : NULL;
+        if (last && strcmp(last->sop_uid, file->sop_uid) == 0 && have_same_bytes(last->path, file->path)) {
+            fprintf(stderr, "skipped: %s: a copy of %s\n", file->path, last->path);
+            free(file->path);
+            continue;
+        }
+        files->items[kept++] = *file;
+    }
+    files->count = kept;
 }
 
 lam_status lam_dicom_files_find(char *const *paths, lam_dicom_files *out, lam_error *err)
@@ -117,6 +153,7 @@ lam_status lam_dicom_files_find(char *const *paths, lam_dicom_files *out, lam_er
     fts_close(walk);
     if (status == LAM_OK && out->count > 0)
         qsort(out->items, out->count, sizeof out->items[0], by_series);
+    drop_copies(out);
     return status;
 }
 

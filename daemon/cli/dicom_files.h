@@ -27,8 +27,9 @@ typedef struct lam_dicom_files {
     size_t count, capacity;
 } lam_dicom_files;
 
-/* Looks at all files among `paths` (NULL-terminated) and in folders there. What is not DICOM is passed over
- * with a note on stderr, what is neither image nor report without one. */
+/* Looks at all files among `paths` (NULL-terminated) and in folders there. What is not DICOM, or
+ * a copy of another file, is passed over with a note on stderr, what is neither image nor report without one.
+ */
 lam_status lam_dicom_files_find(char *const *paths, lam_dicom_files *out, lam_error *err);
 void lam_dicom_files_done(lam_dicom_files *files);
 

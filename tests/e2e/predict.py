@@ -2,6 +2,7 @@
 """`lamina predict`: the same findings as the daemon's, without one; and models that were trained elsewhere."""
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 
@@ -47,6 +48,15 @@ def test_the_same_input_gives_the_same_objects():
         run = predict("--bundle", MODEL, "--out", tempfile.mkdtemp(), "--json", *files)
         uids.append([o["sop_uid"] for o in json.loads(run.stdout)["results"][0]["objects"]])
     assert uids[0] == uids[1] and uids[0], uids
+
+
+def test_a_copy_beside_is_passed_over():
+    files, folder = phantom("slices=20"), tempfile.mkdtemp()
+    for path in files:
+        shutil.copy(path, folder)
+    once, twice = (json.loads(run.stdout)["results"] for run in (
+        predict("--bundle", MODEL, "--json", *files), predict("--bundle", MODEL, "--json", *files, folder)))
+    assert [r["segments"] for r in once] == [r["segments"] for r in twice], twice
 
 
 def test_boxes_lie_in_their_images():
