@@ -9,6 +9,7 @@
 #include "core/base/io.h"
 #include "core/rnn/kernels/cpu.h"
 #include "daemon/cli/cli.h"
+#include "daemon/cli/completion.h"
 
 /* In the order in which `lamina help` lists them. */
 #define REMOTE                                                                                               \
@@ -18,6 +19,9 @@
 #define LISTED                                                                                               \
     "  --state S     only those in this state\n"                                                             \
     "  --limit N     at most so many, the newest first; default: 100\n"
+
+static int run_help(int argc, char **argv);
+static int run_completion(int argc, char **argv);
 
 static const lam_cli_command commands[] = {
     {"status", "[--json]", "show what the daemon is doing", REMOTE, lam_cli_status},
@@ -66,8 +70,8 @@ static const lam_cli_command commands[] = {
      "  --aet CALLING our own AE title; default: LAMINA-SCU\n"
      "  --jobs N      associations side by side; default: 1\n"
      "  --tls         by TLS; the peer's certificate must be signed by one of the system's authorities\n"
-     "  --tls-ca F    or by one of these (PEM)\n"
-     "  --tls-certificate F, --tls-key F\n"
+     "  --tls-ca FILE or by one of these (PEM)\n"
+     "  --tls-certificate FILE, --tls-key FILE\n"
      "                our own certificate and its key (PEM)\n"
      "  --json        print the outcome as JSON\n",
      lam_cli_send},
@@ -76,8 +80,8 @@ static const lam_cli_command commands[] = {
      "AET is the AE title of the node; default: LAMINA.\n\n"
      "  --aet CALLING our own AE title; default: LAMINA-SCU\n"
      "  --tls         by TLS; the peer's certificate must be signed by one of the system's authorities\n"
-     "  --tls-ca F    or by one of these (PEM)\n"
-     "  --tls-certificate F, --tls-key F\n"
+     "  --tls-ca FILE or by one of these (PEM)\n"
+     "  --tls-certificate FILE, --tls-key FILE\n"
      "                our own certificate and its key (PEM)\n"
      "  --json        print the outcome as JSON\n",
      lam_cli_echo},
@@ -177,7 +181,9 @@ static const lam_cli_command commands[] = {
      "  --source DIR  the images they were made from: checks identity and geometry against them\n"
      "  --json        print the problems as JSON\n",
      lam_cli_validate},
-    {"help", "[COMMAND]", "show how a command is used", "", NULL},
+    {"completion", "bash", "print a script that completes the commands of lamina in bash",
+     "The package installs it; for a shell of your own: source <(lamina completion bash)\n", run_completion},
+    {"help", "[COMMAND]", "show how a command is used", "", run_help},
 };
 
 static const lam_cli_command *find_command(const char *name)
@@ -225,6 +231,14 @@ static int run_help(int argc, char **argv)
     return LAM_CLI_OK;
 }
 
+static int run_completion(int argc, char **argv)
+{
+    if (argc != 2 || strcmp(argv[1], "bash") != 0)
+        return lam_cli_usage(argv[0], "bash is the one shell it knows");
+    lam_completion_print(stdout, commands, LAM_COUNT(commands));
+    return LAM_CLI_OK;
+}
+
 /* So that no command has to handle it: `lamina send --help` is `lamina help send`. */
 static int asks_for_help(int argc, char **argv)
 {
@@ -261,8 +275,6 @@ int main(int argc, char **argv)
         print_help(command);
         return LAM_CLI_OK;
     }
-    if (!command->run)
-        return run_help(argc - 1, argv + 1);
     if (runs_the_engine(command))
         lam_cpu_reexec_for_openblas(argv);
     int status = command->run(argc - 1, argv + 1);

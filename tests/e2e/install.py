@@ -20,6 +20,7 @@ PLACES = {
     "usr/share/lamina/models/hippocampus/1.0.0/card.md": 0o644,
     "usr/share/lamina/models/hippocampus/1.1.0/gate.safetensors": 0o644,
     "usr/share/man/man8/laminad.8": 0o644, "usr/share/man/man1/lamina.1": 0o644, "usr/share/man/man5/lamina.conf.5": 0o644,
+    "usr/share/bash-completion/completions/lamina": 0o644,
     "usr/lib/systemd/system/laminad.service": 0o644, "usr/lib/sysusers.d/lamina.conf": 0o644,
     "usr/lib/tmpfiles.d/lamina.conf": 0o644, "etc/lamina/lamina.conf": 0o644,
 }
