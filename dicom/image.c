@@ -23,7 +23,7 @@ lam_status lam_image_check(const lam_frames *frames, lam_error *err)
             "colour images are not analysed (PhotometricInterpretation %.16s, %lld samples a pixel)",
             *photometric ? photometric : "missing", (long long)l->samples);
     if (l->bits_allocated != 8 && l->bits_allocated != 16 && l->bits_allocated != 32)
-        return lam_fail(err, LAM_E_UNSUPPORTED, "images of %lld bits allocated are not analysed",
+        return lam_fail(err, LAM_E_UNSUPPORTED, "images with BitsAllocated %lld are not analysed",
                         (long long)l->bits_allocated);
     if (!lam_pixels_describe(frames, &pixels)) {
         int64_t stored = lam_dataset_integer_or(frames->header, LAM_TAG_BITS_STORED, 0, l->bits_allocated);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dicom/bytes.h"
 #include "dicom/tag.h"
 
 /* A stored value in a header, whichever sign its VR gave it. */
@@ -81,7 +82,6 @@ double lam_pixels_value(const lam_pixels *p, size_t i)
     const lam_layout *l = p->layout;
     float f;
     double d;
-    uint64_t word = 0;
     if (l->bits_allocated == 1)
         return p->bytes[i / 8] >> i % 8 & 1;
     size_t width = (size_t)l->bits_allocated / 8;
@@ -90,7 +90,7 @@ double lam_pixels_value(const lam_pixels *p, size_t i)
         return memcpy(&f, at, sizeof f), (double)f;
     if (l->tag == LAM_TAG_DOUBLE_PIXELS)
         return memcpy(&d, at, sizeof d), d;
-    memcpy(&word, at, width);
+    uint64_t word = width == 1 ? *at : width == 2 ? lam_le16(at) : width == 4 ? lam_le32(at) : lam_le64(at);
     uint64_t range = UINT64_C(1) << p->stored;
     uint64_t bits = word >> (p->high + 1 - p->stored) & (range - 1);
     return p->is_signed && bits & range / 2 ? (double)bits - (double)range : (double)bits;

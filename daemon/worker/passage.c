@@ -26,8 +26,8 @@ static lam_status check_slices(const lam_manifest *manifest, const lam_grid *gri
     const lam_model_selector *selector = &manifest->selector;
     long long slices = grid->size[0];
     if (slices < selector->minimum_slices)
-        return lam_fail(err, LAM_E_INVALID, "the series has %lld slices; model %s needs at least %d", slices,
-                        manifest->name, selector->minimum_slices);
+        return lam_fail(err, LAM_E_INVALID, "the series has %lld slice%s; model %s needs at least %d", slices,
+                        slices == 1 ? "" : "s", manifest->name, selector->minimum_slices);
     if (selector->maximum_slices && slices > selector->maximum_slices)
         return lam_fail(err, LAM_E_LIMIT, "the series has %lld slices; model %s takes at most %d", slices,
                         manifest->name, selector->maximum_slices);

@@ -39,7 +39,7 @@ def test_series_that_are_no_volume():
         refused(worker, phantom("slices=12", "repeated=6"), "same place", "13 images")
         refused(worker, phantom("slices=12", "turned=6"), "90.0 degrees", "localizer")
         refused(worker, phantom("slices=12", "resized=6"), "different sizes", "50×34", "50×33")
-        refused(worker, phantom("slices=1"), "1 slices", "at least 8")
+        refused(worker, phantom("slices=1"), "1 slice;", "at least 8")
         refused(worker, phantom("slices=4"), "4 slices", "at least 8")
         refused(worker, phantom("slices=200", "rows=12", "columns=12"), "200×12×12", "160")
 
