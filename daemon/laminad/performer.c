@@ -178,9 +178,10 @@ static lam_status nothing_wants_it(lam_db *db, lam_workitem *item, int64_t now_m
         return status;
     bool none = sqlite3_column_int64(s, 0) == 0;
     const char *reasons = lam_db_text(s, 1);
-    if (!none)
-        snprintf(reason, sizeof reason, "no model takes the input: %s",
-                 reasons ? reasons : "none is installed");
+    if (!none) {
+        size_t length = lam_text_copy(reason, sizeof reason, "no model takes the input: ");
+        lam_text_copy(reason + length, sizeof reason - length, reasons ? reasons : "none is installed");
+    }
     sqlite3_reset(s);
     return give_up(db, item,
                    none ? lam_element_code("110523", "DCM", "Object Set incomplete")
@@ -313,7 +314,6 @@ static lam_status begin(lam_db *db, lam_workitem *item, const lam_models *models
     return status == LAM_OK ? lam_worklist_write(db, item, now_ms, err) : status;
 }
 
-/* Its input is not here, or was never named. */
 static lam_status give_up_waiting(lam_db *db, lam_workitem *item, int64_t now_ms, lam_error *err)
 {
     return give_up(db, item, lam_element_code("110523", "DCM", "Object Set incomplete"),
@@ -377,17 +377,14 @@ static lam_status perform_next(lam_db *db, const lam_models *models, const lam_c
         status = lam_db_begin(db, err);
     if (status != LAM_OK)
         return status;
-    /* Another may have claimed it meanwhile. */
-    status = find_due(db, now_ms, &id, &ready, err);
+    status = find_due(db, now_ms, &id, &ready, err); /* another may have claimed it meanwhile */
     if (status == LAM_OK)
         status = perform(db, id, ready, models, config, now_ms, err);
-    else if (status == LAM_E_NOT_FOUND)
-        status = LAM_OK;
     status = lam_db_end(db, status, err);
     if (status == LAM_OK)
         lam_log(LAM_LOG_INFO, "workitem_due", "number=%lld input=%s", (long long)id,
                 ready ? "ready" : "missing");
-    return status;
+    return status == LAM_E_NOT_FOUND ? LAM_OK : status;
 }
 
 /* Those in progress without a job that waits or runs: their jobs were removed with their input, or what their
@@ -462,5 +459,9 @@ lam_status lam_performer_turn(lam_db *db, const lam_models *models, const lam_co
         status = follow_idle(db, now_ms, err);
     if (status == LAM_OK)
         status = forget_ended(db, now_ms - config->keep_workitems_ms, err);
+    if (status == LAM_OK && found) { /* more to do, at once */
+        *wait_ms = 0;
+        return LAM_OK;
+    }
     return status == LAM_OK ? next_due(db, now_ms, wait_ms, err) : status;
 }

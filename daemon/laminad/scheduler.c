@@ -110,24 +110,26 @@ static lam_status settle_due(lam_scheduler *s, int64_t *wait_ms, lam_error *err)
     return status;
 }
 
-/* The workitems that Lamina performs itself. */
-static lam_status look_at_worklist(lam_scheduler *s, int64_t *wait_ms, lam_error *err)
+/* The workitems that Lamina performs itself. What is wrong with one keeps no job waiting. */
+static void look_at_worklist(lam_scheduler *s, int64_t *wait_ms)
 {
     int64_t now = lam_clock_monotonic_ms(), until_due = -1;
-    lam_status status = LAM_OK;
+    lam_error err = {0};
     if (now >= s->worklist_ms) {
         lam_models *models = lam_scheduler_models(s);
-        s->worklist_ms = now + WORKLIST_PAUSE_MS;
-        status = lam_performer_turn(s->db, models, s->config, lam_clock_steady_ms(), &until_due, err);
+        lam_status status =
+            lam_performer_turn(s->db, models, s->config, lam_clock_steady_ms(), &until_due, &err);
         lam_models_unref(models);
-        if (until_due >= 0 && until_due < WORKLIST_PAUSE_MS)
-            until_due = WORKLIST_PAUSE_MS;
-    } else {
-        until_due = s->worklist_ms - now;
+        if (status != LAM_OK)
+            lam_scheduler_log_fault("the worklist", &err);
+        s->worklist_ms = now + (status == LAM_OK ? WORKLIST_PAUSE_MS : FAULT_PAUSE_MS);
+        if (status == LAM_OK && until_due < 0)
+            return;
     }
-    if (until_due >= 0 && until_due < *wait_ms)
+    if (until_due < s->worklist_ms - now)
+        until_due = s->worklist_ms - now;
+    if (until_due < *wait_ms)
         *wait_ms = until_due;
-    return status;
 }
 
 /* One round; returns how long to wait before the next unless something happens. */
@@ -142,8 +144,7 @@ static int64_t turn(lam_scheduler *s)
         return wait_ms;
     recover_expired(s);
     lam_status status = settle_due(s, &until_settled, &err);
-    if (status == LAM_OK)
-        status = look_at_worklist(s, &wait_ms, &err);
+    look_at_worklist(s, &wait_ms);
     if (status == LAM_OK)
         status = lam_dispatch(s, &wait_ms, &err);
     if (status != LAM_OK) {

@@ -19,13 +19,13 @@ void lam_workitem_done(lam_workitem *item)
     item->attributes = NULL;
 }
 
+#define WORKITEM                                                                                             \
+    "SELECT id, uid, state, transaction_uid, ours, model, retrieve_root, attributes FROM workitem WHERE "
+
 lam_status lam_worklist_read(lam_db *db, int64_t id, const char *uid, lam_workitem *out, lam_error *err)
 {
-    sqlite3_stmt *s = lam_db_prepare(db, err,
-                                     "SELECT id, uid, state, transaction_uid, ours, model, retrieve_root,"
-                                     " attributes FROM workitem WHERE CASE WHEN ?2 IS NULL THEN id = ?1"
-                                     " ELSE uid = ?2 END",
-                                     "it", id, uid);
+    sqlite3_stmt *s = uid ? lam_db_prepare(db, err, WORKITEM "uid = ?", "t", uid)
+                          : lam_db_prepare(db, err, WORKITEM "id = ?", "i", id);
     bool row = false;
     lam_status status = lam_db_step(db, s, &row, err);
     if (status != LAM_OK)

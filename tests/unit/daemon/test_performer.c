@@ -2,6 +2,7 @@
  * transaction. */
 #include "daemon/laminad/performer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -313,6 +314,23 @@ static void the_urgent_first(void **state)
                "1.3");
 }
 
+/* They are begun in turns, so that jobs are given out meanwhile. */
+static void many_at_once(void **state)
+{
+    fixture *f = *state;
+    char uid[16];
+    fixture_receive(f, "1.2", "1.2.3", "1.2.3.1", MR, START);
+    for (int i = 0; i < 20; i++) {
+        snprintf(uid, sizeof uid, "9.%d", i);
+        order(f, uid, "1.2", NULL, NULL, NULL);
+    }
+    assert_int_equal(turn(f, QUIET), 0);
+    assert_int_equal(turn(f, QUIET), -1);
+    assert_int_equal(fixture_integer(f, "SELECT count(*) FROM workitem WHERE state = 'IN PROGRESS'"), 20);
+    apply(f, claim(f), LAM_JOB_SUCCEED, NULL);
+    assert_int_equal(fixture_integer(f, "SELECT count(*) FROM workitem WHERE state = 'COMPLETED'"), 20);
+}
+
 static void another_claims_it_first(void **state)
 {
     fixture *f = *state;
@@ -368,6 +386,7 @@ int main(void)
         TEST(a_request_to_cancel),
         TEST(times),
         TEST(the_urgent_first),
+        TEST(many_at_once),
         TEST(another_claims_it_first),
         TEST(no_more_than_there_may_be),
     };
