@@ -32,7 +32,8 @@ static const struct {
     {LAM_PARAMETRIC_MAP_SOP_CLASS, PM},
 };
 
-/* Attributes that must be there; type 2 may be empty (PS3.5 7.4). */
+/* Attributes that must be there: type 2 may be empty, type 3 is optional in the standard (PS3.5 7.4), but a
+ * result says there which model made it. */
 static const struct {
     unsigned kinds;
     int type;
@@ -54,7 +55,7 @@ static const struct {
     {ALL, 1, {LAM_TAG_SOP_INSTANCE, "SOPInstanceUID", "PS3.3 C.12.1"}},
     {ALL, 1, {LAM_TAG_INSTANCE_NUMBER, "InstanceNumber", "PS3.3 C.7.6.1"}},
     {ALL, 1, {LAM_TAG_MANUFACTURER, "Manufacturer", "PS3.3 C.7.5.2"}},
-    {ALL, 1, {LAM_TAG_CONTRIBUTING_EQUIPMENT, "ContributingEquipmentSequence", "PS3.3 C.12.1"}},
+    {ALL, 3, {LAM_TAG_CONTRIBUTING_EQUIPMENT, "ContributingEquipmentSequence", "PS3.3 C.12.1"}},
     {IMAGES, 1, {LAM_TAG_SAMPLES, "SamplesPerPixel", "PS3.3 C.7.6.3"}},
     {IMAGES, 1, {LAM_TAG_PHOTOMETRIC, "PhotometricInterpretation", "PS3.3 C.7.6.3"}},
     {IMAGES, 1, {LAM_TAG_ROWS, "Rows", "PS3.3 C.7.6.3"}},
@@ -132,9 +133,10 @@ static void check_required(lam_validation *v, unsigned kind)
         if (!(required[i].kinds & kind))
             continue;
         if (!lam_dataset_is_present(v->object, tag))
-            lam_validate_tell(v, &required[i].name, "is missing (type %d)", required[i].type);
-        else if (required[i].type == 1 && !lam_dataset_has(v->object, tag))
-            lam_validate_tell(v, &required[i].name, "is empty (type 1)");
+            lam_validate_tell(v, &required[i].name, "is missing (type %d%s)", required[i].type,
+                              required[i].type == 3 ? ", but nothing else names the model" : "");
+        else if (required[i].type != 2 && !lam_dataset_has(v->object, tag))
+            lam_validate_tell(v, &required[i].name, "is empty (type %d)", required[i].type);
     }
 }
 

@@ -59,13 +59,13 @@ def test_sources_lie_at_any_depth():
         assert "holds no DICOM images" in validate("--source", empty, os.path.join(folder, "seg.dcm"))[1]
 
 
-# ---- what must be there (PS3.5 7.4): told when it is missing, and for type 1 when it is empty ----
+# ---- what must be there (PS3.5 7.4): told when it is missing, and but for type 2 when it is empty ----
 
 KINDS = ("seg", "sr", "sc", "pr", "ko", "pm")
 IMAGES, PLANES, DOCUMENTS = ("seg", "sc", "pm"), ("seg", "pm"), ("sr", "ko")
 REQUIRED = (
-    (KINDS, 1, "StudyInstanceUID Modality SeriesInstanceUID SeriesNumber SOPInstanceUID InstanceNumber Manufacturer "
-               "ContributingEquipmentSequence"),
+    (KINDS, 1, "StudyInstanceUID Modality SeriesInstanceUID SeriesNumber SOPInstanceUID InstanceNumber Manufacturer"),
+    (KINDS, 3, "ContributingEquipmentSequence"),
     (KINDS, 2, "PatientName PatientID PatientBirthDate PatientSex StudyDate StudyTime StudyID AccessionNumber "
                "ReferringPhysicianName"),
     (IMAGES, 1, "SamplesPerPixel PhotometricInterpretation Rows Columns BitsAllocated ImageType"),
@@ -87,7 +87,7 @@ def missing_cases():
         for kind in kinds:
             for name in names.split():
                 yield kind, lambda ds, n=name: delattr(ds, n), name, "missing"
-                if kind_of_attribute == 1:
+                if kind_of_attribute != 2:
                     yield kind, lambda ds, n=name: setattr(ds, n, [] if n.endswith("Sequence") else None), name, "empty"
 
 
