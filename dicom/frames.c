@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <zlib.h>
 
 #include "dicom/j2k.h"
 #include "dicom/jpeg.h"
@@ -214,20 +215,76 @@ static lam_status decode_jpeg(lam_frames *frames, lam_bytes stream, bool by_pixe
     return status;
 }
 
+/* As native pixels lie, so that their planes become pixels here. */
+static lam_status arrange_native(const lam_frames *frames, bool by_pixel, void *out, lam_error *err)
+{
+    const lam_layout *l = &frames->layout;
+    return by_pixel && is_planar(frames) && l->bits_allocated >= 8 ? interleave(l, out, err) : LAM_OK;
+}
+
+static lam_status copy_uncompressed(lam_frames *frames, lam_bytes stream, bool by_pixel, void *out,
+                                    size_t bytes, char photometric[17], lam_error *err)
+{
+    (void)photometric;
+    if (stream.length < bytes)
+        return lam_fail(err, LAM_E_CORRUPT, "a frame of %zu bytes where %zu are announced", stream.length,
+                        bytes);
+    memcpy(out, stream.data, bytes);
+    return arrange_native(frames, by_pixel, out, err);
+}
+
+static lam_status inflate_frame(lam_frames *frames, lam_bytes stream, bool by_pixel, void *out, size_t bytes,
+                                char photometric[17], lam_error *err)
+{
+    (void)photometric;
+    z_stream z = {.next_in = (unsigned char *)(uintptr_t)stream.data,
+                  .avail_in = (unsigned)stream.length, /* at most LAM_FRAME_MAX_BYTES */
+                  .next_out = out,
+                  .avail_out = (unsigned)bytes};
+    if (inflateInit2(&z, -MAX_WBITS) != Z_OK)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for inflating");
+    int result = inflate(&z, Z_FINISH);
+    inflateEnd(&z);
+    if (result != Z_STREAM_END || z.avail_out != 0)
+        return lam_fail(err, LAM_E_CORRUPT, "a deflated frame is damaged, or not of %zu bytes", bytes);
+    return arrange_native(frames, by_pixel, out, err);
+}
+
+/* By the first letters of the transfer syntax; what comes first is more special. */
+static const struct {
+    const char *syntaxes;
+    decoder *decode;
+    bool takes_bits; /* frames of 1 bit allocated, too */
+} codings[] = {
+    {LAM_TS_RLE, decode_rle, false},
+    {LAM_TS_UNCOMPRESSED, copy_uncompressed, true},
+    {LAM_TS_DEFLATED_FRAMES, inflate_frame, true},
+    {"1.2.840.10008.1.2.4.9", decode_j2k, false},  /* .90 to .93 */
+    {"1.2.840.10008.1.2.4.20", decode_j2k, false}, /* HTJ2K, .201 to .203 */
+    {"1.2.840.10008.1.2.4.", decode_jpeg, false},
+};
+
 static lam_status decode_encapsulated(lam_frames *frames, int64_t index, bool by_pixel, void *out,
                                       size_t bytes, char photometric[17], lam_error *err)
 {
     const char *syntax = frames->file.meta.transfer_syntax;
-    decoder *decode = lam_j2k_is(syntax)                ? decode_j2k
-                      : strcmp(syntax, LAM_TS_RLE) == 0 ? decode_rle
-                                                        : decode_jpeg;
-    if (frames->layout.bits_allocated < 8)
+    size_t coding = 0;
+    while (coding < LAM_COUNT(codings) &&
+           strncmp(syntax, codings[coding].syntaxes, strlen(codings[coding].syntaxes)) != 0)
+        coding++;
+    if (coding == LAM_COUNT(codings))
+        return lam_fail(err, LAM_E_UNSUPPORTED, "pixel data in transfer syntax %s are not decoded here",
+                        syntax);
+    if (frames->layout.bits_allocated < 8 && !codings[coding].takes_bits)
         return lam_fail(err, LAM_E_UNSUPPORTED, "compressed pixel data with 1 bit allocated");
     LAM_AUTO(lam_buffer_done) lam_buffer joined;
     lam_bytes stream;
     lam_buffer_init(&joined, LAM_FRAME_MAX_BYTES);
     lam_status status = find_stream(frames, index, &joined, &stream, err);
-    return status == LAM_OK ? decode(frames, stream, by_pixel, out, bytes, photometric, err) : status;
+    if (status == LAM_OK && (int64_t)stream.length > LAM_FRAME_MAX_BYTES)
+        status = lam_fail(err, LAM_E_LIMIT, "a compressed frame of %zu bytes", stream.length);
+    return status == LAM_OK ? codings[coding].decode(frames, stream, by_pixel, out, bytes, photometric, err)
+                            : status;
 }
 
 lam_status lam_frames_decode(lam_frames *frames, int64_t index, bool by_pixel, void *out,
@@ -247,9 +304,8 @@ lam_status lam_frames_decode(lam_frames *frames, int64_t index, bool by_pixel, v
         status = decode_encapsulated(frames, index, by_pixel, out, bytes, colours, err);
     else
         status = decode_native(frames, index, out, err);
-    if (status == LAM_OK && !l->encapsulated && by_pixel && is_planar(frames) && l->bits_allocated >= 8 &&
-        bytes * 8 == (size_t)l->frame_bits)
-        status = interleave(l, out, err);
+    if (status == LAM_OK && !l->encapsulated && bytes * 8 == (size_t)l->frame_bits)
+        status = arrange_native(frames, by_pixel, out, err);
     if (status == LAM_OK)
         memcpy(photometric, colours, sizeof colours);
     return status;

@@ -1,7 +1,16 @@
 #include "dicom/transcode.h"
 
+#include <stdlib.h>
+
 #include "core/base/cleanup.h"
 #include "dicom/frames.h"
+
+/* Frames of single bits follow each other without gaps (PS3.5 section 8.1.1). */
+static void append_bits(const unsigned char *frame, size_t bits, unsigned char *pixels, size_t offset)
+{
+    for (size_t i = 0, to = offset; i < bits; i++, to++)
+        pixels[to / 8] |= (unsigned char)((frame[i / 8] >> i % 8 & 1) << to % 8);
+}
 
 /* The pixels decoded, so that any native transfer syntax can hold them. */
 static lam_status expand(lam_frames *frames, lam_error *err)
@@ -14,13 +23,19 @@ static lam_status expand(lam_frames *frames, lam_error *err)
     if (size > (size_t)LAM_FRAME_MAX_BYTES / (size_t)l->frames)
         return lam_fail(err, LAM_E_LIMIT, "%lld frames of %zu bytes: retrieve them as frames",
                         (long long)l->frames, size);
-    size_t bytes = (size_t)l->frames * size;
+    size_t frame_bits = (size_t)l->frame_bits, bytes = ((size_t)l->frames * frame_bits + 7) / 8;
     unsigned char *pixels = lam_dataset_make_bytes(frames->header, LAM_TAG_PIXELS, bytes + bytes % 2);
     char photometric[17] = "";
     if (!pixels)
         return lam_dataset_status(frames->header, err);
-    for (int64_t i = 0; i < l->frames && status == LAM_OK; i++)
-        status = lam_frames_decode(frames, i, true, pixels + (size_t)i * size, photometric, err);
+    lam_autofree unsigned char *one = frame_bits % 8 != 0 ? malloc(size) : NULL;
+    if (frame_bits % 8 != 0 && !one)
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a frame of %zu bytes", size);
+    for (int64_t i = 0; i < l->frames && status == LAM_OK; i++) {
+        status = lam_frames_decode(frames, i, true, one ? one : pixels + (size_t)i * size, photometric, err);
+        if (one && status == LAM_OK)
+            append_bits(one, frame_bits, pixels, (size_t)i * frame_bits);
+    }
     if (status != LAM_OK)
         return status;
     lam_dataset_remove(frames->header, LAM_TAG_EXTENDED_OFFSETS);

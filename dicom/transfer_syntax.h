@@ -13,6 +13,8 @@ extern "C" {
 #define LAM_TS_RLE             "1.2.840.10008.1.2.5"
 #define LAM_TS_DEFLATED        "1.2.840.10008.1.2.1.99"
 #define LAM_TS_EXPLICIT_BIG    "1.2.840.10008.1.2.2"
+#define LAM_TS_UNCOMPRESSED    "1.2.840.10008.1.2.1.98" /* pixels as they are, in fragments (PS3.5 A.4.11) */
+#define LAM_TS_DEFLATED_FRAMES "1.2.840.10008.1.2.8.1"  /* each frame a raw deflate stream (PS3.5 A.4.14) */
 
 typedef struct lam_transfer_syntax {
     bool explicit_vr;

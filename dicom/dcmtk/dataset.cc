@@ -53,6 +53,13 @@ template <typename Body> void change(lam_dataset *dataset, lam_tag tag, Body bod
         *kept = err;
 }
 
+/* What DCMTK 3.6.7 has not heard of, and is encoded as every encapsulated transfer syntax is. */
+bool is_younger(const char *transfer_syntax)
+{
+    return lam_j2k_is(transfer_syntax) || std::strcmp(transfer_syntax, LAM_TS_UNCOMPRESSED) == 0 ||
+           std::strcmp(transfer_syntax, LAM_TS_DEFLATED_FRAMES) == 0;
+}
+
 lam_status read_checked(const lam_part10 &file, lam_dataset_extent extent, lam_dataset **out, lam_error *err)
 {
     size_t length = 0;
@@ -63,7 +70,7 @@ lam_status read_checked(const lam_part10 &file, lam_dataset_extent extent, lam_d
     DcmXfer xfer(file.meta.transfer_syntax);
     if (file.syntax.deflated) /* it is inflated already */
         xfer = DcmXfer(EXS_LittleEndianExplicit);
-    else if (lam_j2k_is(file.meta.transfer_syntax)) /* DCMTK 3.6.7 has not heard of HTJ2K */
+    else if (is_younger(file.meta.transfer_syntax))
         xfer = DcmXfer(EXS_JPEG2000);
     if (xfer.getXfer() == EXS_Unknown)
         return lam_fail(err, LAM_E_UNSUPPORTED, "transfer syntax %s is not known", file.meta.transfer_syntax);

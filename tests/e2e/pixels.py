@@ -15,6 +15,8 @@ from harness.clients import curl, parts_of, run, stow, wado
 from harness.daemon import Daemon
 
 LITTLE = "1.2.840.10008.1.2.1"
+NATIVE = ("1.2.840.10008.1.2", LITTLE, "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
+DEFLATED_FRAMES = "1.2.840.10008.1.2.8.1"  # younger than pydicom's list
 OCTETS = "multipart/related; type=application/octet-stream"
 
 
@@ -267,6 +269,8 @@ def reference(path):
         syntax = pydicom.dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID
         program = {"1.2.840.10008.1.2.5": "dcmdrle", "1.2.840.10008.1.2.4.80": "dcmdjpls",
                    "1.2.840.10008.1.2.4.81": "dcmdjpls"}.get(syntax, "dcmdjpeg")
+        if syntax == DEFLATED_FRAMES:  # the same object lies beside, as it is
+            return pydicom.dcmread(path.replace("_deflate", "")).pixel_array
         if syntax.startswith("1.2.840.10008.1.2.4.9"):
             try:
                 return pydicom.dcmread(path).pixel_array
@@ -297,7 +301,7 @@ def test_every_fixture_is_drawn_or_refused_with_a_reason(d):
             refused.setdefault(answer.json["detail"][:70], []).append(os.path.basename(path))
             continue
         drawn += 1
-        if not syntax.is_compressed or syntax == "1.2.840.10008.1.2.1.99" or answer.status != 200:
+        if syntax in NATIVE:
             continue
         expected = reference(path)
         whole = wado(d, ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.SOPInstanceUID,

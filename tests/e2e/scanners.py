@@ -5,6 +5,7 @@ import copy
 import os
 import subprocess
 import tempfile
+import zlib
 
 import numpy
 import pydicom
@@ -157,6 +158,7 @@ def store(ds, stream, fragments=1):
     ds["PixelData"].is_undefined_length = True
 
 
+JPEG_2000 = "1.2.840.10008.1.2.4.90"
 NOTHING = bytes.fromhex("feff00e000000000 feff00e000000000 feffdde000000000")  # one fragment, empty
 
 
@@ -170,6 +172,35 @@ def test_frames_in_several_fragments():
             for ds in datasets:
                 store(ds, stream_of(ds), 3)
             assert found_in(worker, datasets) == reference().found, command
+
+
+def test_frames_that_are_no_pictures():
+    """As they are in fragments, or deflated one by one."""
+    def deflated(pixels):
+        deflater = zlib.compressobj(wbits=-15)
+        return deflater.compress(pixels) + deflater.flush()
+
+    def analysed(worker, datasets, syntax):
+        paths = images.save(datasets, tempfile.mkdtemp())
+        for path in paths:  # pydicom writes no transfer syntax that it has not heard of
+            with open(path, "rb") as file:
+                content = file.read()
+            with open(path, "wb") as file:
+                file.write(content.replace(JPEG_2000.encode(), syntax.encode().ljust(len(JPEG_2000), b"\0"), 1))
+        return worker.analyse(paths)
+
+    with Worker() as worker:
+        for syntax, code in (("1.2.840.10008.1.2.1.98", bytes), ("1.2.840.10008.1.2.8.1", deflated)):
+            datasets = copy.deepcopy(reference().datasets)
+            for ds in datasets:
+                ds.file_meta.TransferSyntaxUID = JPEG_2000
+                store(ds, code(ds.PixelData), 2)
+            kind, result, _ = analysed(worker, datasets, syntax)
+            assert kind == DONE, (syntax, result)
+            assert {s["label"]: s["voxels"] for s in result["segments"]} == reference().found, syntax
+            store(datasets[9], code(reference().datasets[9].PixelData)[:100])
+            kind, result, _ = analysed(worker, datasets, syntax)
+            assert kind == FAILED and "slice 10 of 24" in result["reason"], (syntax, result)
 
 
 def test_frames_that_end_early():
