@@ -21,6 +21,7 @@ struct lam_access {
     struct {
         uint8_t digest[LAM_SHA256_BYTES]; /* tokens themselves are not kept in memory */
         bool may_delete;
+        int line; /* of the token file: what it is called where it may not be said */
     } tokens[MAX_TOKENS];
 };
 
@@ -54,6 +55,7 @@ static lam_status add_token(lam_access *access, const char *line, size_t length,
     if (access->count == MAX_TOKENS)
         return lam_fail(err, LAM_E_LIMIT, "%s has more than %d tokens", path, MAX_TOKENS);
     digest_of(line, token, access->tokens[access->count].digest);
+    access->tokens[access->count].line = number;
     access->tokens[access->count++].may_delete = has_role;
     return LAM_OK;
 }
@@ -118,28 +120,33 @@ static const char *header(const lam_request *request, const char *name)
 }
 
 /* Compares with every token in constant time, so that the time tells nothing. */
-static bool token_is_known(const lam_access *access, const char *token, bool *may_delete)
+/* Gives its line, 0 when it is not known. */
+static int find_token(const lam_access *access, const char *token, bool *may_delete)
 {
     uint8_t digest[LAM_SHA256_BYTES];
     digest_of(token, strlen(token), digest);
-    bool known = false;
+    int line = 0;
     *may_delete = false;
     for (size_t i = 0; i < access->count; i++) {
         uint8_t difference = 0;
         for (size_t b = 0; b < LAM_SHA256_BYTES; b++)
             difference |= (uint8_t)(digest[b] ^ access->tokens[i].digest[b]);
-        known |= difference == 0;
+        line = difference == 0 ? access->tokens[i].line : line;
         *may_delete |= difference == 0 && access->tokens[i].may_delete;
     }
-    return known;
+    return line;
 }
 
 static bool check_token(const lam_access *access, lam_request *request)
 {
     const char *value = header(request, MHD_HTTP_HEADER_AUTHORIZATION);
-    if (value && strncasecmp(value, "Bearer ", 7) == 0 &&
-        token_is_known(access, value + 7 + strspn(value + 7, " "), &request->may_delete))
+    int line = 0;
+    if (value && strncasecmp(value, "Bearer ", 7) == 0)
+        line = find_token(access, value + 7 + strspn(value + 7, " "), &request->may_delete);
+    if (line) {
+        snprintf(request->user, sizeof request->user, "token of line %d", line);
         return true;
+    }
     lam_reply_problem(request, MHD_HTTP_UNAUTHORIZED,
                       "send one of the tokens of token_file as Authorization: Bearer");
     lam_reply_header(request, MHD_HTTP_HEADER_WWW_AUTHENTICATE,
@@ -149,7 +156,7 @@ static bool check_token(const lam_access *access, lam_request *request)
 
 static bool check_certificate(lam_request *request)
 {
-    if (lam_http_tls_client_is_known(request->connection))
+    if (lam_http_tls_client_is_known(request->connection, request->user))
         return true;
     lam_reply_problem(request, MHD_HTTP_FORBIDDEN,
                       "show a client certificate that one of the authorities in tls_client_ca has signed");
@@ -236,7 +243,7 @@ static bool check_origin(const lam_access *access, lam_request *request)
     return false;
 }
 
-bool lam_access_check(const lam_access *access, lam_request *request, bool open)
+static bool check_all(const lam_access *access, lam_request *request, bool open)
 {
     if (access->options->auth == LAM_HTTP_AUTH_NONE && !check_host(access, request))
         return false;
@@ -248,6 +255,12 @@ bool lam_access_check(const lam_access *access, lam_request *request, bool open)
     if (access->options->auth == LAM_HTTP_AUTH_MTLS)
         return check_certificate(request);
     return access->options->auth != LAM_HTTP_AUTH_TOKEN || check_token(access, request);
+}
+
+bool lam_access_check(const lam_access *access, lam_request *request, bool open)
+{
+    request->refused = !check_all(access, request, open);
+    return !request->refused;
 }
 
 /* One header, whatever else the answer depends on: some caches read only the first. */

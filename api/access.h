@@ -20,8 +20,8 @@ lam_status lam_access_create(const lam_http_options *options, lam_access **out, 
 void lam_access_free(lam_access *access);
 
 /* True when the request may go on; else it has been answered with 401, 403 or 421. `open`: needs no token.
- * Says whether the client has the role of removing: with tokens those that are marked with it.
- * Thread-safe. */
+ * Says who the client is, as far as it has shown that, and whether it has the role of removing: with tokens
+ * those that are marked with it. Thread-safe. */
 bool lam_access_check(const lam_access *access, lam_request *request, bool open);
 
 /* The CORS headers of an answer, errors included (Fetch standard, section 3.2). */

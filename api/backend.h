@@ -12,6 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/transfers.h"
 #include "core/base/buffer.h"
 #include "core/base/status.h"
 #include "core/base/uid.h"
@@ -166,6 +167,33 @@ typedef struct lam_workitem_request {
     const char *who;             /* for the log */
 } lam_workitem_request;
 
+/* ---- the audit trail ---- */
+
+/* Who asks. */
+typedef struct lam_client {
+    const char *address; /* numeric */
+    const char *user;    /* the name of its token or certificate; "" when it has shown none */
+} lam_client;
+
+typedef enum lam_deed_kind {
+    LAM_DEED_NONE,   /* nothing of patients, or noted by the backend function itself */
+    LAM_DEED_QUERY,  /* lists studies, series, instances or workitems */
+    LAM_DEED_ACCESS, /* gives something of a study or of a job */
+    LAM_DEED_STORE   /* brought objects */
+} lam_deed_kind;
+
+/* What a client has done, or was kept from doing. */
+typedef struct lam_deed {
+    lam_deed_kind kind;
+    lam_client client;
+    lam_place place;    /* that it concerns, as far as the URL says */
+    int64_t job;        /* 0: none */
+    const char *target; /* path and query, decoded */
+    unsigned status;    /* of the answer; 0: it was not sent whole */
+    bool refused;       /* because of who the client is, or is not */
+    const lam_transfers *transfers;
+} lam_deed;
+
 typedef struct lam_backend {
     void *context; /* first argument of every function */
 
@@ -262,8 +290,8 @@ typedef struct lam_backend {
     lam_status (*analyze)(void *context, const char *study_uid, const char *model, json_t **out,
                           lam_error *err);
     /* Removes what the place names, jobs and results over it, and frees their files. Jobs under way are
-     * stopped. `who` is for the log. */
-    lam_status (*remove)(void *context, const lam_place *place, const char *who, lam_error *err);
+     * stopped. `client` is for the log and the audit trail. */
+    lam_status (*remove)(void *context, const lam_place *place, const lam_client *client, lam_error *err);
     /* LAM_E_STATE, naming the state, when not legal. Both give the job as `job` does. */
     lam_status (*job_retry)(void *context, int64_t job, json_t **out, lam_error *err);
     lam_status (*job_cancel)(void *context, int64_t job, json_t **out, lam_error *err);
@@ -284,6 +312,11 @@ typedef struct lam_backend {
                                         const char **warning, lam_error *err);
     lam_status (*workitem_request_cancel)(void *context, const lam_workitem_request *request,
                                           const char **warning, lam_error *err);
+
+    /* ---- the audit trail ---- */
+
+    /* Notes it; waits for nothing. NULL: nobody is interested. */
+    void (*deed)(void *context, const lam_deed *deed);
 
     /* ---- the outbox ---- */
 

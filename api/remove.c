@@ -16,13 +16,15 @@ void lam_remove_handle(lam_request *request)
         return;
     }
     if (!request->may_delete) {
+        request->refused = true;
         lam_reply_problem(request, MHD_HTTP_FORBIDDEN,
                           "this token has not the role delete; in token_file it stands after the token");
         return;
     }
     const lam_place place = {uid_or_null(request, 0), uid_or_null(request, 1), uid_or_null(request, 2)};
+    const lam_client client = {request->client, request->user};
     lam_error error = {0};
-    if (request->backend->remove(request->backend->context, &place, request->client, &error) == LAM_OK)
+    if (request->backend->remove(request->backend->context, &place, &client, &error) == LAM_OK)
         lam_reply_empty(request, MHD_HTTP_NO_CONTENT);
     else
         lam_reply_error(request, &error);

@@ -90,6 +90,12 @@ bool lam_request_has_body(const lam_request *request, int64_t *length)
     return true;
 }
 
+void lam_request_note_stored(lam_request *request, const lam_store_result *result)
+{
+    lam_transfers_add(&request->transfers, result->study_uid, result->sop_class_uid,
+                      result->status == LAM_OK ? NULL : result->reason);
+}
+
 void lam_request_wait_begin(lam_request *request)
 {
     MHD_set_connection_option(request->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0U);

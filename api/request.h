@@ -16,7 +16,7 @@
 extern "C" {
 #endif
 
-enum { LAM_PATH_PARAMETERS = 4, LAM_PARAMETER_TEXT = 129, LAM_CLIENT_TEXT = 46 };
+enum { LAM_PATH_PARAMETERS = 4, LAM_PARAMETER_TEXT = 129, LAM_CLIENT_TEXT = 46, LAM_USER_TEXT = 128 };
 
 struct lam_route;
 struct lam_stats;
@@ -36,7 +36,10 @@ typedef struct lam_request {
     int64_t body_bytes;                                       /* received so far */
     int64_t dropped_bytes;                                    /* of them, after the reply was known */
     bool may_delete;                                          /* the client has this role */
+    bool refused;                                             /* because of who the client is */
     char client[LAM_CLIENT_TEXT];                             /* numeric address */
+    char user[LAM_USER_TEXT]; /* name of its token, subject of its certificate, or "" */
+    lam_transfers transfers;  /* what it brought */
 
     struct MHD_Response *reply; /* set once, by lam_reply_… */
     unsigned status;
@@ -62,6 +65,9 @@ const char *lam_request_accept(const lam_request *request, lam_buffer *scratch);
 
 /* True when the request announces a body. *length is its Content-Length, -1 for a chunked one. */
 bool lam_request_has_body(const lam_request *request, int64_t *length);
+
+/* Counts an object for the audit trail. */
+void lam_request_note_stored(lam_request *request, const lam_store_result *result);
 
 /* Blocking inside a handler is fine, every connection has its thread; but the idle timeout must not run
  * meanwhile. Call begin before and end after waiting for the backend. */

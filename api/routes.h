@@ -50,6 +50,7 @@ typedef struct lam_route {
     const lam_query_parameter *query; /* NULL: none */
     const lam_body_functions *body;   /* NULL: none */
     unsigned flags;                   /* of lam_route_flags */
+    lam_deed_kind deed;               /* what it is for the audit trail */
 } lam_route;
 
 extern const lam_route lam_routes[];

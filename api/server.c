@@ -16,6 +16,7 @@
 
 #include "api/access.h"
 #include "api/admit.h"
+#include "api/deed.h"
 #include "api/listen.h"
 #include "api/reply.h"
 #include "api/request.h"
@@ -226,10 +227,12 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         return;
     lam_watch_start_clock(server->watch, watched(connection));
     record_request(request, code);
+    lam_request_note_deed(request, code == MHD_REQUEST_TERMINATED_COMPLETED_OK);
     if (request->route && request->route->body)
         request->route->body->discard(request);
     if (request->reply)
         MHD_destroy_response(request->reply);
+    lam_transfers_done(&request->transfers);
     free(request);
     *state = NULL;
     pthread_mutex_lock(&server->mutex);

@@ -283,6 +283,7 @@ static void commit(stow *store, lam_store_response *response, const char *root)
         else
             result = *store->parts[i].refused;
         lam_store_response_add(response, &result, root);
+        lam_request_note_stored(request, &result);
     }
     lam_request_wait_end(request);
 }

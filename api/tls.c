@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -103,7 +105,20 @@ void lam_http_tls_options(const lam_http_tls *tls, struct MHD_OptionItem out[LAM
     out[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 }
 
-bool lam_http_tls_client_is_known(struct MHD_Connection *connection)
+/* RFC 4514. */
+static void name_of(const gnutls_datum_t *certificate, char name[LAM_USER_TEXT])
+{
+    gnutls_x509_crt_t parsed;
+    size_t size = LAM_USER_TEXT;
+    if (gnutls_x509_crt_init(&parsed) < 0)
+        return;
+    if (gnutls_x509_crt_import(parsed, certificate, GNUTLS_X509_FMT_DER) < 0 ||
+        gnutls_x509_crt_get_dn(parsed, name, &size) < 0)
+        snprintf(name, LAM_USER_TEXT, "a certificate with a long name");
+    gnutls_x509_crt_deinit(parsed);
+}
+
+bool lam_http_tls_client_is_known(struct MHD_Connection *connection, char name[LAM_USER_TEXT])
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
@@ -112,7 +127,9 @@ bool lam_http_tls_client_is_known(struct MHD_Connection *connection)
         return false;
     gnutls_session_t session = info->tls_session;
     unsigned count = 0;
-    if (!gnutls_certificate_get_peers(session, &count) || count == 0)
+    const gnutls_datum_t *certificates = gnutls_certificate_get_peers(session, &count);
+    if (!certificates || count == 0)
         return false;
+    name_of(&certificates[0], name);
     return gnutls_certificate_verify_peers2(session, &problems) >= 0 && problems == 0;
 }

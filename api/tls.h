@@ -6,6 +6,7 @@
 #include <microhttpd.h>
 #include <stdbool.h>
 
+#include "api/request.h"
 #include "api/server.h"
 #include "core/base/status.h"
 
@@ -23,8 +24,9 @@ enum { LAM_HTTP_TLS_OPTIONS = 5 };
 /* What MHD_start_daemon takes, ended by MHD_OPTION_END; without TLS nothing else. Valid while `tls` is. */
 void lam_http_tls_options(const lam_http_tls *tls, struct MHD_OptionItem out[LAM_HTTP_TLS_OPTIONS]);
 
-/* Whether the client of this connection has shown a certificate that one of our authorities signed. */
-bool lam_http_tls_client_is_known(struct MHD_Connection *connection);
+/* Whether the client of this connection has shown a certificate that one of our authorities signed; `name`
+ * becomes its subject (RFC 4514). */
+bool lam_http_tls_client_is_known(struct MHD_Connection *connection, char name[LAM_USER_TEXT]);
 
 #ifdef __cplusplus
 }

@@ -16,6 +16,7 @@
 
 /* What the answer is made of. */
 typedef struct tally {
+    lam_request *request;
     char root[LAM_URL_TEXT];
     lam_store_response response;
     json_t *failures, *ignored, *studies;
@@ -88,6 +89,7 @@ static void add_file(void *context, const lam_archive_file *file)
         return;
     }
     lam_store_response_add(&t->response, file->result, t->root);
+    lam_request_note_stored(t->request, file->result);
     if (file->result->status == LAM_OK)
         json_object_set_new(t->studies, file->result->study_uid, json_true());
     else
@@ -116,7 +118,8 @@ static void reply_tally(lam_request *request, const tally *t)
 void lam_upload_handle(lam_request *request)
 {
     lam_error error = {0};
-    tally t = {.failures = json_array(), .ignored = json_array(), .studies = json_object()};
+    tally t = {
+        .request = request, .failures = json_array(), .ignored = json_array(), .studies = json_object()};
     lam_url_root(request->options, t.root);
     lam_store_response_init(&t.response);
     lam_request_wait_begin(request);

@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "api/backend.h"
+#include "daemon/laminad/audit.h"
 #include "daemon/laminad/config.h"
 #include "daemon/laminad/db.h"
 #include "daemon/laminad/delivery.h"
@@ -23,6 +24,7 @@ typedef struct lam_daemon {
     lam_scheduler *scheduler;
     lam_delivery *delivery;
     lam_render_pool *renderers;
+    lam_audit *audit;          /* NULL: switched off */
     pthread_mutex_t unpacking; /* held while an archive is unpacked, so that it is one at a time */
     int64_t started_ms;        /* monotonic */
     pthread_mutex_t lock;      /* config, models: a reload replaces them */
@@ -41,6 +43,14 @@ void lam_backend_init(lam_backend *backend, lam_daemon *daemon);
  * it (promise 9). */
 enum { LAM_MARK_TEXT = 17 };
 void lam_backend_mark(const char *uid, char mark[LAM_MARK_TEXT]);
+
+/* ---- backend_audit.c ---- */
+
+/* Fills in what is about the audit trail. */
+void lam_backend_add_audit(lam_backend *backend);
+/* Notes that what the place names was deleted, or was not: LAM_OK or why. `patient_id` is what it was. */
+void lam_backend_note_removal(lam_daemon *daemon, const lam_place *place, const lam_client *client,
+                              const char *patient_id, lam_status done, const lam_error *err);
 
 /* ---- backend_worklist.c ---- */
 

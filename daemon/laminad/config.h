@@ -35,7 +35,7 @@ enum {
     LAM_CONFIG_TEXT = LAM_RULE_MAX_TEXT + 1, /* longest text of one value */
     LAM_CONFIG_MAX_PEERS = 256,
     LAM_CONFIG_MAX_RULES = 256,
-    LAM_CONFIG_PLAIN_SECTIONS = 6, /* those that occur once */
+    LAM_CONFIG_PLAIN_SECTIONS = 7, /* those that occur once */
     LAM_CONFIG_MAX_KEYS = 32,      /* of a section */
 };
 
@@ -205,6 +205,10 @@ typedef struct lam_config {
     lam_config_perform perform;
     int64_t input_wait_ms;
     int64_t keep_workitems_ms;
+
+    /* [audit] */
+    bool audit;
+    int64_t keep_audit_ms; /* 0: for ever */
 
     lam_config_peer *peers;
     size_t peer_count;

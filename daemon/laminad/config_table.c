@@ -283,6 +283,18 @@ static const lam_config_key worklist_keys[] = {
      .help = "How long workitems that are completed or canceled can still be retrieved."},
 };
 
+static const lam_config_key audit_keys[] = {
+    {"enabled", LAM_TYPE_SWITCH, MAIN(audit), .initial = "yes",
+     .help =
+         "Whether an audit trail is kept: DICOM audit messages (PS3.15 section A.5) in syslog records, one a "
+         "line, in the folder audit of data_dir, a file for each day. It names patients; the logs do not."},
+    {"keep", LAM_TYPE_DURATION, MAIN(keep_audit_ms), .minimum = 0, .maximum = 36500 * 24 * HOUR,
+     .initial = "365d", .live = true,
+     .help = "How long the file of a day is kept after that day. 0s: for ever. It is looked at when a day's "
+             "first "
+             "record is written."},
+};
+
 static const lam_config_key rule_keys[] = {
     {"model", LAM_TYPE_MODEL, RULE(model), .required = true, .live = true, .example = "hippocampus",
      .help = "Name of the model."},
@@ -304,6 +316,7 @@ const lam_config_section lam_config_sections[LAM_SECTION_COUNT] = {
     {"storage", KEYS(storage_keys), .help = "Stored objects."},
     {"analysis", KEYS(analysis_keys), .help = "When and how studies are analysed."},
     {"worklist", NULL, KEYS(worklist_keys), .help = "Workitems that others create (UPS-RS)."},
+    {"audit", NULL, KEYS(audit_keys), .help = "Who did what with which study."},
     [LAM_SECTION_PEER] = {"peer", "NAME", KEYS(peer_keys), .example = "pacs",
                           .help = "Another node; one section each. NAME is for this file and the logs."},
     [LAM_SECTION_RULE] = {"rule", "NAME", KEYS(rule_keys), .example = "hippocampus",

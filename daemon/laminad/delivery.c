@@ -43,6 +43,7 @@ struct lam_delivery {
     int wake;
     lam_database *database;
     lam_store *store;
+    lam_audit *audit;
     lam_render_pool *renderers;
     lam_db *db;
     _Atomic(const lam_config *) config;
@@ -144,6 +145,7 @@ lam_status lam_deliver_settle(lam_carriage *c, lam_parcel *parcel, lam_verdict v
     if (status != LAM_OK)
         return status;
     parcel->settled = true;
+    parcel->taken = taken;
     lam_log(taken ? LAM_LOG_INFO : LAM_LOG_WARNING, "delivery",
             "delivery=%lld destination=%s job=%lld what=%s attempt=%d answer=%d reason=%s",
             (long long)parcel->delivery, LAM_QUOTE(c->peer->name), (long long)parcel->job,
@@ -178,6 +180,21 @@ static void give_back(lam_carriage *c, lam_parcel *parcels, size_t count, const 
     }
 }
 
+/* Notes what is sent, and what has been: a record for each study. */
+static void note_parcels(lam_delivery *d, const lam_config_peer *peer, lam_audit_kind kind,
+                         const lam_parcel *parcels, size_t count)
+{
+    lam_transfers transfers = {0};
+    lam_audit_entry entry = {.kind = kind};
+    lam_text_copy(entry.user, sizeof entry.user, peer->ae_title[0] ? peer->ae_title : peer->name);
+    lam_text_copy(entry.address, sizeof entry.address, peer->address.host);
+    for (size_t i = 0; i < count; i++)
+        lam_transfers_add(&transfers, parcels[i].study_uid, parcels[i].sop_class_uid,
+                          kind == LAM_AUDIT_SENDING || parcels[i].taken ? NULL : "not taken");
+    lam_audit_note_transfers(d->audit, &entry, &transfers);
+    lam_transfers_done(&transfers);
+}
+
 /* One batch, or one question for commitment. False: nothing is left, or the peer needs a pause. */
 static bool run_once(lam_delivery *d, lam_carriage *c)
 {
@@ -190,7 +207,9 @@ static bool run_once(lam_delivery *d, lam_carriage *c)
         return false;
     }
     if (count) {
+        note_parcels(d, c->peer, LAM_AUDIT_SENDING, parcels, count);
         status = carriers[c->peer->kind](c, parcels, count, &err);
+        note_parcels(d, c->peer, LAM_AUDIT_SENT, parcels, count);
         give_back(c, parcels, count, err.message);
     } else if (c->peer->commitment) {
         status = lam_deliver_ask_commitment(c, &asked, &err);
@@ -387,6 +406,7 @@ lam_status lam_delivery_start(const lam_delivery_options *options, lam_delivery 
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     d->database = options->database;
     d->store = options->store;
+    d->audit = options->audit;
     d->renderers = options->renderers;
     d->config = options->config;
     pthread_mutex_init(&d->lock, NULL);

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "core/base/status.h"
+#include "daemon/laminad/audit.h"
 #include "daemon/laminad/config.h"
 #include "daemon/laminad/db.h"
 #include "daemon/laminad/render_pool.h"
@@ -19,6 +20,7 @@ typedef struct lam_delivery_options {
     const lam_config *config; /* all borrowed, for its life; reload gives another */
     lam_database *database;
     lam_store *store;
+    lam_audit *audit;           /* or NULL */
     lam_render_pool *renderers; /* for peers that do not take an object as it is stored */
 } lam_delivery_options;
 

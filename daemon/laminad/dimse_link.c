@@ -18,9 +18,9 @@
 
 enum { OPEN_FILES = 4096, REPLY_MS = 5000 };
 
-void lam_dimse_link_init(lam_dimse_link *link, int listener, lam_store *store)
+void lam_dimse_link_init(lam_dimse_link *link, int listener, lam_store *store, lam_audit *audit)
 {
-    *link = (lam_dimse_link){.listener = listener, .store = store};
+    *link = (lam_dimse_link){.listener = listener, .store = store, .open = {.audit = audit}};
     lam_child_init(&link->child, "lamina-dimse");
 }
 
@@ -30,6 +30,7 @@ static void ended(lam_dimse_link *link, const char *why)
 {
     char how[64] = "";
     lam_child_stop(&link->child, how);
+    lam_audit_associations_end(&link->open);
     if (link->draining)
         return;
     lam_metrics_add(LAM_COUNT_CHILD_ENDS, 1);
@@ -157,6 +158,7 @@ void lam_dimse_link_drain(lam_dimse_link *link)
 void lam_dimse_link_stop(lam_dimse_link *link)
 {
     lam_child_stop(&link->child, NULL);
+    lam_audit_associations_end(&link->open);
 }
 
 /* Its buffer holds hundreds of answers; one that is full for long belongs to a process that no longer reads.
@@ -228,6 +230,11 @@ static lam_status note_association(lam_dimse_link *link, const lam_ipc_message *
             (long long)lam_jv_integer(lam_jv_get(root, "stored"), 0),
             (long long)lam_jv_integer(lam_jv_get(root, "failed"), 0),
             LAM_QUOTE(lam_jv_text(lam_jv_get(root, "reason"), "")));
+    const lam_audit_association said = {.number = association,
+                                        .calling_ae = lam_jv_text(lam_jv_get(root, "calling_ae"), ""),
+                                        .address = lam_jv_text(lam_jv_get(root, "address"), ""),
+                                        .reason = lam_jv_text(lam_jv_get(root, "reason"), "")};
+    lam_audit_associations_hear(&link->open, event, &said);
     if (strcmp(event, "released") == 0)
         link->released(link->context, association, lam_jv_text(lam_jv_get(root, "calling_ae"), ""));
     return LAM_OK;
@@ -313,6 +320,7 @@ lam_status lam_dimse_link_receive(lam_dimse_link *link, lam_arrival **arrival)
 
 void lam_dimse_link_reply(lam_dimse_link *link, const lam_arrival *arrival)
 {
+    lam_audit_associations_count(&link->open, arrival);
     if (link->child.pid <= 0)
         return;
     lam_buffer text;

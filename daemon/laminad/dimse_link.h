@@ -6,6 +6,7 @@
 
 #include "core/base/status.h"
 #include "daemon/laminad/arrival.h"
+#include "daemon/laminad/audit_associations.h"
 #include "daemon/laminad/child.h"
 #include "daemon/laminad/config.h"
 #include "daemon/laminad/db.h"
@@ -15,6 +16,7 @@ typedef struct lam_dimse_link {
     lam_child child;
     int listener; /* borrowed */
     lam_store *store;
+    lam_audit_associations open; /* for the audit trail */
     /* To be set before the start; called on the intake's thread. */
     lam_db *(*idle_db)(void *context); /* a connection without an open transaction, borrowed for the call */
     /* The peer released an association; all it brought has been received before. */
@@ -24,7 +26,8 @@ typedef struct lam_dimse_link {
     bool draining;            /* its end is no accident */
 } lam_dimse_link;
 
-void lam_dimse_link_init(lam_dimse_link *link, int listener, lam_store *store);
+/* `audit` may be NULL. */
+void lam_dimse_link_init(lam_dimse_link *link, int listener, lam_store *store, lam_audit *audit);
 
 /* Starts it with this configuration, once the pause after failures is over. What an earlier one left in the
  * spool is removed, so nothing of that may be under way any more. */

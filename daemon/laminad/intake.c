@@ -371,7 +371,7 @@ lam_status lam_intake_start(const lam_intake_options *options, lam_intake **out,
     lam_arrivals_init(&intake->waiting);
     lam_arrivals_init(&intake->indexed);
     lam_arrivals_init(&intake->storing);
-    lam_dimse_link_init(&intake->dimse, options->dicom_socket, options->store);
+    lam_dimse_link_init(&intake->dimse, options->dicom_socket, options->store, options->audit);
     intake->dimse.idle_db = idle_db;
     intake->dimse.released = on_released;
     intake->dimse.context = intake;

@@ -7,6 +7,7 @@
 
 #include "core/base/status.h"
 #include "daemon/laminad/arrival.h"
+#include "daemon/laminad/audit.h"
 #include "daemon/laminad/config.h"
 #include "daemon/laminad/db.h"
 #include "daemon/laminad/store.h"
@@ -17,6 +18,7 @@ typedef struct lam_intake_options {
     const lam_config *config; /* borrowed for the intake's life; reload gives another */
     lam_database *database;
     lam_store *store;
+    lam_audit *audit;              /* or NULL */
     int dicom_socket;              /* listening; borrowed */
     void (*stored)(void *context); /* soon after commits that added objects; from the intake's thread */
     void *context;

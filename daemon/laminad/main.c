@@ -17,6 +17,7 @@
 #include "core/base/clock.h"
 #include "core/base/io.h"
 #include "core/base/log.h"
+#include "daemon/laminad/audit.h"
 #include "daemon/laminad/backend.h"
 #include "daemon/laminad/child.h"
 #include "daemon/laminad/data_lock.h"
@@ -112,6 +113,16 @@ static lam_status open_storage(laminad *d, lam_error *err)
     return status;
 }
 
+static lam_status start_audit(laminad *d, lam_error *err)
+{
+    const lam_config *config = config_of(d);
+    const lam_audit_options options = {.data_dir = config->data_dir,
+                                       .ae_title = config->ae_title,
+                                       .database = d->daemon.database,
+                                       .keep_ms = config->keep_audit_ms};
+    return config->audit ? lam_audit_start(&options, &d->daemon.audit, err) : LAM_OK;
+}
+
 static void on_stored(void *context)
 {
     const laminad *d = context;
@@ -130,6 +141,7 @@ static lam_status start_delivery(laminad *d, lam_error *err)
     const lam_delivery_options options = {.config = config_of(d),
                                           .database = d->daemon.database,
                                           .store = d->daemon.store,
+                                          .audit = d->daemon.audit,
                                           .renderers = d->daemon.renderers};
     return lam_delivery_start(&options, &d->daemon.delivery, err);
 }
@@ -156,6 +168,7 @@ static lam_status start_intake(laminad *d, lam_error *err)
     const lam_intake_options options = {.config = config_of(d),
                                         .database = d->daemon.database,
                                         .store = d->daemon.store,
+                                        .audit = d->daemon.audit,
                                         .dicom_socket = d->dicom_socket,
                                         .stored = on_stored,
                                         .context = d};
@@ -201,6 +214,8 @@ static lam_status start_all(laminad *d, lam_error *err)
     if (status == LAM_OK)
         status = open_storage(d, err);
     if (status == LAM_OK)
+        status = start_audit(d, err);
+    if (status == LAM_OK)
         status = lam_render_pool_create(PIXELS_MS, &d->daemon.renderers, err);
     if (status == LAM_OK)
         status = start_delivery(d, err);
@@ -223,6 +238,7 @@ static void stop_all(laminad *d)
     lam_scheduler_stop(d->daemon.scheduler, GRACE_MS);
     lam_delivery_stop(d->daemon.delivery, DELIVERY_GRACE_MS);
     lam_render_pool_free(d->daemon.renderers);
+    lam_audit_stop(d->daemon.audit); /* after all that has something to note */
     lam_models_unref(d->daemon.models);
     lam_store_close(d->daemon.store);
     lam_database_close(d->daemon.database);
@@ -266,6 +282,7 @@ static void reload(laminad *d)
         pthread_mutex_unlock(&d->daemon.lock);
         lam_intake_reload(d->daemon.intake, config);
         lam_delivery_reload(d->daemon.delivery, config);
+        lam_audit_set_keep(d->daemon.audit, config->keep_audit_ms);
         lam_scheduler_reload(d->daemon.scheduler, config, models);
         lam_models_unref(old);
         lam_log(LAM_LOG_INFO, "reloaded", "models=%zu needs_restart=%s", lam_models_count(models),

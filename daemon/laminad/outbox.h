@@ -78,6 +78,7 @@ typedef struct lam_parcel {
     char sop_class_uid[LAM_UID_TEXT], sop_uid[LAM_UID_TEXT], transfer_syntax_uid[LAM_UID_TEXT];
     char study_uid[LAM_UID_TEXT];
     bool settled; /* its event has been written */
+    bool taken;   /* the peer has it */
 } lam_parcel;
 
 /* Takes up to LAM_OUTBOX_BATCH rows of a destination that are due: they are `sending` afterwards. None while

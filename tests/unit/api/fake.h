@@ -64,7 +64,7 @@ lam_status fake_search(void *context, const lam_search *search, lam_search_answe
 lam_status fake_metadata(void *context, const lam_place *place, const char *root, lam_metadata_cursor *cursor,
                          size_t enough, lam_buffer *out, lam_error *err);
 lam_status fake_metadata_version(void *context, const lam_place *place, char text[64], lam_error *err);
-lam_status fake_remove(void *context, const lam_place *place, const char *who, lam_error *err);
+lam_status fake_remove(void *context, const lam_place *place, const lam_client *client, lam_error *err);
 lam_status fake_pixels(void *context, const lam_pixel_request *request, lam_pixels *out, lam_error *err);
 
 /* Puts an object there as if it had been stored. */

@@ -99,9 +99,9 @@ lam_status fake_metadata_version(void *context, const lam_place *place, char tex
     return LAM_OK;
 }
 
-lam_status fake_remove(void *context, const lam_place *place, const char *who, lam_error *err)
+lam_status fake_remove(void *context, const lam_place *place, const lam_client *client, lam_error *err)
 {
-    (void)who;
+    (void)client;
     fake *f = context;
     size_t kept = 0, before = f->count;
     pthread_mutex_lock(&f->mutex);

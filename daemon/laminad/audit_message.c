@@ -1,0 +1,285 @@
+#include "daemon/laminad/audit_message.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/base/cleanup.h"
+#include "core/base/clock.h"
+#include "core/base/text.h"
+
+/* PS3.16 CID 400, 401, 402, 404. */
+typedef struct code {
+    const char *value, *meaning;
+} code;
+
+static const code application = {"110150", "Application"};
+static const code destination = {"110152", "Destination Role ID"};
+static const code source_role = {"110153", "Source Role ID"};
+static const code no_code = {NULL, NULL};
+
+typedef struct shape {
+    code id, type; /* type.value NULL: none */
+    char action;
+    bool with_other;     /* the other side takes part, */
+    bool other_requests; /* and asked for it; else we did */
+    code other, ours;    /* roles */
+} shape;
+
+static const shape shapes[LAM_AUDIT_KINDS] = {
+    [LAM_AUDIT_START] = {{"110100", "Application Activity"},
+                         {"110120", "Application Start"},
+                         'E',
+                         false,
+                         false,
+                         no_code,
+                         application},
+    [LAM_AUDIT_STOP] = {{"110100", "Application Activity"},
+                        {"110121", "Application Stop"},
+                        'E',
+                        false,
+                        false,
+                        no_code,
+                        application},
+    [LAM_AUDIT_RECEIVED] =
+        {{"110104", "DICOM Instances Transferred"}, no_code, 'C', true, true, source_role, destination},
+    [LAM_AUDIT_SENDING] = {{"110102", "Begin Transferring DICOM Instances"},
+                           no_code,
+                           'E',
+                           true,
+                           false,
+                           destination,
+                           source_role},
+    [LAM_AUDIT_SENT] =
+        {{"110104", "DICOM Instances Transferred"}, no_code, 'R', true, false, destination, source_role},
+    [LAM_AUDIT_ACCESSED] =
+        {{"110103", "DICOM Instances Accessed"}, no_code, 'R', true, true, destination, source_role},
+    [LAM_AUDIT_QUERY] = {{"110112", "Query"}, no_code, 'E', true, true, source_role, destination},
+    [LAM_AUDIT_DELETED] = {{"110105", "DICOM Study Deleted"}, no_code, 'D', true, true, no_code, no_code},
+    [LAM_AUDIT_OBJECTS_GONE] =
+        {{"110103", "DICOM Instances Accessed"}, no_code, 'D', true, true, no_code, no_code},
+    [LAM_AUDIT_NODE_REFUSED] =
+        {{"110113", "Security Alert"}, {"110126", "Node Authentication"}, 'E', true, true, no_code, no_code},
+    [LAM_AUDIT_USER_REFUSED] =
+        {{"110114", "User Authentication"}, {"110122", "Login"}, 'E', true, true, no_code, no_code},
+    [LAM_AUDIT_LOST] = {{"110113", "Security Alert"},
+                        {"110133", "Audit Recording Stopped"},
+                        'E',
+                        false,
+                        false,
+                        no_code,
+                        no_code},
+};
+
+/* ---- pieces ---- */
+
+/* Text between quotes or tags. Line ends would end the record; quotes, an attribute. */
+static void put_text(lam_buffer *out, const char *text)
+{
+    static const struct {
+        char character;
+        const char *escaped;
+    } escapes[] = {{'<', "&lt;"}, {'>', "&gt;"}, {'&', "&amp;"}, {'"', "&quot;"}, {'\'', "&apos;"}};
+    lam_autofree char *clean = strdup(text);
+    if (!clean) {
+        out->status = LAM_E_NO_MEMORY;
+        return;
+    }
+    lam_text_make_printable(clean);
+    for (const char *c = clean; *c; c++) {
+        size_t i = 0;
+        while (i < LAM_COUNT(escapes) && escapes[i].character != *c)
+            i++;
+        if (i < LAM_COUNT(escapes))
+            lam_buffer_append_text(out, escapes[i].escaped);
+        else if (strncmp(c, "\xEF\xBF\xBE", 3) == 0 ||
+                 strncmp(c, "\xEF\xBF\xBF", 3) == 0) /* U+FFFE, U+FFFF */
+            lam_buffer_append_text(out, "?"), c += 2;
+        else
+            lam_buffer_append(out, c, 1);
+    }
+}
+
+static void put_attribute(lam_buffer *out, const char *name, const char *value)
+{
+    lam_buffer_printf(out, " %s=\"", name);
+    put_text(out, value);
+    lam_buffer_append_text(out, "\"");
+}
+
+static void put_code(lam_buffer *out, const char *element, code coded)
+{
+    if (coded.value)
+        lam_buffer_printf(out, "<%s csd-code=\"%s\" codeSystemName=\"DCM\" originalText=\"%s\"/>", element,
+                          coded.value, coded.meaning);
+}
+
+/* RFC 4648 section 4. */
+static void put_base64(lam_buffer *out, const char *text)
+{
+    static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    const unsigned char *bytes = (const unsigned char *)text;
+    for (size_t left = strlen(text); left > 0; bytes += 3) {
+        size_t have = left < 3 ? left : 3;
+        unsigned bits =
+            (unsigned)bytes[0] << 16 | (have > 1 ? (unsigned)bytes[1] << 8 : 0) | (have > 2 ? bytes[2] : 0U);
+        char group[4];
+        for (size_t i = 0; i < 4; i++)
+            group[i] = i <= have ? letters[bits >> (18 - 6 * i) & 63] : '=';
+        lam_buffer_append(out, group, sizeof group);
+        left -= have;
+    }
+}
+
+/* ---- elements, in the order of the schema ---- */
+
+static void put_event(lam_buffer *out, const shape *s, const lam_audit_entry *e, const char *when)
+{
+    lam_buffer_printf(out,
+                      "<EventIdentification EventActionCode=\"%c\" EventDateTime=\"%s\" "
+                      "EventOutcomeIndicator=\"%d\">",
+                      s->action, when, (int)e->outcome);
+    put_code(out, "EventID", s->id);
+    put_code(out, "EventTypeCode", s->type);
+    if (e->reason[0]) {
+        lam_buffer_append_text(out, "<EventOutcomeDescription>");
+        put_text(out, e->reason);
+        lam_buffer_append_text(out, "</EventOutcomeDescription>");
+    }
+    lam_buffer_append_text(out, "</EventIdentification>");
+}
+
+/* NetworkAccessPointTypeCode: 1 a name, 2 an address (PS3.15 table A.5.2-1). */
+static void put_participant(lam_buffer *out, const char *user, bool requests, const char *address, code role)
+{
+    lam_buffer_append_text(out, "<ActiveParticipant");
+    put_attribute(out, "UserID", user);
+    lam_buffer_printf(out, " UserIsRequestor=\"%s\"", requests ? "true" : "false");
+    if (address[0]) {
+        bool literal = strchr(address, ':') || strspn(address, "0123456789.") == strlen(address);
+        put_attribute(out, "NetworkAccessPointID", address);
+        lam_buffer_printf(out, " NetworkAccessPointTypeCode=\"%d\"", literal ? 2 : 1);
+    }
+    lam_buffer_append_text(out, ">");
+    put_code(out, "RoleIDCode", role);
+    lam_buffer_append_text(out, "</ActiveParticipant>");
+}
+
+static void put_participants(lam_buffer *out, const shape *s, const lam_audit_source *source,
+                             const lam_audit_entry *e)
+{
+    char process[32];
+    snprintf(process, sizeof process, "%lld", (long long)source->process);
+    if (s->with_other)
+        put_participant(out,
+                        e->user[0]      ? e->user
+                        : e->address[0] ? e->address
+                                        : "unknown",
+                        s->other_requests, e->address, s->other);
+    lam_buffer_append_text(out, "<ActiveParticipant");
+    put_attribute(out, "UserID", source->ae_title);
+    put_attribute(out, "AlternativeUserID", process);
+    lam_buffer_printf(out, " UserIsRequestor=\"%s\"", s->with_other && !s->other_requests ? "true" : "false");
+    put_attribute(out, "NetworkAccessPointID", source->host);
+    lam_buffer_append_text(out, " NetworkAccessPointTypeCode=\"1\">");
+    put_code(out, "RoleIDCode", s->ours);
+    lam_buffer_append_text(out, "</ActiveParticipant>");
+}
+
+static void put_object(lam_buffer *out, const char *id, int type, int role)
+{
+    lam_buffer_append_text(out, "<ParticipantObjectIdentification");
+    put_attribute(out, "ParticipantObjectID", id);
+    lam_buffer_printf(out, " ParticipantObjectTypeCode=\"%d\" ParticipantObjectTypeCodeRole=\"%d\">", type,
+                      role);
+}
+
+static void put_name(lam_buffer *out, const char *name)
+{
+    lam_buffer_append_text(out, "<ParticipantObjectName>");
+    put_text(out, name);
+    lam_buffer_append_text(out, "</ParticipantObjectName>");
+}
+
+static void put_detail(lam_buffer *out, const char *type, const char *value)
+{
+    if (!value[0])
+        return;
+    lam_buffer_append_text(out, "<ParticipantObjectDetail");
+    put_attribute(out, "type", type);
+    lam_buffer_append_text(out, " value=\"");
+    put_base64(out, value);
+    lam_buffer_append_text(out, "\"/>");
+}
+
+static void put_classes(lam_buffer *out, const lam_audit_entry *e)
+{
+    if (!e->study.class_count)
+        return;
+    lam_buffer_append_text(out, "<ParticipantObjectDescription>");
+    for (size_t i = 0; i < e->study.class_count; i++) {
+        const lam_transfer_class *c = &e->study.classes[i];
+        lam_buffer_append_text(out, "<SOPClass");
+        if (c->uid[0])
+            put_attribute(out, "UID", c->uid);
+        lam_buffer_printf(out, " NumberOfInstances=\"%lld\"", (long long)c->instances);
+        if (e->sop_uid[0]) {
+            lam_buffer_append_text(out, "><Instance");
+            put_attribute(out, "UID", e->sop_uid);
+            lam_buffer_append_text(out, "/></SOPClass>");
+        } else {
+            lam_buffer_append_text(out, "/>");
+        }
+    }
+    lam_buffer_append_text(out, "</ParticipantObjectDescription>");
+}
+
+static void put_study(lam_buffer *out, const lam_audit_entry *e)
+{
+    const char *uid = e->study.study_uid[0] ? e->study.study_uid : "unknown";
+    put_object(out, uid, 2, 3); /* a system object, as a report */
+    put_code(out, "ParticipantObjectIDTypeCode", (code){"110180", "Study Instance UID"});
+    put_name(out, uid);
+    put_detail(out, "Series Instance UID", e->series_uid);
+    put_classes(out, e);
+    lam_buffer_append_text(out, "</ParticipantObjectIdentification>");
+    const char *patient = e->patient_id[0] ? e->patient_id : "unknown";
+    put_object(out, patient, 1, 1); /* a person, as the patient */
+    lam_buffer_append_text(out, "<ParticipantObjectIDTypeCode csd-code=\"2\" codeSystemName=\"RFC-3881\" "
+                                "originalText=\"Patient Number\"/>");
+    put_name(out, patient);
+    lam_buffer_append_text(out, "</ParticipantObjectIdentification>");
+}
+
+/* QIDO-RS has no SOP class; the URL with its parameters is the query. */
+static void put_query(lam_buffer *out, const lam_audit_entry *e)
+{
+    put_object(out, "QIDO-RS", 2, 24);
+    put_code(out, "ParticipantObjectIDTypeCode", (code){"110182", "Node ID"});
+    lam_buffer_append_text(out, "<ParticipantObjectQuery>");
+    put_base64(out, e->query);
+    lam_buffer_append_text(out, "</ParticipantObjectQuery></ParticipantObjectIdentification>");
+}
+
+void lam_audit_message_write(const lam_audit_source *source, const lam_audit_entry *e, lam_buffer *out)
+{
+    enum { FACILITY = 10, NOTICE = 5, WARNING = 4 }; /* PS3.15 section A.6 */
+    const shape *s = &shapes[e->kind];
+    char when[LAM_CLOCK_TEXT];
+    lam_clock_iso8601(e->wall_ms, when);
+    lam_buffer_printf(out, "<%d>1 %s %s laminad %lld DICOM+RFC3881 - \xEF\xBB\xBF",
+                      FACILITY * 8 + (e->outcome == LAM_AUDIT_SUCCESS ? NOTICE : WARNING), when, source->host,
+                      (long long)source->process);
+    lam_buffer_append_text(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?><AuditMessage>");
+    put_event(out, s, e, when);
+    put_participants(out, s, source, e);
+    lam_buffer_append_text(out, "<AuditSourceIdentification");
+    put_attribute(out, "AuditSourceID", source->ae_title);
+    lam_buffer_append_text(
+        out, "><AuditSourceTypeCode csd-code=\"4\"/></AuditSourceIdentification>"); /* a server */
+    if (e->query)
+        put_query(out, e);
+    if (e->records)
+        put_study(out, e);
+    lam_buffer_append_text(out, "</AuditMessage>\n");
+}
