@@ -10,7 +10,8 @@
     if (!(db))                                                                                               \
     return err ? err->status : LAM_E_IO
 
-/* The audit; a workitem becomes due, or its jobs are to be stopped. */
+/* Who did what, for the log; and the scheduler is told: a workitem may be due, or its jobs are to be stopped.
+ */
 static lam_status note(lam_daemon *daemon, const lam_workitem_request *request, const char *action,
                        const char *uid, lam_status status)
 {
