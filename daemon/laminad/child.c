@@ -122,6 +122,7 @@ static void become_child(const char *path, char *program, char **environment, in
     sigprocmask(SIG_SETMASK, &none, NULL);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); /* ports below 1024 are laminad's to open */
     setpgid(0, 0); /* a terminal's ^C is for laminad, which drains its children */
     struct rlimit no_core = {0, 0};
     setrlimit(RLIMIT_CORE, &no_core);

@@ -18,7 +18,11 @@ lam_status lam_data_lock(const char *data_dir, int *fd, lam_error *err)
         return lam_fail(err, LAM_E_LIMIT, "the path of data_dir is too long");
     lam_autoclose int opened = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
     if (opened < 0)
-        return lam_fail_errno(err, errno, "cannot open %s", path);
+        return lam_fail_errno(err, errno, "cannot open %s%s", path,
+                              errno == EROFS
+                                  ? " (the service writes to /var/lib/lamina only; another data_dir "
+                                    "needs ReadWritePaths=, see systemctl edit laminad)"
+                                  : "");
     if (stat(data_dir, &folder) < 0 || fstat(opened, &file) < 0 ||
         (file.st_uid != folder.st_uid && geteuid() == 0 && fchown(opened, folder.st_uid, folder.st_gid) < 0))
         return lam_fail_errno(err, errno, "cannot give %s to the owner of its folder", path);

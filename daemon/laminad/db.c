@@ -8,8 +8,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/base/cleanup.h"
 #include "core/base/clock.h"
 #include "core/base/failpoint.h"
 #include "core/base/io.h"
@@ -164,6 +166,19 @@ static lam_status connection_open(lam_database *database, lam_db **out, lam_erro
     return LAM_OK;
 }
 
+/* An empty file with owner and mode of the database: root may be who migrates it. */
+static lam_status make_like(const char *database, const char *path, lam_error *err)
+{
+    struct stat like;
+    if (stat(database, &like) < 0)
+        return lam_fail_errno(err, errno, "cannot read %s", database);
+    lam_autoclose int file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (file < 0 || (geteuid() == 0 && fchown(file, like.st_uid, like.st_gid) < 0) ||
+        fchmod(file, like.st_mode & 0777) < 0)
+        return lam_fail_errno(err, errno, "cannot make %s", path);
+    return LAM_OK;
+}
+
 /* A copy beside the database, made by SQLite itself so that it is consistent, and durable before the first
  * step (promise 11). It has its name only once it is whole. */
 static lam_status back_up(lam_db *db, int before, lam_error *err)
@@ -173,7 +188,9 @@ static lam_status back_up(lam_db *db, int before, lam_error *err)
         return lam_fail(err, LAM_E_LIMIT, "the path of the database is too long");
     snprintf(unfinished, sizeof unfinished, "%s.new", path);
     unlink(unfinished);
-    lam_status status = lam_db_run(db, err, "VACUUM INTO ?", "t", unfinished);
+    lam_status status = make_like(db->database->path, unfinished, err);
+    if (status == LAM_OK)
+        status = lam_db_run(db, err, "VACUUM INTO ?", "t", unfinished);
     if (status == LAM_OK)
         status = lam_io_sync_path(unfinished, err);
     if (status == LAM_OK && rename(unfinished, path) < 0)

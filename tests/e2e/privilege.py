@@ -2,6 +2,7 @@
 """Who may touch what (DESIGN section 2), as /proc shows it, and that no patient identifier leaks (promise 9)."""
 import os
 import re
+import shutil
 import tempfile
 
 import harness
@@ -43,6 +44,17 @@ def test_children_cannot_gain_privileges(d):
         assert pids, program
         for pid in pids:
             assert status_of(pid)["NoNewPrivs"].strip() == "1", program
+
+
+def test_children_do_not_inherit_the_right_to_low_ports():
+    """The drop-in of docs/operations.md for port 104 gives it to laminad, which opens the port."""
+    harness.need(os.geteuid() == 0 and shutil.which("setpriv"), "only root can give capabilities")
+    bind = 1 << 10
+    given = 'setpriv --inh-caps=+net_bind_service --ambient-caps=+net_bind_service "$@"; exit $?'
+    with Daemon(wrapper=("sh", "-c", given, "sh")) as own:
+        assert int(status_of(own.pid)["CapAmb"], 16) & bind
+        for pid in wait_until(own.children, 5, "children"):
+            wait_until(lambda pid=pid: int(status_of(pid)["CapAmb"], 16) == 0, 5, "a child without capabilities")
 
 
 def test_workers_are_bounded(d):

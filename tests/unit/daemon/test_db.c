@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "daemon/laminad/migrations.h"
@@ -81,10 +82,14 @@ static void promise_11_backs_up_before_a_migration(void **state)
     char backup[600];
     snprintf(backup, sizeof backup, "%s.before-0002", path);
     make_older(path, "INSERT INTO study (uid, state, created_ms, updated_ms) VALUES ('1.2', 'done', 5, 5)");
+    assert_int_equal(chmod(path, 0620), 0);
     lam_database *database = NULL;
     lam_error err = {LAM_OK, ""};
     assert_ok(lam_database_open(path, &database, &err), err);
     lam_database_close(database);
+    struct stat copy;
+    assert_int_equal(stat(backup, &copy), 0);
+    assert_int_equal(copy.st_mode & 0777, 0620);
     assert_int_equal(ask(path, "PRAGMA user_version"), newest());
     assert_int_equal(ask(path, "SELECT created_ms FROM study"), 5);
     assert_int_equal(ask(backup, "PRAGMA user_version"), 1);
