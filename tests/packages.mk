@@ -8,12 +8,12 @@ BUILD_PACKAGES = gcc g++ make pkg-config \
 	libsqlite3-dev libmicrohttpd-dev libgnutls28-dev libssl-dev libjansson-dev libinih-dev libsystemd-dev libcurl4-openssl-dev \
 	libseccomp-dev
 
-# To test: cmocka, and clients and checkers that are not ours.
-TEST_PACKAGES = libcmocka-dev dcmtk dicom3tools curl zstd sqlite3 strace libfaketime mandoc \
+# To test: cmocka, and clients and checkers that are not ours; dpkg-dev makes the package.
+TEST_PACKAGES = libcmocka-dev dpkg-dev dcmtk dicom3tools curl zstd sqlite3 strace libfaketime mandoc \
 	python3 python3-pydicom python3-numpy python3-pil python3-hl7
 
-# To check the source: formatting, static analysis, fuzzing.
-LINT_PACKAGES = clang clang-format clang-tidy cppcheck libclang-rt-14-dev
+# To check the source: formatting, static analysis, fuzzing, scripts and package.
+LINT_PACKAGES = clang clang-format clang-tidy cppcheck libclang-rt-14-dev shellcheck lintian
 
 .PHONY: deps deps-build deps-test deps-lint
 deps: deps-build deps-test deps-lint

@@ -2,7 +2,7 @@
 # where. Unit tests and scripts are found by folder: a new one needs no line here.
 
 include tests/packages.mk tests/lint/lint.mk tests/fuzz/fuzz.mk
--include $(wildcard tests/*/*/*.mk tests/bench/*.mk tests/tools/*.mk tests/clients/*.mk)
+-include $(wildcard tests/*/*/*.mk tests/bench/*.mk tests/tools/*.mk tests/clients/*.mk tests/package/*.mk)
 
 TEST_JOBS ?= 2
 
