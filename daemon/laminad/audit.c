@@ -146,14 +146,14 @@ static void find_study_of_job(lam_db *db, lam_audit_entry *e, lam_error *err)
     sqlite3_reset(s);
 }
 
-static void find_patient(lam_db *db, lam_audit_entry *e, lam_error *err)
+void lam_audit_find_patient(lam_db *db, const char *study_uid, char id[LAM_AUDIT_PATIENT], lam_error *err)
 {
     bool row = false;
-    sqlite3_stmt *s =
-        lam_db_prepare(db, err, "SELECT patient_id FROM study WHERE uid = ?", "t", e->study.study_uid);
+    sqlite3_stmt *s = lam_db_prepare(db, err, "SELECT patient_id FROM study WHERE uid = ?", "t", study_uid);
+    id[0] = '\0';
     if (lam_db_step(db, s, &row, err) != LAM_OK || !row)
         return;
-    lam_text_copy(e->patient_id, LAM_AUDIT_PATIENT, lam_db_text(s, 0));
+    lam_text_copy(id, LAM_AUDIT_PATIENT, lam_db_text(s, 0));
     sqlite3_reset(s);
 }
 
@@ -184,7 +184,7 @@ static void complete(lam_audit *audit, lam_audit_entry *e)
     if (db && e->job)
         find_study_of_job(db, e, &err);
     if (db && e->study.study_uid[0] && !e->patient_id[0])
-        find_patient(db, e, &err);
+        lam_audit_find_patient(db, e->study.study_uid, e->patient_id, &err);
     if (db && e->study.study_uid[0] && e->study.class_count == 0)
         find_classes(db, e, &err);
     if (err.status != LAM_OK)

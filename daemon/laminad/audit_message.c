@@ -8,68 +8,45 @@
 #include "core/base/clock.h"
 #include "core/base/text.h"
 
-/* PS3.16 CID 400, 401, 402, 404. */
+/* PS3.16 CID 400, 401, 404. */
 typedef struct code {
     const char *value, *meaning;
 } code;
 
-static const code application = {"110150", "Application"};
-static const code destination = {"110152", "Destination Role ID"};
-static const code source_role = {"110153", "Source Role ID"};
-static const code no_code = {NULL, NULL};
+/* PS3.16 CID 402. */
+typedef enum role { NO_ROLE, APPLICATION, DESTINATION, SOURCE } role;
+static const code roles[] = {
+    [APPLICATION] = {"110150", "Application"},
+    [DESTINATION] = {"110152", "Destination Role ID"},
+    [SOURCE] = {"110153", "Source Role ID"},
+};
+
+/* Whether the other side takes part, and who of the two asked for it. */
+typedef enum part { ALONE, THEY_ASK, WE_ASK } part;
 
 typedef struct shape {
     code id, type; /* type.value NULL: none */
     char action;
-    bool with_other;     /* the other side takes part, */
-    bool other_requests; /* and asked for it; else we did */
-    code other, ours;    /* roles */
+    part part;
+    role other, ours;
 } shape;
 
+/* clang-format off */
 static const shape shapes[LAM_AUDIT_KINDS] = {
-    [LAM_AUDIT_START] = {{"110100", "Application Activity"},
-                         {"110120", "Application Start"},
-                         'E',
-                         false,
-                         false,
-                         no_code,
-                         application},
-    [LAM_AUDIT_STOP] = {{"110100", "Application Activity"},
-                        {"110121", "Application Stop"},
-                        'E',
-                        false,
-                        false,
-                        no_code,
-                        application},
-    [LAM_AUDIT_RECEIVED] =
-        {{"110104", "DICOM Instances Transferred"}, no_code, 'C', true, true, source_role, destination},
-    [LAM_AUDIT_SENDING] = {{"110102", "Begin Transferring DICOM Instances"},
-                           no_code,
-                           'E',
-                           true,
-                           false,
-                           destination,
-                           source_role},
-    [LAM_AUDIT_SENT] =
-        {{"110104", "DICOM Instances Transferred"}, no_code, 'R', true, false, destination, source_role},
-    [LAM_AUDIT_ACCESSED] =
-        {{"110103", "DICOM Instances Accessed"}, no_code, 'R', true, true, destination, source_role},
-    [LAM_AUDIT_QUERY] = {{"110112", "Query"}, no_code, 'E', true, true, source_role, destination},
-    [LAM_AUDIT_DELETED] = {{"110105", "DICOM Study Deleted"}, no_code, 'D', true, true, no_code, no_code},
-    [LAM_AUDIT_OBJECTS_GONE] =
-        {{"110103", "DICOM Instances Accessed"}, no_code, 'D', true, true, no_code, no_code},
-    [LAM_AUDIT_NODE_REFUSED] =
-        {{"110113", "Security Alert"}, {"110126", "Node Authentication"}, 'E', true, true, no_code, no_code},
-    [LAM_AUDIT_USER_REFUSED] =
-        {{"110114", "User Authentication"}, {"110122", "Login"}, 'E', true, true, no_code, no_code},
-    [LAM_AUDIT_LOST] = {{"110113", "Security Alert"},
-                        {"110133", "Audit Recording Stopped"},
-                        'E',
-                        false,
-                        false,
-                        no_code,
-                        no_code},
+    [LAM_AUDIT_START] = {{"110100", "Application Activity"}, {"110120", "Application Start"}, 'E', ALONE, NO_ROLE, APPLICATION},
+    [LAM_AUDIT_STOP] = {{"110100", "Application Activity"}, {"110121", "Application Stop"}, 'E', ALONE, NO_ROLE, APPLICATION},
+    [LAM_AUDIT_RECEIVED] = {{"110104", "DICOM Instances Transferred"}, {0}, 'C', THEY_ASK, SOURCE, DESTINATION},
+    [LAM_AUDIT_SENDING] = {{"110102", "Begin Transferring DICOM Instances"}, {0}, 'E', WE_ASK, DESTINATION, SOURCE},
+    [LAM_AUDIT_SENT] = {{"110104", "DICOM Instances Transferred"}, {0}, 'R', WE_ASK, DESTINATION, SOURCE},
+    [LAM_AUDIT_ACCESSED] = {{"110103", "DICOM Instances Accessed"}, {0}, 'R', THEY_ASK, DESTINATION, SOURCE},
+    [LAM_AUDIT_QUERY] = {{"110112", "Query"}, {0}, 'E', THEY_ASK, SOURCE, DESTINATION},
+    [LAM_AUDIT_DELETED] = {{"110105", "DICOM Study Deleted"}, {0}, 'D', THEY_ASK, NO_ROLE, NO_ROLE},
+    [LAM_AUDIT_OBJECTS_GONE] = {{"110103", "DICOM Instances Accessed"}, {0}, 'D', THEY_ASK, NO_ROLE, NO_ROLE},
+    [LAM_AUDIT_NODE_REFUSED] = {{"110113", "Security Alert"}, {"110126", "Node Authentication"}, 'E', THEY_ASK, NO_ROLE, NO_ROLE},
+    [LAM_AUDIT_USER_REFUSED] = {{"110114", "User Authentication"}, {"110122", "Login"}, 'E', THEY_ASK, NO_ROLE, NO_ROLE},
+    [LAM_AUDIT_LOST] = {{"110113", "Security Alert"}, {"110133", "Audit Recording Stopped"}, 'E', ALONE, NO_ROLE, NO_ROLE},
 };
+/* clang-format on */
 
 /* ---- pieces ---- */
 
@@ -150,7 +127,7 @@ static void put_event(lam_buffer *out, const shape *s, const lam_audit_entry *e,
 }
 
 /* NetworkAccessPointTypeCode: 1 a name, 2 an address (PS3.15 table A.5.2-1). */
-static void put_participant(lam_buffer *out, const char *user, bool requests, const char *address, code role)
+static void put_participant(lam_buffer *out, const char *user, bool requests, const char *address, role of)
 {
     lam_buffer_append_text(out, "<ActiveParticipant");
     put_attribute(out, "UserID", user);
@@ -161,7 +138,7 @@ static void put_participant(lam_buffer *out, const char *user, bool requests, co
         lam_buffer_printf(out, " NetworkAccessPointTypeCode=\"%d\"", literal ? 2 : 1);
     }
     lam_buffer_append_text(out, ">");
-    put_code(out, "RoleIDCode", role);
+    put_code(out, "RoleIDCode", roles[of]);
     lam_buffer_append_text(out, "</ActiveParticipant>");
 }
 
@@ -170,28 +147,25 @@ static void put_participants(lam_buffer *out, const shape *s, const lam_audit_so
 {
     char process[32];
     snprintf(process, sizeof process, "%lld", (long long)source->process);
-    if (s->with_other)
-        put_participant(out,
-                        e->user[0]      ? e->user
-                        : e->address[0] ? e->address
-                                        : "unknown",
-                        s->other_requests, e->address, s->other);
+    const char *other = e->user[0] ? e->user : e->address;
+    if (s->part != ALONE)
+        put_participant(out, other[0] ? other : "unknown", s->part == THEY_ASK, e->address, s->other);
     lam_buffer_append_text(out, "<ActiveParticipant");
     put_attribute(out, "UserID", source->ae_title);
     put_attribute(out, "AlternativeUserID", process);
-    lam_buffer_printf(out, " UserIsRequestor=\"%s\"", s->with_other && !s->other_requests ? "true" : "false");
+    lam_buffer_printf(out, " UserIsRequestor=\"%s\"", s->part == WE_ASK ? "true" : "false");
     put_attribute(out, "NetworkAccessPointID", source->host);
     lam_buffer_append_text(out, " NetworkAccessPointTypeCode=\"1\">");
-    put_code(out, "RoleIDCode", s->ours);
+    put_code(out, "RoleIDCode", roles[s->ours]);
     lam_buffer_append_text(out, "</ActiveParticipant>");
 }
 
-static void put_object(lam_buffer *out, const char *id, int type, int role)
+static void put_object(lam_buffer *out, const char *id, int type, int as)
 {
     lam_buffer_append_text(out, "<ParticipantObjectIdentification");
     put_attribute(out, "ParticipantObjectID", id);
     lam_buffer_printf(out, " ParticipantObjectTypeCode=\"%d\" ParticipantObjectTypeCodeRole=\"%d\">", type,
-                      role);
+                      as);
 }
 
 static void put_name(lam_buffer *out, const char *name)

@@ -349,18 +349,6 @@ void lam_backend_mark(const char *uid, char mark[LAM_MARK_TEXT])
     lam_text_copy(mark, LAM_MARK_TEXT, hash);
 }
 
-/* "" when it is not known. */
-static void find_patient(lam_db *db, const char *study_uid, char id[LAM_AUDIT_PATIENT])
-{
-    bool row = false;
-    sqlite3_stmt *s = lam_db_prepare(db, NULL, "SELECT patient_id FROM study WHERE uid = ?", "t", study_uid);
-    id[0] = '\0';
-    if (lam_db_step(db, s, &row, NULL) != LAM_OK || !row)
-        return;
-    lam_text_copy(id, LAM_AUDIT_PATIENT, lam_db_text(s, 0));
-    sqlite3_reset(s);
-}
-
 static lam_status remove_place(void *context, const lam_place *place, const lam_client *client,
                                lam_error *err)
 {
@@ -369,7 +357,7 @@ static lam_status remove_place(void *context, const lam_place *place, const lam_
     char mark[LAM_MARK_TEXT], patient_id[LAM_AUDIT_PATIENT];
     lam_backend_mark(place->study_uid, mark);
     WITH_DB(daemon, db);
-    find_patient(db, place->study_uid, patient_id);
+    lam_audit_find_patient(db, place->study_uid, patient_id, NULL);
     lam_status done = lam_removal_run(db, daemon->store, place, lam_clock_steady_ms(), &instances, err);
     lam_backend_note_removal(daemon, place, client, patient_id, done, err);
     if (done != LAM_OK)
