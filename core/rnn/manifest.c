@@ -309,6 +309,8 @@ static lam_status read_outputs(struct manifest *m, lam_error *err)
         return lam_fail(err, LAM_E_LIMIT, "`outputs.classes`: a detector has at most 16");
     if (out->task == LAM_TASK_DETECTION && (out->average_flips[0] || out->average_flips[1]))
         return lam_fail(err, LAM_E_INVALID, "`postprocessing.average_flips` of a detector can only be x");
+    if (out->task == LAM_TASK_DETECTION && out->average_turn_count > 0)
+        return lam_fail(err, LAM_E_INVALID, "`postprocessing.average_turns` is not for a detector");
     return LAM_OK;
 }
 
@@ -418,13 +420,29 @@ static lam_status read_gate(lam_manifest *out, lam_error *err)
     return LAM_OK;
 }
 
+static lam_status read_turns(const lam_jv *post, lam_manifest *out, lam_error *err)
+{
+    const lam_jv *list = lam_jv_get(post, "average_turns");
+    size_t count = lam_jv_count(list);
+    if (list && (!lam_jv_is(list, LAM_JSON_ARRAY) || count > LAM_MANIFEST_MAX_TURNS))
+        return lam_fail(err, LAM_E_INVALID, "`average_turns` must be a list of at most %d degrees",
+                        LAM_MANIFEST_MAX_TURNS);
+    lam_status status = count > 0 ? lam_options_numbers(post, "average_turns", 0, -180, 180, (int)count,
+                                                        out->average_turns, err)
+                                  : LAM_OK;
+    if (status == LAM_OK)
+        out->average_turn_count = count;
+    return status;
+}
+
 static lam_status read_head(lam_manifest *out, lam_error *err)
 {
     static const char *const members[] = {"schema",  "name",     "version",       "title",   "description",
                                           "task",    "selector", "preprocessing", "network", "postprocessing",
                                           "outputs", "training", "provenance",    "card",    "gate",
                                           "drawing", NULL};
-    static const char *const post_members[] = {"temperature", "average_flips", "members", "detection", NULL};
+    static const char *const post_members[] = {"temperature", "average_flips", "average_turns",
+                                               "members",     "detection",     NULL};
     const lam_jv *post;
     int64_t schema, weight_sets;
     int task;
@@ -440,7 +458,7 @@ static lam_status read_head(lam_manifest *out, lam_error *err)
         (status = lam_options_choice(out->root, "task", task_names, -1, &task, err)) ||
         (status = lam_manifest_object(out->root, "postprocessing", post_members, &post, err)) ||
         (status = lam_options_axes(post, "average_flips", out->average_flips, err)) ||
-        (status = read_detection(post, &out->detection, err)) ||
+        (status = read_turns(post, out, err)) || (status = read_detection(post, &out->detection, err)) ||
         (status = lam_options_integer(post, "members", 1, 1, LAM_MANIFEST_MAX_MEMBERS, &weight_sets, err)) ||
         (status = lam_options_number(post, "temperature", 1, 0.01, 100, &out->temperature, err)) ||
         (status = lam_jv_need(out->root, "network", LAM_JSON_OBJECT, &out->network, err)))

@@ -24,6 +24,7 @@ enum {
     LAM_MANIFEST_MAX_CLASSES = 1000,
     LAM_MANIFEST_MAX_MATCHES = 32,
     LAM_MANIFEST_MAX_MEMBERS = 16,
+    LAM_MANIFEST_MAX_TURNS = 8,
     LAM_MANIFEST_MAX_WORDS = 16,
     LAM_MANIFEST_MAX_ROLES = 4,
 };
@@ -208,6 +209,8 @@ typedef struct lam_manifest {
     lam_model_preprocessing preprocessing;
     bool average_flips[3]; /* z, y, x: probabilities are the mean over the image and its mirror images along
                               these axes */
+    double average_turns[LAM_MANIFEST_MAX_TURNS]; /* degrees about z: and over the image turned by these */
+    size_t average_turn_count;
     int members; /* weight sets in the weights file, whose probabilities are averaged; 1: no ensemble */
     double temperature; /* logits are divided by it before the softmax (calibration); 1 by default */
     lam_model_detection detection;     /* of task detection */

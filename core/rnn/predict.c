@@ -133,67 +133,21 @@ lam_status lam_predictor_prepare(lam_predictor *predictor, const lam_volume *vol
 
 /* ---- passes ---- */
 
-/* Mirror images: every combination of the axes that the manifest names. */
-static size_t flips_of(const lam_manifest *manifest)
-{
-    size_t flips = 1;
-    for (int i = 0; i < 3; i++)
-        flips *= manifest->average_flips[i] ? 2 : 1;
-    return flips;
-}
-
 size_t lam_predictor_passes(const lam_predictor *predictor)
 {
-    return predictor->member_count * flips_of(predictor->manifest);
-}
-
-/* Exchanges rows of `width` floats that lie `stride` apart, the first with the last and so on. */
-static void mirror_run(float *first, int64_t count, int64_t stride, int64_t width)
-{
-    for (int64_t i = 0; i < count / 2; i++) {
-        float *a = first + i * stride, *b = first + (count - 1 - i) * stride;
-        for (int64_t k = 0; k < width; k++) {
-            float t = a[k];
-            a[k] = b[k];
-            b[k] = t;
-        }
-    }
-}
-
-/* Mirrors [size…, channels] along an axis, in place. */
-static void mirror(float *data, const int64_t size[3], int64_t channels, int axis)
-{
-    int64_t row = size[2] * channels, plane = size[1] * row;
-    if (axis == 0) {
-        mirror_run(data, size[0], plane, plane);
-        return;
-    }
-    for (int64_t z = 0; z < size[0]; z++) {
-        if (axis == 1)
-            mirror_run(data + z * plane, size[1], row, row);
-        for (int64_t y = 0; y < size[1] && axis == 2; y++)
-            mirror_run(data + z * plane + y * row, size[2], channels, channels);
-    }
+    return predictor->member_count * lam_view_count(predictor->manifest);
 }
 
 lam_pass lam_predictor_run(lam_predictor *predictor, size_t pass)
 {
-    size_t flips = flips_of(predictor->manifest), bits = pass % flips;
+    size_t views = lam_view_count(predictor->manifest);
     int64_t channels = lam_network_input_channels(predictor->network);
     const int64_t *size = predictor->size;
-    float *input = lam_session_input(predictor->session);
-    lam_pass out = {0};
-    lam_session_use(predictor->session, predictor->members[pass / flips]);
-    lam_prepare_pad(&predictor->frame, size, channels,
-                    predictor->scratch + size[0] * size[1] * size[2] * channels, input);
-    for (int axis = 0; axis < 3; axis++) {
-        if (!predictor->manifest->average_flips[axis])
-            continue;
-        out.flip[axis] = bits & 1;
-        bits >>= 1;
-        if (out.flip[axis])
-            mirror(input, predictor->frame.size, channels, axis);
-    }
+    lam_pass out = {.view = lam_view_at(predictor->manifest, pass % views)};
+    lam_session_use(predictor->session, predictor->members[pass / views]);
+    lam_view_fill(&out.view, &predictor->frame, size, channels,
+                  predictor->scratch + size[0] * size[1] * size[2] * channels,
+                  lam_session_input(predictor->session));
     lam_session_run(predictor->session);
     out.scores = lam_session_output(predictor->session);
     out.shape = lam_session_output_shape(predictor->session);
@@ -231,11 +185,6 @@ static void calibrate(const lam_predictor *predictor, size_t rows, size_t classe
     lam_softmax_rows(rows, classes, (lam_matrix_in){scores, classes}, (lam_matrix){scores, classes});
 }
 
-static int64_t mirrored(int64_t at, int64_t size, bool flip)
-{
-    return flip ? size - 1 - at : at;
-}
-
 /* The place of a line of the part that was taken, in the volume. */
 static size_t line_in_volume(const lam_frame *frame, const int64_t size[3], int64_t line)
 {
@@ -264,13 +213,8 @@ static void add_pass(const lam_predictor *predictor, const lam_pass *pass, const
 {
     size_t classes = (size_t)out->classes, width = (size_t)frame->taken[2];
     for (int64_t line = 0; line < frame->taken[0] * frame->taken[1]; line++) {
-        int64_t z = mirrored(line / frame->taken[1] + frame->before[0], frame->size[0], pass->flip[0]);
-        int64_t y = mirrored(line % frame->taken[1] + frame->before[1], frame->size[1], pass->flip[1]);
-        const float *from = pass->scores + (size_t)((z * frame->size[1] + y) * frame->size[2]) * classes;
-        for (size_t x = 0; x < width; x++) {
-            int64_t at = mirrored((int64_t)x + frame->before[2], frame->size[2], pass->flip[2]);
-            memcpy(row + x * classes, from + (size_t)at * classes, classes * sizeof *row);
-        }
+        lam_view_read(&pass->view, frame, out->classes, pass->scores, line / frame->taken[1],
+                      line % frame->taken[1], row);
         add_probabilities(predictor, width, classes, row,
                           out->probabilities + line_in_volume(frame, out->size, line) * classes);
     }

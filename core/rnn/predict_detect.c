@@ -47,7 +47,7 @@ static lam_status gather(lam_predictor *predictor, const lam_frame *frame, lam_d
         size_t cells = (size_t)(head.rows * head.columns);
         if (!candidates && !(candidates = malloc(cells * passes * sizeof *candidates)))
             return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for %zu candidates", cells * passes);
-        lam_detect_read(&head, pass.scores, pass.flip[2], candidates + used);
+        lam_detect_read(&head, pass.scores, pass.view.flip[2], candidates + used);
         used += cells;
     }
     *out = LAM_TAKE_PTR(candidates);
