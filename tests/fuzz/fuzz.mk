@@ -26,7 +26,7 @@ fuzz-run: fuzz
 # What a target is linked with: as little as it needs, since sanitizing the rest takes minutes.
 FUZZ_base   = json json_scan
 FUZZ_api    = http multipart
-FUZZ_dicom  = associate command index layout pdata
+FUZZ_dicom  = associate command index layout pdata rle
 FUZZ_core   = model onnx safetensors
 FUZZ_daemon = config
 FUZZ_worker = unpack
