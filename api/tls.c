@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <gnutls/gnutls.h>
 #include <gnutls/x509.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,6 +11,7 @@
 #include "core/base/buffer.h"
 #include "core/base/cleanup.h"
 #include "core/base/io.h"
+#include "core/base/text.h"
 
 enum { MAX_PEM = 1024 * 1024 };
 
@@ -105,16 +105,16 @@ void lam_http_tls_options(const lam_http_tls *tls, struct MHD_OptionItem out[LAM
     out[count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
 }
 
-/* RFC 4514. */
 static void name_of(const gnutls_datum_t *certificate, char name[LAM_USER_TEXT])
 {
     gnutls_x509_crt_t parsed;
-    size_t size = LAM_USER_TEXT;
+    gnutls_datum_t subject = {0};
     if (gnutls_x509_crt_init(&parsed) < 0)
         return;
-    if (gnutls_x509_crt_import(parsed, certificate, GNUTLS_X509_FMT_DER) < 0 ||
-        gnutls_x509_crt_get_dn(parsed, name, &size) < 0)
-        snprintf(name, LAM_USER_TEXT, "a certificate with a long name");
+    if (gnutls_x509_crt_import(parsed, certificate, GNUTLS_X509_FMT_DER) >= 0 &&
+        gnutls_x509_crt_get_dn3(parsed, &subject, 0) >= 0)
+        lam_text_copy(name, LAM_USER_TEXT, (const char *)subject.data);
+    gnutls_free(subject.data);
     gnutls_x509_crt_deinit(parsed);
 }
 

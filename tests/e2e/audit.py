@@ -13,7 +13,7 @@ import xml.etree.ElementTree as ElementTree
 import harness
 from delivery_common import SEG, analyse, peer
 from harness import images
-from harness.clients import curl, echoscu, stow, storescu, wado
+from harness.clients import curl, echoscu, run, stow, storescu, wado
 from harness.daemon import Daemon, wait_until
 from harness.peers import StoreScp, deliveries, wait_for
 
@@ -208,6 +208,26 @@ def test_who_is_refused_is_recorded_and_counted():
         refused = 10 + sum(int(r.reason.split()[0]) for r in folded)
         assert refused == 30, (refused, folded)
         assert token not in "".join(map(repr, trail(d))) and "wrong-wrong" not in "".join(map(repr, trail(d)))
+
+
+def test_a_client_is_called_by_the_subject_of_its_certificate():
+    folder = tempfile.mkdtemp()
+    certificate, key = folder + "/all.pem", folder + "/all.key"  # of the server, the client and the authority
+    status, said = run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                       "-subj", "/O=Clinic & Sons/CN=viewer", "-keyout", key, "-out", certificate)
+    assert status == 0, said
+    d = Daemon({"http.auth": "mtls", "http.tls_certificate": certificate, "http.tls_key": key, "http.tls_client_ca": certificate})
+    d.launch()
+    url = f"https://localhost:{d.http_port}/dicom-web/studies"
+    shown = ("--cert", certificate, "--key", key)
+    wait_until(lambda: run("curl", "-sf", "-k", "-o", "/dev/null", url.replace("dicom-web/studies", "healthz"))[0] == 0, 15, "the server")
+    assert curl(url, "-k", *shown).status == 204
+    assert curl(url, "-k").status == 403
+    query, = recorded(d, "Query")
+    assert query.users[0] == ("CN=viewer,O=Clinic & Sons", "127.0.0.1"), query
+    refused, = recorded(d, "User Authentication")
+    assert refused.users[0] == ("127.0.0.1", "127.0.0.1") and "403" in refused.reason, refused
+    d.stop()
 
 
 def test_what_is_no_association_is_an_alert():
