@@ -73,7 +73,7 @@ def send(datasets):
 
 def stored(study):
     """SOP Instance UIDs of a study, by QIDO-RS."""
-    answer = machine.beside("curl", "-s", f"http://127.0.0.1:8080/dicom-web/studies/{study}/instances?limit=5000")
+    answer = machine.beside("curl", "-s", f"http://127.0.0.1:8080/dicom-web/studies/{study}/instances?limit=10000")
     text = answer.communicate()[0]
     return {item["00080018"]["Value"][0] for item in json.loads(text)} if text else set()
 
@@ -113,10 +113,10 @@ def test_a_study_is_analysed_in_the_sandbox():
     send(STUDY)
     outcome = results(STUDY[0].StudyInstanceUID)
     assert outcome["state"] == "done", outcome
-    machine.run("lamina", "results", "--save", "/root/results", STUDY[0].StudyInstanceUID)
-    kinds = {name.rsplit("-", 1)[-1] for name in machine.run("ls", "/root/results").split()}
+    machine.run("lamina", "results", "--save", "/srv/results", STUDY[0].StudyInstanceUID)
+    kinds = {name.rsplit("-", 1)[-1] for name in machine.run("ls", "/srv/results").split()}
     assert {"SEG.dcm", "SR.dcm", "montage.png"} <= kinds, kinds
-    machine.run("lamina", "backup", "--store", "/root/backup", "/root/backup.db")
+    machine.run("lamina", "backup", "--store", "/srv/backup", "/srv/backup.db")
     assert journal("-p", "warning") == "", journal("-p", "warning")
 
 
@@ -198,9 +198,9 @@ def test_a_daemon_that_hangs_is_started_again():
 
 
 def sent_while(change):
-    """Sends a study of many objects, several times if it is cut off, and calls change() once some have arrived. All that
+    """Sends a study of many objects, and again if it is cut off, and calls change() once some have arrived. All that
     were acknowledged are stored, and in the end all are."""
-    many = images.series(slices=400)
+    many = images.series(slices=3000)  # takes longer to send than a package to install
     study = many[0].StudyInstanceUID
     sender = Sender(many)
     wait_until(lambda: stored(study), 60, "the first objects")
