@@ -512,7 +512,7 @@ int main(int argc, char **argv)
     lam_config *config = NULL;
     if (lam_config_load(path, &config, &err) != LAM_OK) {
         fprintf(stderr, "laminad: %s\n", err.message);
-        return 1;
+        return 2; /* the unit does not try again */
     }
     if (action == PRINT)
         return print_config(config);

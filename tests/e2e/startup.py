@@ -7,7 +7,7 @@ import shutil
 
 import harness
 from harness.clients import run
-from harness.daemon import BUILD, PATIENCE, Daemon
+from harness.daemon import BUILD, PATIENCE, ROOT, Daemon
 
 NOBODY = 65534
 AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
@@ -38,10 +38,10 @@ def need_two_users():
     harness.need(run(*AS_NOBODY, "test", "-w", probe.data)[0] == 0, "nobody else can reach the folder for temporary files")
 
 
-def refusal(d):
+def refusal(d, expected=1):
     status = d.launch().wait(20 * PATIENCE)
     d.process = None
-    assert status == 1, f"{status}: {d.log()[-2000:]}"
+    assert status == expected, f"{status}: {d.log()[-2000:]}"
     return d.log()
 
 
@@ -113,6 +113,13 @@ def test_no_room_for_a_database():
     finally:
         run("umount", d.data)
     assert f"no room for {d.data}/lamina.db: free space on its disk" in said, said
+
+
+def test_an_error_in_the_configuration_is_not_tried_again():
+    said = refusal(Daemon({"analysis.max_attempts": "many"}), expected=2)
+    assert "max_attempts" in said, said
+    with open(os.path.join(ROOT, "systemd/laminad.service"), encoding="utf-8") as unit:
+        assert "\nRestartPreventExitStatus=2\n" in unit.read()
 
 
 def test_few_open_files():

@@ -92,7 +92,7 @@ def test_mtls_lets_in_who_is_known():
 def refused(settings):
     d = Daemon(settings)
     process = d.launch()
-    assert process.wait(20 * PATIENCE) == 1, d.log()
+    assert process.wait(20 * PATIENCE) == 2, d.log()
     d.process = None
     return d.log()
 
