@@ -17,7 +17,8 @@ enum {
     SYNC_MS = 1000, /* also between two tries on a disk that takes nothing */
     IDLE_MS = 60 * 1000,
     MAX_PENDING = 64 << 20,
-    TURN = 256 /* records made before they are written */
+    TURN = 256,     /* records made before they are written */
+    GATHER_MS = 100 /* how long the first waits for others, so that they are written together */
 };
 
 /* Refusals of one kind, which somebody who tries doors makes by the thousand. */
@@ -106,7 +107,8 @@ void lam_audit_note(lam_audit *audit, const lam_audit_entry *entry)
     } else if (!folded) {
         audit->lost++;
     }
-    pthread_cond_signal(&audit->changed);
+    if (audit->count == 1 || audit->count == TURN || !room)
+        pthread_cond_signal(&audit->changed);
     pthread_mutex_unlock(&audit->lock);
     if (folded || !room)
         entry_free(copy);
@@ -294,6 +296,10 @@ static bool wait_for_records(lam_audit *audit)
     int timed_out = 0;
     /* While the disk takes nothing, what comes waits in the queue. */
     while (!audit->stopping && !timed_out && (audit->failing || (!audit->first && !audit->lost)))
+        timed_out = pthread_cond_timedwait(&audit->changed, &audit->lock, &deadline);
+    deadline = lam_clock_after_ms(GATHER_MS);
+    timed_out = 0;
+    while (!audit->stopping && !timed_out && !audit->failing && audit->first && audit->count < TURN)
         timed_out = pthread_cond_timedwait(&audit->changed, &audit->lock, &deadline);
     bool stopping = audit->stopping && !audit->first;
     pthread_mutex_unlock(&audit->lock);
