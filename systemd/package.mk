@@ -4,5 +4,5 @@ deb:
 	@tests/install-packages $(BUILD_PACKAGES) dpkg-dev
 	@$(MAKE) --no-print-directory $(PARALLEL) deb-built
 deb-built: $(PROGRAMS)
-	+@systemd/debian/build $(BUILD) $(VERSION)
+	@systemd/debian/build $(BUILD) $(VERSION)
 	@ls $(BUILD)/lamina_$(VERSION)_*.deb

@@ -4,6 +4,6 @@
 .PHONY: test-package
 test-package: $(PROGRAMS)
 	@mkdir -p $(BUILD)/package
-	+@systemd/debian/build $(BUILD) $(VERSION) $(BUILD)/package
-	+@systemd/debian/build $(BUILD) $(VERSION)+next $(BUILD)/package
+	@systemd/debian/build $(BUILD) $(VERSION) $(BUILD)/package
+	@systemd/debian/build $(BUILD) $(VERSION)+next $(BUILD)/package
 	@LAMINA_BUILD=$(abspath $(BUILD)) tests/run --build $(BUILD) --jobs 1 tests/package/live.py
