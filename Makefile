@@ -11,11 +11,13 @@ WARNINGS  = -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wformat=2 -Wundef
 OPTIMISE ?= -O2 -g
 HARDEN   ?= -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 SANITISE ?=
+# The same bytes from any folder: it is in debug information, and so in the build id.
+ANYWHERE  = -ffile-prefix-map=$(CURDIR)=.
 DEFINES   = -D_GNU_SOURCE -DLAMINA_VERSION='"$(VERSION)"'
 VERSION   = 0.1.0
 
-CFLAGS   += -std=c11 $(WARNINGS) -Wstrict-prototypes -Wmissing-prototypes $(OPTIMISE) $(HARDEN) $(SANITISE) -I. $(DEFINES) -MMD -MP
-CXXFLAGS += -std=c++17 $(WARNINGS) $(OPTIMISE) $(HARDEN) $(SANITISE) -I. $(DEFINES) -MMD -MP
+CFLAGS   += -std=c11 $(WARNINGS) -Wstrict-prototypes -Wmissing-prototypes $(OPTIMISE) $(HARDEN) $(ANYWHERE) $(SANITISE) -I. $(DEFINES) -MMD -MP
+CXXFLAGS += -std=c++17 $(WARNINGS) $(OPTIMISE) $(HARDEN) $(ANYWHERE) $(SANITISE) -I. $(DEFINES) -MMD -MP
 LDFLAGS  += -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(SANITISE)
 
 DCMTK_LIBS = -ldcmnet -ldcmtls -ldcmjpls -ldcmjpeg -lijg8 -lijg12 -lijg16 -ldcmimage -ldcmimgle -ldcmdata -loflog -lofstd -lssl -lcrypto
