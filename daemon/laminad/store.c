@@ -5,14 +5,18 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/base/cleanup.h"
@@ -119,6 +123,57 @@ void lam_spool_sweep(lam_store *store, const char *prefix)
     each_entry(store->spool, remove_entry, store, (void *)(uintptr_t)prefix, NULL);
 }
 
+static bool random_text(char text[33])
+{
+    uint64_t random[2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return false;
+    snprintf(text, 33, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+    return true;
+}
+
+/* Those that a crash left between the making and the renaming. */
+static void remove_unfinished(lam_store *store, int directory, const char *name, void *context)
+{
+    (void)store;
+    const char *prefix = context;
+    if (strncmp(name, prefix, strlen(prefix)) == 0)
+        unlinkat(directory, name, AT_REMOVEDIR);
+}
+
+/* Makes the empty spool anew, elsewhere on the disk. ext4 looks for the inode of a new file in the block
+ * group of its folder, past each one there that was deleted in the last minutes, one by one: after a purge,
+ * or beside others that delete, that costs more than the object. The group of a folder is drawn by its name
+ * where the folder above is marked as the top of hierarchies (chattr +T), which is so while it is made. A
+ * wish, no more: what cannot be replaced stays. */
+static void renew_spool(lam_store *store, const char *data_dir)
+{
+    char name[64] = "spool.new-";
+    char *random = name + strlen(name);
+    struct statfs system;
+    int flags;
+    lam_autoclose int parent = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (parent < 0 || fstatfs(parent, &system) < 0 || system.f_type != EXT4_SUPER_MAGIC ||
+        ioctl(parent, FS_IOC_GETFLAGS, &flags) < 0)
+        return;
+    each_entry(parent, remove_unfinished, store, name, NULL);
+    int marked = flags | FS_TOPDIR_FL;
+    if (!random_text(random) || ioctl(parent, FS_IOC_SETFLAGS, &marked) < 0)
+        return;
+    bool made = mkdirat(parent, name, 0750) == 0;
+    ioctl(parent, FS_IOC_SETFLAGS, &flags);
+    int fd = made ? openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0 && renameat(parent, name, parent, "spool") == 0) {
+        close(store->spool);
+        store->spool = fd;
+        return;
+    }
+    if (fd >= 0)
+        close(fd);
+    if (made)
+        unlinkat(parent, name, AT_REMOVEDIR);
+}
+
 lam_status lam_store_open(const char *data_dir, lam_store **out, lam_error *err)
 {
     lam_store *store = calloc(1, sizeof *store);
@@ -135,10 +190,12 @@ lam_status lam_store_open(const char *data_dir, lam_store **out, lam_error *err)
         status = open_directory(data_dir, "store", &store->root, err);
     if (status == LAM_OK)
         status = open_directory(data_dir, "spool", &store->spool, err);
-    if (status == LAM_OK)
-        status = sync_data_dir(data_dir, err);
     if (status == LAM_OK) /* what is left there was never acknowledged */
         status = each_entry(store->spool, remove_entry, store, "", err);
+    if (status == LAM_OK)
+        renew_spool(store, data_dir);
+    if (status == LAM_OK)
+        status = sync_data_dir(data_dir, err);
     if (status != LAM_OK) {
         lam_store_close(store);
         return status;
@@ -249,11 +306,9 @@ lam_status lam_store_check_space(const lam_store *store, int64_t reserve, lam_er
 
 lam_status lam_spool_create(lam_store *store, char name[LAM_SPOOL_NAME], int *fd, lam_error *err)
 {
-    uint64_t random[2];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+    char text[LAM_SPOOL_NAME] = "d-";
+    if (!random_text(text + 2))
         return lam_fail_errno(err, errno, "cannot get random bytes");
-    char text[LAM_SPOOL_NAME];
-    snprintf(text, sizeof text, "d-%016" PRIx64 "%016" PRIx64, random[0], random[1]);
     int created = openat(store->spool, text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (created < 0)
         return lam_fail_errno(err, errno, "cannot create a file in the spool");

@@ -18,7 +18,7 @@ typedef struct lam_store lam_store;
 
 enum { LAM_SPOOL_NAME = 64 };
 
-/* Makes the directories where they are missing, durably, and empties the spool. */
+/* Makes the directories where they are missing, durably, and empties the spool or makes it anew. */
 lam_status lam_store_open(const char *data_dir, lam_store **out, lam_error *err);
 void lam_store_close(lam_store *store);
 

@@ -1,7 +1,9 @@
 /* daemon/laminad/store.h, recovery.h, quarantine.h: names from outside, numbers, orphans (promise 1). */
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "core/base/io.h"
@@ -184,6 +186,36 @@ static void sweeps_the_spool_by_prefix(void **state)
     assert_int_equal(access(fixture_path(f, "spool/" LAM_SPOOL_DIMSE "0001"), F_OK), -1);
 }
 
+static ino_t spool_inode(const fixture *f)
+{
+    struct stat info;
+    assert_int_equal(stat(fixture_path(f, "spool"), &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0750);
+    return info.st_ino;
+}
+
+/* ext4 alone puts folders where their names say; what cannot be replaced serves on. */
+static void the_spool_is_another_after_a_start(void **state)
+{
+    fixture *f = *state;
+    struct statfs system;
+    char name[LAM_SPOOL_NAME];
+    assert_int_equal(statfs(f->directory, &system), 0);
+    bool ext4 = system.f_type == EXT4_SUPER_MAGIC;
+    ino_t first = spool_inode(f);
+    assert_int_equal(mkdir(fixture_path(f, "spool.new-0123"), 0750), 0); /* as a crash leaves it */
+    fixture_spool(f, "half an object", name);
+    fixture_restart(f);
+    assert_int_equal(fixture_count_files(f, "spool"), 0);
+    assert_true((spool_inode(f) != first) == ext4);
+    assert_true((access(fixture_path(f, "spool.new-0123"), F_OK) != 0) == ext4);
+    ino_t second = spool_inode(f);
+    assert_int_equal(mkdir(fixture_path(f, "spool/somebody's"), 0750), 0);
+    fixture_restart(f);
+    assert_int_equal(spool_inode(f), second);
+    assert_int_equal(adopt(f), 0);
+}
+
 /* ---- quarantine ---- */
 
 static lam_status put_aside(fixture *f, lam_quarantine *q, const char *content, int64_t most)
@@ -266,6 +298,7 @@ int main(void)
         TEST(doubtful_files_stay_until_a_commit_succeeds),
         TEST(refuses_when_the_disk_is_nearly_full),
         TEST(sweeps_the_spool_by_prefix),
+        TEST(the_spool_is_another_after_a_start),
         TEST(quarantine_keeps_object_and_reason),
         TEST(quarantine_is_bounded_in_bytes),
         TEST(quarantine_is_bounded_in_number),
