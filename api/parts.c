@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,12 +37,7 @@ const char *lam_parts_media_type(const char *transfer_syntax)
 
 bool lam_parts_boundary(char boundary[LAM_BOUNDARY + 1])
 {
-    unsigned char random[LAM_BOUNDARY / 2];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        return false;
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(boundary + 2 * i, 3, "%02x", random[i]);
-    return true;
+    return lam_text_random(boundary);
 }
 
 void lam_pixels_done(lam_pixels *pixels)

@@ -5,12 +5,13 @@
 #define LAMINA_API_PARTS_H
 
 #include "api/request.h"
+#include "core/base/text.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum { LAM_BOUNDARY = 32 };
+enum { LAM_BOUNDARY = LAM_RANDOM_TEXT - 1 };
 
 /* Random, so that no object can hold it. False when the system has no random numbers. */
 bool lam_parts_boundary(char boundary[LAM_BOUNDARY + 1]);

@@ -1,8 +1,10 @@
 #include "core/base/text.h"
 
 #include <assert.h>
-#include <stdbool.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 size_t lam_text_copy(char *to, size_t size, const char *from)
 {
@@ -67,4 +69,13 @@ void lam_text_make_printable(char *text)
         memset(at, '?', bad);
         at += bad ? bad : length;
     }
+}
+
+bool lam_text_random(char text[LAM_RANDOM_TEXT])
+{
+    uint64_t random[2];
+    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+        return false;
+    snprintf(text, LAM_RANDOM_TEXT, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
+    return true;
 }

@@ -2,6 +2,7 @@
 #ifndef LAMINA_BASE_TEXT_H
 #define LAMINA_BASE_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #ifdef __cplusplus
@@ -20,6 +21,10 @@ void lam_text_end_whole(char *text);
 /* Makes text from elsewhere safe for a terminal and for JSON: bytes that are no UTF-8, and control characters
  * also of C1 (U+0080 to U+009F), become '?'. */
 void lam_text_make_printable(char *text);
+
+/* 128 random bits in hexadecimal, for names that must not meet or be guessed. False: the system has none. */
+enum { LAM_RANDOM_TEXT = 33 };
+bool lam_text_random(char text[LAM_RANDOM_TEXT]);
 
 /* Length of the well-formed UTF-8 sequence that begins at `begin` (Unicode table 3-7), 0 when there is none
  * before `end`. */

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/base/text.h"
+
 bool lam_uid_is_valid(const char *uid)
 {
     if (!uid || !*uid)
@@ -39,4 +41,13 @@ void lam_uid_derive(const char *const *texts, size_t count, char uid[LAM_UID_TEX
         number /= 10;
     } while (number);
     snprintf(uid, LAM_UID_TEXT, "2.25.%s", digits + at);
+}
+
+bool lam_uid_random(char uid[LAM_UID_TEXT])
+{
+    char text[LAM_RANDOM_TEXT];
+    if (!lam_text_random(text))
+        return false;
+    lam_uid_derive((const char *const[]){text}, 1, uid);
+    return true;
 }

@@ -22,6 +22,8 @@ bool lam_uid_is_valid(const char *uid);
  * RFC 4122 version 8 UUID in decimal (PS3.5 annex B.2). The same texts give the same UID on every machine
  * (promise 5). */
 void lam_uid_derive(const char *const *texts, size_t count, char uid[LAM_UID_TEXT]);
+/* A UID that stands for nothing else. False: the system has no random numbers. */
+bool lam_uid_random(char uid[LAM_UID_TEXT]);
 
 #ifdef __cplusplus
 }

@@ -2,10 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -13,6 +10,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/failpoint.h"
 #include "core/base/io.h"
+#include "core/base/text.h"
 
 /* So many bytes at a time are sent on their way to the disk while the next ones still come. */
 enum { START_BYTES = 1024 * 1024 };
@@ -39,10 +37,9 @@ lam_status lam_scp_spool_check(const lam_scp_spool *spool, uint64_t reserve, lam
 
 lam_status lam_scp_spool_begin(lam_scp_spool *spool, lam_error *err)
 {
-    uint64_t random[2];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+    memcpy(spool->name, "c-", 2);
+    if (!lam_text_random(spool->name + 2))
         return lam_fail_errno(err, errno, "cannot get random bytes");
-    snprintf(spool->name, sizeof spool->name, "c-%016" PRIx64 "%016" PRIx64, random[0], random[1]);
     int fault = lam_failpoint_hit(LAM_FAIL_SPOOL_CREATE);
     if (fault)
         return lam_fail_errno(err, fault, "cannot create a file in the spool");

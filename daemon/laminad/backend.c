@@ -37,12 +37,6 @@ const lam_config *lam_daemon_config(lam_daemon *daemon)
     return config;
 }
 
-/* Every reading function starts like this. */
-#define WITH_DB(daemon, db)                                                                                  \
-    LAM_AUTO_DB *(db) = lam_db_get((daemon)->database, err);                                                 \
-    if (!(db))                                                                                               \
-    return err ? err->status : LAM_E_IO
-
 static lam_status upload_open(void *context, const char *sender, lam_upload **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
@@ -58,28 +52,28 @@ static lam_status archive_open(void *context, const char *sender, lam_archive **
 static lam_status studies(void *context, const lam_list_query *query, json_t **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_document_studies(db, query->state, query->limit, query->offset, out, err);
 }
 
 static lam_status study(void *context, const char *study_uid, json_t **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_document_study(db, study_uid, out, err);
 }
 
 static lam_status results(void *context, const char *study_uid, json_t **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_document_results(db, study_uid, out, err);
 }
 
 static lam_status results_fhir(void *context, const char *study_uid, json_t **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     json_t *study = NULL, *found = NULL;
     lam_status status = lam_document_study(db, study_uid, &study, err);
     if (status == LAM_OK)
@@ -94,14 +88,14 @@ static lam_status results_fhir(void *context, const char *study_uid, json_t **ou
 static lam_status jobs(void *context, const lam_list_query *query, json_t **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_document_jobs(db, query->state, query->limit, query->offset, out, err);
 }
 
 static lam_status job(void *context, int64_t id, json_t **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_document_job(db, id, out, err);
 }
 
@@ -139,7 +133,7 @@ static lam_status status(void *context, json_t **out, lam_error *err)
 {
     lam_daemon *daemon = context;
     const lam_config *config = lam_daemon_config(daemon);
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     json_t *study_counts = NULL, *job_counts = NULL;
     lam_status done =
         lam_document_counts(db, "SELECT state, count(*) FROM study GROUP BY state", &study_counts, err);
@@ -163,7 +157,7 @@ static lam_status ready(void *context, lam_error *err)
 {
     lam_daemon *daemon = context;
     int64_t number = 0;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     lam_status answer = lam_catalog_last_file(db, &number, err);
     if (answer == LAM_OK)
         answer = lam_store_check_space(daemon->store, lam_daemon_config(daemon)->reserve_bytes, err);
@@ -181,7 +175,7 @@ static lam_status metrics(void *context, lam_buffer *out, lam_error *err)
         "# HELP lamina_disk_free_bytes Space left for objects.\n# TYPE lamina_disk_free_bytes gauge\n"
         "lamina_disk_free_bytes %lld\n",
         (long long)lam_store_free_bytes(daemon->store));
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     json_t *counts = NULL;
     lam_status done = lam_document_counts(db, "SELECT state, count(*) FROM job GROUP BY state", &counts, err);
     if (done != LAM_OK)
@@ -209,7 +203,7 @@ static lam_status instances(void *context, const char *study_uid, const char *se
                             json_t **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     sqlite3_stmt *s = lam_db_prepare(db, err, sop_uid ? DESCRIPTION ONE_INSTANCE : DESCRIPTION ALL_INSTANCES,
                                      "ttt", study_uid, series_uid, sop_uid);
     json_t *list = json_array();
@@ -235,7 +229,7 @@ static lam_status instance_open(void *context, const char *study_uid, const char
                                 const char *sop_uid, lam_stored_object *out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     sqlite3_stmt *s =
         lam_db_prepare(db, err, "SELECT i.file, i.sop_class_uid, i.uid, i.transfer_syntax_uid" ONE_INSTANCE,
                        "ttt", study_uid, series_uid, sop_uid);
@@ -260,7 +254,7 @@ static lam_status instance_open(void *context, const char *study_uid, const char
 static lam_status search(void *context, const lam_search *wanted, lam_search_answer *answer, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_query_search(db, wanted, answer, err);
 }
 
@@ -268,14 +262,14 @@ static lam_status metadata(void *context, const lam_place *place, const char *ro
                            lam_metadata_cursor *cursor, size_t enough, lam_buffer *out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_query_metadata(db, place, root, cursor, enough, out, err);
 }
 
 static lam_status metadata_version(void *context, const lam_place *place, char text[64], lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_query_metadata_version(db, place, text, err);
 }
 
@@ -283,7 +277,7 @@ static lam_status picture_open(void *context, int64_t id, const char *name, int 
                                const char **media_type, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     int64_t file = 0;
     lam_status done = lam_db_get_integer(
         db, &file, err, "SELECT file FROM picture WHERE job_id = ? AND name = ?", "it", id, name);
@@ -299,7 +293,7 @@ static lam_status picture_open(void *context, int64_t id, const char *name, int 
 static lam_status pixels(void *context, const lam_pixel_request *request, lam_pixels *out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_render(db, daemon->store, daemon->renderers, request, out, err);
 }
 
@@ -315,7 +309,7 @@ static lam_status analyze(void *context, const char *study_uid, const char *only
                           lam_error *err)
 {
     lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     lam_models *installed = lam_daemon_models(daemon);
     lam_status done = lam_routing_analyze(db, study_uid, installed, lam_daemon_config(daemon), only,
                                           lam_clock_steady_ms(), err);
@@ -330,7 +324,7 @@ static lam_status apply_by_hand(lam_daemon *daemon, int64_t id, lam_job_event ev
                                 json_t **out, lam_error *err)
 {
     static const lam_job_limits none = {0};
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     lam_status done = lam_db_begin(db, err);
     if (done != LAM_OK)
         return done;
@@ -356,7 +350,7 @@ static lam_status remove_place(void *context, const lam_place *place, const lam_
     int64_t instances = 0;
     char mark[LAM_MARK_TEXT], patient_id[LAM_AUDIT_PATIENT];
     lam_backend_mark(place->study_uid, mark);
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     lam_audit_find_patient(db, place->study_uid, patient_id, NULL);
     lam_status done = lam_removal_run(db, daemon->store, place, lam_clock_steady_ms(), &instances, err);
     lam_backend_note_removal(daemon, place, client, patient_id, done, err);

@@ -36,6 +36,12 @@ typedef struct lam_daemon {
 lam_models *lam_daemon_models(lam_daemon *daemon);
 const lam_config *lam_daemon_config(lam_daemon *daemon);
 
+/* How a function of the backend that needs the index begins. */
+#define LAM_WITH_DB(daemon, db)                                                                              \
+    LAM_AUTO_DB *(db) = lam_db_get((daemon)->database, err);                                                 \
+    if (!(db))                                                                                               \
+    return err ? err->status : LAM_E_IO
+
 /* Fills the table. `daemon` must outlive its use. */
 void lam_backend_init(lam_backend *backend, lam_daemon *daemon);
 

@@ -3,30 +3,25 @@
 #include "daemon/laminad/backend.h"
 #include "daemon/laminad/outbox.h"
 
-#define WITH_DB(daemon, db)                                                                                  \
-    LAM_AUTO_DB *(db) = lam_db_get((daemon)->database, err);                                                 \
-    if (!(db))                                                                                               \
-    return err ? err->status : LAM_E_IO
-
 static lam_status deliveries(void *context, const lam_list_query *query, const char *destination,
                              json_t **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_outbox_list(db, query->state, destination, query->limit, query->offset, out, err);
 }
 
 static lam_status delivery(void *context, int64_t id, json_t **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_outbox_show(db, id, out, err);
 }
 
 static lam_status delivery_retry(void *context, int64_t id, json_t **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     lam_status status = lam_outbox_retry(db, id, lam_clock_steady_ms(), err);
     if (status != LAM_OK)
         return status;
@@ -37,7 +32,7 @@ static lam_status delivery_retry(void *context, int64_t id, json_t **out, lam_er
 static lam_status destinations(void *context, json_t **out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_outbox_destinations(db, out, err);
 }
 
@@ -45,7 +40,7 @@ static lam_status destination_pause(void *context, const char *name, bool paused
                                     lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     lam_status status = lam_outbox_pause(db, name, paused, lam_clock_steady_ms(), err);
     if (status != LAM_OK)
         return status;

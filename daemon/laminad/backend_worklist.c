@@ -5,11 +5,6 @@
 #include "daemon/laminad/backend.h"
 #include "daemon/laminad/worklist.h"
 
-#define WITH_DB(daemon, db)                                                                                  \
-    LAM_AUTO_DB *(db) = lam_db_get((daemon)->database, err);                                                 \
-    if (!(db))                                                                                               \
-    return err ? err->status : LAM_E_IO
-
 /* Who did what, for the log; and the scheduler is told: a workitem may be due, or its jobs are to be stopped.
  */
 static lam_status note(lam_daemon *daemon, const lam_workitem_request *request, const char *action,
@@ -29,7 +24,7 @@ static lam_status create(void *context, const lam_workitem_request *request, cha
 {
     lam_daemon *daemon = context;
     char created[LAM_UID_TEXT] = "";
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     lam_status status = lam_worklist_create(db, request->uid, request->data_set, lam_daemon_config(daemon),
                                             lam_clock_steady_ms(), created, err);
     if (status == LAM_OK)
@@ -40,7 +35,7 @@ static lam_status create(void *context, const lam_workitem_request *request, cha
 static lam_status get(void *context, const char *uid, lam_buffer *out, lam_error *err)
 {
     const lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return lam_worklist_get(db, uid, out, err);
 }
 
@@ -48,7 +43,7 @@ static lam_status update(void *context, const lam_workitem_request *request, con
                          lam_error *err)
 {
     lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return note(daemon, request, "update", request->uid,
                 lam_worklist_update(db, request->uid, request->transaction_uid, request->data_set,
                                     lam_daemon_config(daemon), lam_clock_steady_ms(), warning, err));
@@ -58,7 +53,7 @@ static lam_status change_state(void *context, const lam_workitem_request *reques
                                lam_error *err)
 {
     lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return note(
         daemon, request, "state", request->uid,
         lam_worklist_change_state(db, request->uid, request->data_set, lam_clock_steady_ms(), warning, err));
@@ -68,7 +63,7 @@ static lam_status request_cancel(void *context, const lam_workitem_request *requ
                                  lam_error *err)
 {
     lam_daemon *daemon = context;
-    WITH_DB(daemon, db);
+    LAM_WITH_DB(daemon, db);
     return note(daemon, request, "cancel", request->uid,
                 lam_worklist_request_cancel(db, request->uid, request->data_set, lam_clock_steady_ms(),
                                             warning, err));

@@ -2,11 +2,9 @@
 
 #include <jansson.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "core/base/clock.h"
 #include "core/base/log.h"
-#include "core/base/sha256.h"
 #include "core/base/uid.h"
 #include "daemon/laminad/deliver.h"
 #include "daemon/laminad/outbox.h"
@@ -33,13 +31,7 @@ static const char *text_of(const json_t *object, const char *key)
 
 static lam_status new_uid(char uid[LAM_UID_TEXT], lam_error *err)
 {
-    uint8_t random[LAM_SHA256_BYTES];
-    char text[LAM_SHA256_TEXT];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        return lam_fail(err, LAM_E_IO, "no random numbers");
-    const char *const texts[] = {lam_sha256_hex(random, text)};
-    lam_uid_derive(texts, 1, uid);
-    return LAM_OK;
+    return lam_uid_random(uid) ? LAM_OK : lam_fail(err, LAM_E_IO, "no random numbers");
 }
 
 static lam_status list_transaction(lam_db *db, const char *uid, lam_buffer *out, size_t *count,

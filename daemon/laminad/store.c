@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/vfs.h>
@@ -22,6 +21,7 @@
 #include "core/base/cleanup.h"
 #include "core/base/failpoint.h"
 #include "core/base/io.h"
+#include "core/base/text.h"
 #include "daemon/laminad/syncer.h"
 
 enum { FILES_PER_DIRECTORY = 1024, PATH_TEXT = 32 };
@@ -123,15 +123,6 @@ void lam_spool_sweep(lam_store *store, const char *prefix)
     each_entry(store->spool, remove_entry, store, (void *)(uintptr_t)prefix, NULL);
 }
 
-static bool random_text(char text[33])
-{
-    uint64_t random[2];
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        return false;
-    snprintf(text, 33, "%016" PRIx64 "%016" PRIx64, random[0], random[1]);
-    return true;
-}
-
 /* Those that a crash left between the making and the renaming. */
 static void remove_unfinished(lam_store *store, int directory, const char *name, void *context)
 {
@@ -158,7 +149,7 @@ static void renew_spool(lam_store *store, const char *data_dir)
         return;
     each_entry(parent, remove_unfinished, store, name, NULL);
     int marked = flags | FS_TOPDIR_FL;
-    if (!random_text(random) || ioctl(parent, FS_IOC_SETFLAGS, &marked) < 0)
+    if (!lam_text_random(random) || ioctl(parent, FS_IOC_SETFLAGS, &marked) < 0)
         return;
     bool made = mkdirat(parent, name, 0750) == 0;
     ioctl(parent, FS_IOC_SETFLAGS, &flags);
@@ -307,7 +298,7 @@ lam_status lam_store_check_space(const lam_store *store, int64_t reserve, lam_er
 lam_status lam_spool_create(lam_store *store, char name[LAM_SPOOL_NAME], int *fd, lam_error *err)
 {
     char text[LAM_SPOOL_NAME] = "d-";
-    if (!random_text(text + 2))
+    if (!lam_text_random(text + 2))
         return lam_fail_errno(err, errno, "cannot get random bytes");
     int created = openat(store->spool, text, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0640);
     if (created < 0)

@@ -4,9 +4,9 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
+#include "core/base/text.h"
 #include "daemon/laminad/http_client.h"
 
 #define HEAD_FORMAT "--%s\r\nContent-Type: application/dicom\r\n\r\n"
@@ -50,12 +50,9 @@ static lam_status add_object(request *r, lam_parcel *parcel, lam_error *err)
 
 static lam_status begin(request *r, lam_carriage *c, lam_error *err)
 {
-    unsigned char random[16];
     *r = (request){.carriage = c};
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
+    if (!lam_text_random(r->boundary))
         return lam_fail(err, LAM_E_IO, "no random numbers");
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(r->boundary + 2 * i, 3, "%02x", random[i]);
     snprintf(r->head, sizeof r->head, HEAD_FORMAT, r->boundary);
     snprintf(r->tail, sizeof r->tail, "--%s--\r\n", r->boundary);
     return LAM_OK;

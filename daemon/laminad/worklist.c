@@ -2,7 +2,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #include "core/base/text.h"
 #include "daemon/laminad/element.h"
@@ -147,8 +146,6 @@ static void set_modified(json_t *data_set, int64_t now_ms)
 static lam_status choose_uid(const char *asked, const json_t *data_set, char uid[LAM_UID_TEXT],
                              lam_error *err)
 {
-    uint8_t random[16];
-    char text[2 * sizeof random + 1];
     const char *given = asked ? asked : lam_element_text(data_set, "00080018");
     if (given && !lam_uid_is_valid(given))
         return lam_fail(err, LAM_E_INVALID, "the UID of the workitem is no UID");
@@ -156,12 +153,7 @@ static lam_status choose_uid(const char *asked, const json_t *data_set, char uid
         lam_text_copy(uid, LAM_UID_TEXT, given);
         return LAM_OK;
     }
-    if (getrandom(random, sizeof random, 0) != (ssize_t)sizeof random)
-        return lam_fail(err, LAM_E_BUSY, "no random numbers from the system");
-    for (size_t i = 0; i < sizeof random; i++)
-        snprintf(text + 2 * i, 3, "%02x", random[i]);
-    lam_uid_derive((const char *const[]){"workitem", text}, 2, uid);
-    return LAM_OK;
+    return lam_uid_random(uid) ? LAM_OK : lam_fail(err, LAM_E_BUSY, "no random numbers from the system");
 }
 
 static lam_status check_room(lam_db *db, lam_error *err)

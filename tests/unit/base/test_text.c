@@ -89,6 +89,15 @@ static void what_is_no_text_becomes_a_question_mark(void **state)
     }
 }
 
+static void random_texts_differ(void **state)
+{
+    (void)state;
+    char one[LAM_RANDOM_TEXT], other[LAM_RANDOM_TEXT];
+    assert_true(lam_text_random(one) && lam_text_random(other));
+    assert_int_equal(strspn(one, "0123456789abcdef"), LAM_RANDOM_TEXT - 1);
+    assert_string_not_equal(one, other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -97,6 +106,7 @@ int main(void)
         cmocka_unit_test(a_cut_character_goes),
         cmocka_unit_test(bytes_that_are_no_utf8_do_no_harm),
         cmocka_unit_test(what_is_no_text_becomes_a_question_mark),
+        cmocka_unit_test(random_texts_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
