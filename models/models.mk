@@ -1,5 +1,6 @@
 # `make models` trains every model that has a recipe, models/<name>/recipe.json (a model.json without weights), from
-# ../shared/data into build/models/<name>/<version>/, with fixed seeds: the same bits on the same machine.
+# ../shared/data into build/models/<name>/<version>/, with fixed seeds: the same bits on the same machine, whatever kernels
+# the environment asks for.
 # `make models ONLY=hippocampus` trains one; a run that was stopped goes on. `make baselines` does the same with
 # models/<name>/baseline.json, a plain network that the model has to beat, into build/models/<name>-baseline/. Shipping the
 # result is a decision of its own: look at its metrics, write its card (`lamina eval --card`), move the folder to models/<name>/.
@@ -49,7 +50,7 @@ define train_model
 		if [ -e $$folder/weights.safetensors ] && [ $$begun = 0 ]; then echo "$$folder is trained"; exit 0; fi; \
 		[ $$begun != 0 ] || cp $(2) $$folder/model.json || exit 1; \
 		held=; [ ! -e $$data/val.safetensors ] || { grep -q '"cross_validate": true' $(2) && held= || held=--val; } && \
-		$(BUILD)/lamina train --bundle $$folder --data $$data/train.safetensors \
+		env -u OPENBLAS_CORETYPE -u LAMINA_ISA $(BUILD)/lamina train --bundle $$folder --data $$data/train.safetensors \
 			$$([ ! -e $$data/val.safetensors ] || echo $$held $$data/val.safetensors) \
 			--seed $(MODEL_SEED) --threads $(MODEL_THREADS) --resume
 endef
