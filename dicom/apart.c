@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "core/base/text.h"
 #include "dicom/groups.h"
 #include "dicom/tag.h"
 
-enum { MOST_STACKS = 1000, SHOWN = 4, VALUE_BYTES = 96 };
+enum { MOST_STACKS = 1000, SHOWN = 4, SHOWN_BYTES = 41, VALUE_BYTES = 96 };
 
 /* What scanners put into one series, the most telling first. `group`: the functional group that says it of
  * a frame of an enhanced image. */
@@ -59,7 +60,18 @@ static bool read_value(const lam_slice *slice, size_t key, char out[VALUE_BYTES]
     return true;
 }
 
-/* Deals the slices by one attribute. False when one does not have it, or all share it. */
+static bool share_a_place(const apart *a)
+{
+    const double *first = a->slices[0].plane.position;
+    for (size_t i = 1; i < a->count; i++)
+        for (size_t axis = 0; axis < 3; axis++)
+            if (a->slices[i].plane.position[axis] != first[axis])
+                return false;
+    return true;
+}
+
+/* Deals the slices by one attribute. False when one does not have it, or all share it, or each has a value of
+ * its own, as of a time: those are stacks of one image only where they lie upon each other. */
 static bool deal(apart *a, size_t key)
 {
     a->stacks = 0;
@@ -76,7 +88,7 @@ static bool deal(apart *a, size_t key)
             memcpy(a->values[a->stacks++], value, sizeof value);
         a->stack_of[i] = stack;
     }
-    return a->stacks > 1;
+    return a->stacks > 1 && (a->stacks < a->count || share_a_place(a));
 }
 
 static bool are_grids(apart *a)
@@ -95,16 +107,18 @@ static bool are_grids(apart *a)
 
 static void tell(const apart *a, size_t key, lam_error *err)
 {
-    char values[200] = "";
+    char values[SHOWN * (SHOWN_BYTES + 2)] = "";
     size_t length = 0;
-    for (size_t i = 0; i < a->stacks && i < SHOWN && length < sizeof values; i++)
-        length +=
-            (size_t)snprintf(values + length, sizeof values - length, "%s%.40s", i ? ", " : "", a->values[i]);
+    for (size_t i = 0; i < a->stacks && i < SHOWN; i++) {
+        length += lam_text_copy(values + length, sizeof values - length, i ? ", " : "");
+        length += lam_text_copy(values + length, SHOWN_BYTES, a->values[i]);
+    }
     length = strlen(err->message);
     snprintf(err->message + length, sizeof err->message - length,
              ". They are %zu stacks told apart by %s (%04x,%04x): %s%s. Send the one to analyse as a series "
              "of its own",
              a->stacks, keys[key].name, LAM_TAG_ARGS(keys[key].tag), values, a->stacks > SHOWN ? ", …" : "");
+    lam_text_end_whole(err->message);
 }
 
 void lam_apart_explain(const lam_slice *slices, size_t count, lam_error *err)

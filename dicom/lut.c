@@ -33,6 +33,6 @@ void lam_lut_free(lam_lut *lut)
 double lam_lut_at(const lam_lut *t, double value)
 {
     double at = value - t->first;
-    size_t i = at <= 0 ? 0 : at >= (double)(t->count - 1) ? t->count - 1 : (size_t)at;
+    size_t i = !(at > 0) ? 0 : at >= (double)(t->count - 1) ? t->count - 1 : (size_t)at;
     return t->values[i];
 }

@@ -28,7 +28,7 @@ lam_lut *lam_lut_read(lam_dataset *item, lam_tag descriptor, lam_tag data, bool 
 void lam_lut_free(lam_lut *lut);
 LAM_DEFINE_AUTO(lam_lut, lam_lut_free)
 
-/* The entry for a value; the first or the last one for values beyond. */
+/* The entry for a value; the first or the last one for values beyond, the first for NaN. */
 double lam_lut_at(const lam_lut *lut, double value);
 
 #ifdef __cplusplus

@@ -40,7 +40,7 @@ bool lam_pixels_describe(const lam_frames *frames, lam_pixels *out)
         stored = l->bits_allocated;
         high = stored - 1;
     }
-    p.stored = (int)(stored > 63 ? 63 : stored);
+    p.stored = (int)stored;
     p.high = (int)high;
     p.is_signed = lam_dataset_integer_or(frames->header, LAM_TAG_PIXEL_SIGN, 0, 0) == 1;
     snprintf(p.photometric, sizeof p.photometric, "%s",
@@ -58,7 +58,7 @@ lam_status lam_pixels_read(lam_frames *frames, int64_t index, lam_pixels *out, l
     lam_status status = lam_frames_size(frames, &size, err);
     if (status != LAM_OK)
         return status;
-    p.bytes = calloc(1, size + 8);
+    p.bytes = calloc(1, size + 8); /* a pixel whose chrominance is that of two may be the only one */
     if (!p.bytes)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory for a frame of %zu bytes", size);
     status = lam_frames_decode(frames, index, true, p.bytes, p.photometric, err);
@@ -91,7 +91,8 @@ double lam_pixels_value(const lam_pixels *p, size_t i)
     if (l->tag == LAM_TAG_DOUBLE_PIXELS)
         return memcpy(&d, at, sizeof d), d;
     uint64_t word = width == 1 ? *at : width == 2 ? lam_le16(at) : width == 4 ? lam_le32(at) : lam_le64(at);
-    uint64_t range = UINT64_C(1) << p->stored;
-    uint64_t bits = word >> (p->high + 1 - p->stored) & (range - 1);
-    return p->is_signed && bits & range / 2 ? (double)bits - (double)range : (double)bits;
+    uint64_t mask = ~UINT64_C(0) >> (64 - p->stored);
+    uint64_t bits = word >> (p->high + 1 - p->stored) & mask;
+    bool negative = p->is_signed && bits > mask / 2;
+    return negative ? -(double)(mask - bits) - 1 : (double)bits;
 }

@@ -19,7 +19,7 @@ typedef struct lam_pixels {
     const lam_layout *layout; /* the frames' */
     unsigned char *bytes;     /* as lam_frames_decode gives them, by pixel */
     char photometric[17];     /* what they are after decoding */
-    int stored, high;         /* Bits Stored (at most 63 count), High Bit */
+    int stored, high;         /* Bits Stored, High Bit */
     bool is_signed;
     bool is_padded; /* stored values from `padding_least` to `padding_most` are no part of the image */
     double padding_least, padding_most;

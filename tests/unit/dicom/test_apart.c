@@ -86,11 +86,41 @@ static void what_makes_no_stacks_is_not_blamed(void **state)
     assert_null(strstr(err.message, "told apart"));
 }
 
+/* Images one by one, each at its place along z and with a trigger time of its own. */
+static void arrange_timed(const int *places, size_t count, lam_error *err)
+{
+    LAM_AUTO_PTR(lam_series) *series = NULL;
+    assert_ok(lam_series_create(&series, err), *err);
+    for (size_t i = 0; i < count; i++) {
+        LAM_AUTO_PTR(lam_dataset) *image = one_image(SIDE);
+        char position[32];
+        place_image(image, 1);
+        snprintf(position, sizeof position, "0\\0\\%d", places[i]);
+        lam_dataset_set_text(image, LAM_TAG_POSITION, position);
+        lam_dataset_set_number(image, LAM_TAG_TRIGGER_TIME, (double)(10 * i));
+        add(series, image);
+    }
+    assert_int_equal(lam_series_arrange(series, err), LAM_E_INVALID);
+}
+
+/* A slice is missing; that each has a time of its own does not make it a stack. */
+static void slices_are_no_stacks_of_one(void **state)
+{
+    (void)state;
+    static const int with_gap[] = {0, 1, 2, 4, 5}, upon_each_other[] = {3, 3, 3};
+    lam_error err = {LAM_OK, ""};
+    arrange_timed(with_gap, LAM_COUNT(with_gap), &err);
+    assert_null(strstr(err.message, "told apart"));
+    arrange_timed(upon_each_other, LAM_COUNT(upon_each_other), &err);
+    assert_non_null(strstr(err.message, "3 stacks told apart by TriggerTime (0018,1060): 0, 10, 20. Send"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_tells_stacks_apart_is_named),
         cmocka_unit_test(what_makes_no_stacks_is_not_blamed),
+        cmocka_unit_test(slices_are_no_stacks_of_one),
     };
     return cmocka_run_group_tests_name("apart", tests, prepare, NULL);
 }

@@ -65,6 +65,22 @@ static void bits_above_those_stored_do_not_count(void **state)
     }
 }
 
+static void all_bits_of_long_words_count(void **state)
+{
+    (void)state;
+    static const uint64_t stored[2] = {5, UINT64_MAX - 6};
+    for (int is_signed = 0; is_signed <= 1; is_signed++) {
+        LAM_AUTO_PTR(lam_dataset) *ds = grey(1, 2, 64, 64, is_signed);
+        LAM_AUTO(lam_frames_close) lam_frames frames = {.header = NULL};
+        LAM_AUTO(lam_pixels_done) lam_pixels pixels = {.bytes = NULL};
+        lam_dataset_set_bytes(ds, LAM_TAG_PIXELS, stored, sizeof stored);
+        open_as(ds, LAM_TS_EXPLICIT_LITTLE, &frames);
+        assert_int_equal(lam_pixels_read(&frames, 0, &pixels, NULL), LAM_OK);
+        assert_true(lam_pixels_value(&pixels, 0) == 5);
+        assert_true(lam_pixels_value(&pixels, 1) == (is_signed ? -7 : ldexp(1, 64)));
+    }
+}
+
 /* Big endian bytes lie in pairs, and a pair may begin in the frame before. */
 static void frames_of_odd_size_are_found(void **state)
 {
@@ -131,6 +147,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bits_above_those_stored_do_not_count),
+        cmocka_unit_test(all_bits_of_long_words_count),
         cmocka_unit_test(frames_of_odd_size_are_found),
         cmocka_unit_test(padding_is_no_value),
         cmocka_unit_test(no_number_of_frames_is_one),
