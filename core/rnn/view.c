@@ -34,33 +34,30 @@ lam_view lam_view_at(const lam_manifest *manifest, size_t number)
 
 /* ---- mirror images ---- */
 
-/* Exchanges rows of `width` floats that lie `stride` apart, the first with the last and so on. */
-static void mirror_run(float *first, int64_t count, int64_t stride, int64_t width)
+/* Mirrors [runs, count, width] along its middle axis, in place: the first of a run changes places with the
+ * last, and so on. */
+static void mirror_runs(float *data, int64_t runs, int64_t count, int64_t width)
 {
-    for (int64_t i = 0; i < count / 2; i++) {
-        float *a = first + i * stride, *b = first + (count - 1 - i) * stride;
-        for (int64_t k = 0; k < width; k++) {
-            float t = a[k];
-            a[k] = b[k];
-            b[k] = t;
+    for (float *run = data, *end = data + runs * count * width; run < end; run += count * width)
+        for (int64_t i = 0; i < count / 2; i++) {
+            float *a = run + i * width, *b = run + (count - 1 - i) * width;
+            for (int64_t k = 0; k < width; k++) {
+                float t = a[k];
+                a[k] = b[k];
+                b[k] = t;
+            }
         }
-    }
 }
 
 /* Mirrors [size…, channels] along an axis, in place. */
 static void mirror(float *data, const int64_t size[3], int64_t channels, int axis)
 {
-    int64_t row = size[X] * channels, plane = size[Y] * row;
-    if (axis == Z) {
-        mirror_run(data, size[Z], plane, plane);
-        return;
-    }
-    for (int64_t z = 0; z < size[Z]; z++) {
-        if (axis == Y)
-            mirror_run(data + z * plane, size[Y], row, row);
-        for (int64_t y = 0; y < size[Y] && axis == X; y++)
-            mirror_run(data + z * plane + y * row, size[X], channels, channels);
-    }
+    int64_t runs = 1, width = channels;
+    for (int before = 0; before < axis; before++)
+        runs *= size[before];
+    for (int after = axis + 1; after < 3; after++)
+        width *= size[after];
+    mirror_runs(data, runs, size[axis], width);
 }
 
 /* ---- turns ---- */
