@@ -177,7 +177,7 @@ typedef struct lam_client {
 
 typedef enum lam_deed_kind {
     LAM_DEED_NONE,   /* nothing of patients, or noted by the backend function itself */
-    LAM_DEED_QUERY,  /* lists studies, series, instances or workitems */
+    LAM_DEED_QUERY,  /* lists studies, series, instances or workitems, or gives a workitem */
     LAM_DEED_ACCESS, /* gives something of a study or of a job */
     LAM_DEED_STORE   /* brought objects */
 } lam_deed_kind;
@@ -188,7 +188,7 @@ typedef struct lam_deed {
     lam_client client;
     lam_place place;    /* that it concerns, as far as the URL says */
     int64_t job;        /* 0: none */
-    const char *target; /* path and query, decoded */
+    const char *target; /* path and query, percent-encoded */
     unsigned status;    /* of the answer; 0: it was not sent whole */
     bool refused;       /* because of who the client is, or is not */
     const lam_transfers *transfers;

@@ -8,18 +8,53 @@
 
 enum { MAX_TARGET = 16 * 1024 };
 
+/* As in a URL (RFC 3986): what would end a parameter, or is no character of a URL, in hexadecimal. */
+static void append_encoded(lam_buffer *target, const char *text)
+{
+    static const char plain[] =
+        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~/:@!$'()*,;";
+    while (*text) {
+        size_t length = strspn(text, plain);
+        lam_buffer_append(target, text, length);
+        text += length;
+        if (*text)
+            lam_buffer_printf(target, "%%%02X", (unsigned char)*text++);
+    }
+}
+
+typedef struct query {
+    lam_buffer *target;
+    const char *separator;
+} query;
+
 static enum MHD_Result add_parameter(void *context, enum MHD_ValueKind kind, const char *key,
                                      const char *value)
 {
     (void)kind;
-    lam_buffer *target = context;
-    lam_buffer_append_text(target, strchr(lam_buffer_text(target), '?') ? "&" : "?");
-    lam_buffer_append_text(target, key);
+    query *q = context;
+    lam_buffer_append_text(q->target, q->separator);
+    q->separator = "&";
+    append_encoded(q->target, key);
     if (value) {
-        lam_buffer_append_text(target, "=");
-        lam_buffer_append_text(target, value);
+        lam_buffer_append_text(q->target, "=");
+        append_encoded(q->target, value);
     }
     return MHD_YES;
+}
+
+/* Path and query of the URL; of one that is too long the beginning, and "…", which no URL contains. */
+static void write_target(const lam_request *request, lam_buffer *target)
+{
+    static const char cut[] = "\xE2\x80\xA6";
+    query q = {target, "?"};
+    target->maximum -= strlen(cut);
+    append_encoded(target, request->path);
+    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, add_parameter, &q);
+    if (target->status == LAM_OK)
+        return;
+    target->status = LAM_OK;
+    target->maximum += strlen(cut);
+    lam_buffer_append_text(target, cut);
 }
 
 /* The value of the path parameter `name`, or NULL where the route has none. */
@@ -43,8 +78,7 @@ void lam_request_note_deed(const lam_request *request, bool whole)
         return;
     LAM_AUTO(lam_buffer_done) lam_buffer target;
     lam_buffer_init(&target, MAX_TARGET);
-    lam_buffer_append_text(&target, request->path);
-    MHD_get_connection_values(request->connection, MHD_GET_ARGUMENT_KIND, add_parameter, &target);
+    write_target(request, &target);
     const char *job = parameter_of(request, "job");
     const lam_deed deed = {.kind = kind,
                            .client = {request->client, request->user},

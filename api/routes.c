@@ -151,7 +151,7 @@ const lam_route lam_routes[] = {
     {"GET", "/dicom-web/workitems", lam_qido_workitems,
      "Searches for workitems", LAM_DATA_SETS_TYPES, "DataSets", 200, searched, NULL, FREE | CHOOSES, LAM_DEED_QUERY},
     {"GET", "/dicom-web/workitems/{workitem}", lam_workitem_retrieve,
-     "A workitem", LAM_DATA_SETS_TYPES, "DataSets", 200, accepted, NULL, FREE | CHOOSES, LAM_DEED_NONE},
+     "A workitem", LAM_DATA_SETS_TYPES, "DataSets", 200, accepted, NULL, FREE | CHOOSES, LAM_DEED_QUERY},
     {"POST", "/dicom-web/workitems/{workitem}", lam_workitem_update,
      "Changes attributes of a workitem", "", NULL, 200, updated_workitem, &lam_workitem_body, FREE | CHOOSES, LAM_DEED_NONE},
     {"PUT", "/dicom-web/workitems/{workitem}/state", lam_workitem_change_state,

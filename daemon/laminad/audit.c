@@ -17,15 +17,23 @@ enum {
     SYNC_MS = 1000, /* also between two tries on a disk that takes nothing */
     IDLE_MS = 60 * 1000,
     MAX_PENDING = 64 << 20,
-    TURN = 256,     /* records made before they are written */
-    GATHER_MS = 100 /* how long the first waits for others, so that they are written together */
+    TURN = 256,         /* records made before they are written */
+    GATHER_MS = 100,    /* how long the first waits for others, so that they are written together */
+    PATIENCE_MS = 1000, /* how long at most somebody waits for room */
+    ROOMY = LAM_AUDIT_QUEUE / 2
 };
+
+/* Events of one kind that have no record of their own. */
+typedef struct tally {
+    uint64_t count;
+    int64_t since_ms; /* wall clock, of the first */
+} tally;
 
 /* Refusals of one kind, which somebody who tries doors makes by the thousand. */
 typedef struct folding {
     int64_t until_ms; /* monotonic: end of the minute */
     int noted;
-    uint64_t folded;
+    tally folded;
 } folding;
 
 struct lam_audit {
@@ -34,20 +42,20 @@ struct lam_audit {
     lam_audit_source source;
     lam_database *database;
     _Atomic int64_t keep_ms;
-    _Atomic bool stopping;
+    _Atomic bool stopping, failing;
 
     pthread_mutex_t lock; /* down to `folded` */
-    pthread_cond_t changed;
+    pthread_cond_t changed, drained;
     lam_audit_entry *first, **tail;
     size_t count;
-    uint64_t lost;
+    tally lost[LAM_AUDIT_KINDS];
+    bool gap; /* something was lost */
     folding folded[LAM_AUDIT_KINDS];
 
     /* the thread's own */
     lam_audit_file file;
     lam_buffer pending; /* records that are not written yet */
     int64_t synced_ms;  /* monotonic */
-    bool failing;
 };
 
 static void entry_free(lam_audit_entry *entry)
@@ -59,6 +67,19 @@ static void entry_free(lam_audit_entry *entry)
 
 /* ---- noting ---- */
 
+static void tally_add(tally *t)
+{
+    if (t->count++ == 0)
+        t->since_ms = lam_clock_wall_ms();
+}
+
+/* To be called with the lock. */
+static void lose(lam_audit *audit, lam_audit_kind kind)
+{
+    tally_add(&audit->lost[kind]);
+    audit->gap = true;
+}
+
 /* To be called with the lock. True: the refusal is counted, and not recorded by itself. */
 static bool fold(lam_audit *audit, lam_audit_kind kind)
 {
@@ -66,13 +87,13 @@ static bool fold(lam_audit *audit, lam_audit_kind kind)
     int64_t now = lam_clock_monotonic_ms();
     if (kind != LAM_AUDIT_NODE_REFUSED && kind != LAM_AUDIT_USER_REFUSED)
         return false;
-    if (now >= f->until_ms && f->folded == 0)
+    if (now >= f->until_ms && f->folded.count == 0)
         *f = (folding){.until_ms = now + LAM_AUDIT_FOLD_MS};
     if (f->noted < LAM_AUDIT_ALERTS) {
         f->noted++;
         return false;
     }
-    f->folded++;
+    tally_add(&f->folded);
     return true;
 }
 
@@ -105,13 +126,24 @@ void lam_audit_note(lam_audit *audit, const lam_audit_entry *entry)
         audit->tail = &copy->next;
         audit->count++;
     } else if (!folded) {
-        audit->lost++;
+        lose(audit, entry->kind);
     }
     if (audit->count == 1 || audit->count == TURN || !room)
         pthread_cond_signal(&audit->changed);
     pthread_mutex_unlock(&audit->lock);
     if (folded || !room)
         entry_free(copy);
+}
+
+void lam_audit_wait_for_room(lam_audit *audit)
+{
+    if (!audit)
+        return;
+    struct timespec deadline = lam_clock_after_ms(PATIENCE_MS);
+    pthread_mutex_lock(&audit->lock);
+    for (int timed_out = 0; audit->count > ROOMY && !audit->failing && !timed_out;)
+        timed_out = pthread_cond_timedwait(&audit->drained, &audit->lock, &deadline);
+    pthread_mutex_unlock(&audit->lock);
 }
 
 void lam_audit_note_transfers(lam_audit *audit, const lam_audit_entry *like, const lam_transfers *transfers)
@@ -159,16 +191,18 @@ void lam_audit_find_patient(lam_db *db, const char *study_uid, char id[LAM_AUDIT
     sqlite3_reset(s);
 }
 
+/* Of one instance by its index: a viewer asks for each frame of a study. */
 static void find_classes(lam_db *db, lam_audit_entry *e, lam_error *err)
 {
-    sqlite3_stmt *s =
-        lam_db_prepare(db, err,
-                       "SELECT i.sop_class_uid, count(*) FROM instance i JOIN series s ON s.id = i.series_id"
-                       " JOIN study t ON t.id = s.study_id"
-                       " WHERE t.uid = ?1 AND (?2 IS NULL OR s.uid = ?2) AND (?3 IS NULL OR i.uid = ?3) "
-                       "GROUP BY 1 ORDER BY 1",
-                       "ttt", e->study.study_uid, e->series_uid[0] ? e->series_uid : NULL,
-                       e->sop_uid[0] ? e->sop_uid : NULL);
+#define IN_STUDY                                                                                             \
+    "SELECT i.sop_class_uid, count(*) FROM instance i JOIN series s ON s.id = i.series_id"                   \
+    " JOIN study t ON t.id = s.study_id WHERE t.uid = ?1 AND (?2 IS NULL OR s.uid = ?2) "
+    const char *series_uid = e->series_uid[0] ? e->series_uid : NULL;
+    sqlite3_stmt *s = e->sop_uid[0] ? lam_db_prepare(db, err, IN_STUDY "AND i.uid = ?3 GROUP BY 1", "ttt",
+                                                     e->study.study_uid, series_uid, e->sop_uid)
+                                    : lam_db_prepare(db, err, IN_STUDY "GROUP BY 1 ORDER BY 1", "tt",
+                                                     e->study.study_uid, series_uid);
+#undef IN_STUDY
     for (bool row = true; row;)
         if (lam_db_step(db, s, &row, err) != LAM_OK)
             return;
@@ -205,76 +239,100 @@ static void add_record(lam_audit *audit, const lam_audit_entry *entry)
     audit->pending.length = before;
     audit->pending.status = LAM_OK;
     pthread_mutex_lock(&audit->lock);
-    audit->lost++;
+    lose(audit, entry->kind);
     pthread_mutex_unlock(&audit->lock);
 }
 
-static void write_count(lam_audit *audit, lam_audit_kind kind, uint64_t count, const char *what)
+static void add_folded(lam_audit *audit, lam_audit_kind kind, const tally *folded)
 {
-    lam_audit_entry entry = {.kind = kind, .wall_ms = lam_clock_wall_ms()};
-    entry.outcome = kind == LAM_AUDIT_LOST ? LAM_AUDIT_SERIOUS_FAILURE : LAM_AUDIT_MINOR_FAILURE;
-    snprintf(entry.reason, sizeof entry.reason, "%llu %s", (unsigned long long)count, what);
+    char since[LAM_CLOCK_TEXT];
+    lam_audit_entry entry = {
+        .kind = kind, .outcome = LAM_AUDIT_MINOR_FAILURE, .wall_ms = lam_clock_wall_ms()};
+    if (!folded->count)
+        return;
+    snprintf(entry.reason, sizeof entry.reason,
+             "%llu more since %s were refused, which are not recorded one by one",
+             (unsigned long long)folded->count, lam_clock_iso8601(folded->since_ms, since));
     add_record(audit, &entry);
 }
 
+static void add_lost(lam_audit *audit, lam_audit_kind kind, const tally *lost)
+{
+    char since[LAM_CLOCK_TEXT];
+    lam_audit_entry entry = {
+        .kind = LAM_AUDIT_LOST, .outcome = LAM_AUDIT_SERIOUS_FAILURE, .wall_ms = lam_clock_wall_ms()};
+    if (!lost->count)
+        return;
+    snprintf(entry.reason, sizeof entry.reason, "%llu records since %s were lost for want of room: %s",
+             (unsigned long long)lost->count, lam_clock_iso8601(lost->since_ms, since),
+             lam_audit_kind_name(kind));
+    add_record(audit, &entry);
+}
+
+/* What is recorded together. */
+typedef struct turn {
+    lam_audit_entry *first;
+    tally lost[LAM_AUDIT_KINDS], folded[LAM_AUDIT_KINDS];
+} turn;
+
 /* Takes what there is to be recorded; with `all` also what would wait for the end of its minute. */
-static lam_audit_entry *take(lam_audit *audit, bool all, uint64_t *lost, uint64_t folded[LAM_AUDIT_KINDS])
+static void take(lam_audit *audit, bool all, turn *out)
 {
     int64_t now = lam_clock_monotonic_ms();
-    lam_audit_entry *first = audit->first, **cut = &audit->first;
+    lam_audit_entry **cut = &audit->first;
+    out->first = audit->first;
     for (size_t i = 0; i < TURN && *cut; i++, audit->count--)
         cut = &(*cut)->next;
     audit->first = *cut;
     *cut = NULL;
     if (!audit->first) {
         audit->tail = &audit->first;
-        *lost = audit->lost; /* after all that came before the gap */
-        audit->lost = 0;
+        memcpy(out->lost, audit->lost, sizeof out->lost); /* after all that came before the gap */
+        memset(audit->lost, 0, sizeof audit->lost);
+        audit->gap = false;
     }
     for (size_t i = 0; i < LAM_AUDIT_KINDS; i++)
-        if (audit->folded[i].folded && (all || now >= audit->folded[i].until_ms)) {
-            folded[i] = audit->folded[i].folded;
-            audit->folded[i] = (folding){0};
+        if (all || now >= audit->folded[i].until_ms) {
+            out->folded[i] = audit->folded[i].folded;
+            audit->folded[i].folded.count = 0;
         }
-    return first;
+    if (audit->count <= ROOMY)
+        pthread_cond_broadcast(&audit->drained);
 }
 
 static void make_records(lam_audit *audit, bool all)
 {
-    uint64_t lost = 0, folded[LAM_AUDIT_KINDS] = {0};
+    turn t = {.first = NULL};
     pthread_mutex_lock(&audit->lock);
-    lam_audit_entry *entry = take(audit, all, &lost, folded);
+    take(audit, all, &t);
     pthread_mutex_unlock(&audit->lock);
-    while (entry) {
-        lam_audit_entry *next = entry->next;
+    while (t.first) {
+        lam_audit_entry *entry = t.first;
+        t.first = entry->next;
         complete(audit, entry);
         add_record(audit, entry);
         entry_free(entry);
-        entry = next;
     }
-    for (size_t i = 0; i < LAM_AUDIT_KINDS; i++)
-        if (folded[i])
-            write_count(audit, (lam_audit_kind)i, folded[i],
-                        "more were refused, which are not recorded one by one");
-    if (lost)
-        write_count(audit, LAM_AUDIT_LOST, lost, "records were lost: the queue was full");
+    for (lam_audit_kind kind = 0; kind < LAM_AUDIT_KINDS; kind++) {
+        add_folded(audit, kind, &t.folded[kind]);
+        add_lost(audit, kind, &t.lost[kind]);
+    }
 }
 
 /* What cannot be written stays, and is tried again. */
 static void write_records(lam_audit *audit, bool now)
 {
     lam_error err = {0};
-    bool next_day = false;
     int64_t wall_ms = lam_clock_wall_ms();
     lam_status status = LAM_OK;
     if (audit->pending.length)
-        status = lam_audit_file_append(&audit->file, wall_ms, &audit->pending, &next_day, &err);
+        status = lam_audit_file_append(&audit->file, wall_ms, &audit->pending, &err);
     if (status == LAM_OK) {
         lam_buffer_done(&audit->pending);
         lam_buffer_init(&audit->pending, MAX_PENDING);
-        if (next_day)
-            lam_audit_file_expire(&audit->file, wall_ms, audit->keep_ms);
     }
+    if (audit->file.began) /* also on a full disk, which has room then */
+        lam_audit_file_expire(&audit->file, wall_ms, audit->keep_ms);
     int64_t elapsed = lam_clock_monotonic_ms() - audit->synced_ms;
     if (status == LAM_OK && audit->file.dirty && (now || elapsed >= SYNC_MS)) {
         status = lam_audit_file_sync(&audit->file, &err);
@@ -295,7 +353,7 @@ static bool wait_for_records(lam_audit *audit)
     pthread_mutex_lock(&audit->lock);
     int timed_out = 0;
     /* While the disk takes nothing, what comes waits in the queue. */
-    while (!audit->stopping && !timed_out && (audit->failing || (!audit->first && !audit->lost)))
+    while (!audit->stopping && !timed_out && (audit->failing || (!audit->first && !audit->gap)))
         timed_out = pthread_cond_timedwait(&audit->changed, &audit->lock, &deadline);
     deadline = lam_clock_after_ms(GATHER_MS);
     timed_out = 0;
@@ -333,6 +391,7 @@ static void audit_free(lam_audit *audit)
     lam_buffer_done(&audit->pending);
     lam_audit_file_done(&audit->file);
     pthread_cond_destroy(&audit->changed);
+    pthread_cond_destroy(&audit->drained);
     pthread_mutex_destroy(&audit->lock);
     free(audit);
 }
@@ -364,6 +423,7 @@ lam_status lam_audit_start(const lam_audit_options *options, lam_audit **out, la
     audit->source = (lam_audit_source){audit->ae_title, audit->host, getpid()};
     pthread_mutex_init(&audit->lock, NULL);
     lam_clock_condition_init(&audit->changed);
+    lam_clock_condition_init(&audit->drained);
     lam_buffer_init(&audit->pending, MAX_PENDING);
     snprintf(path, sizeof path, "%s/audit", options->data_dir);
     lam_status status = lam_audit_file_init(&audit->file, path, err);
@@ -383,6 +443,7 @@ void lam_audit_stop(lam_audit *audit)
 {
     if (!audit)
         return;
+    lam_audit_wait_for_room(audit);
     lam_audit_note(audit, &(lam_audit_entry){.kind = LAM_AUDIT_STOP});
     pthread_mutex_lock(&audit->lock);
     audit->stopping = true;

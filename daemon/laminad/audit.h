@@ -2,10 +2,11 @@
  * A.5). It is apart from the logs, which name no patient (promise 9): one file a day,
  * data_dir/audit/YYYY-MM-DD.log (UTC), a record a line, for people and for a forwarder such as rsyslog.
  *
- * Whoever notes something waits for nothing: a thread of the trail's own writes. Its queue is bounded, so
- * that a disk that takes no records stops neither intake nor reading; what does not fit is counted, and the
- * count becomes a record itself as soon as there is room: the trail may have a gap, but never a silent one.
- * Records reach stable storage within a second, and at the end. */
+ * To note something waits for nothing: a thread of the trail's own writes. Its queue is bounded, so that a
+ * disk that takes no records stops neither intake nor reading; what does not fit is counted by its kind, and
+ * the counts become records themselves as soon as there is room: the trail may have a gap, but never a silent
+ * one. Those who ask faster than a healthy disk takes records are slowed down instead, by
+ * lam_audit_wait_for_room. Records reach stable storage within a second, and at the end. */
 #ifndef LAMINA_DAEMON_AUDIT_H
 #define LAMINA_DAEMON_AUDIT_H
 
@@ -43,6 +44,10 @@ void lam_audit_set_keep(lam_audit *audit, int64_t keep_ms);
  * copied, too. Of a study the patient, and of one without classes the SOP classes, are filled in from the
  * index. */
 void lam_audit_note(lam_audit *audit, const lam_audit_entry *entry);
+
+/* For who may wait, before noting: until the queue is half empty, for a second at most, and not at all while
+ * the disk takes nothing. */
+void lam_audit_wait_for_room(lam_audit *audit);
 
 /* The PatientID of a study as the index has it, "" when it is not known; no trail is needed. */
 void lam_audit_find_patient(lam_db *db, const char *study_uid, char id[LAM_AUDIT_PATIENT], lam_error *err);

@@ -15,7 +15,7 @@ typedef struct lam_audit_open {
 
 static lam_audit_entry entry_of(lam_audit_kind kind, const lam_audit_association *said)
 {
-    lam_audit_entry entry = {.kind = kind};
+    lam_audit_entry entry = {.kind = kind, .user_is_ae_title = true};
     lam_text_copy(entry.user, sizeof entry.user, said->calling_ae);
     lam_text_copy(entry.address, sizeof entry.address, said->address);
     return entry;
@@ -39,6 +39,7 @@ static void close_one(lam_audit_associations *associations, lam_audit_open **lin
     free(open);
 }
 
+/* Without memory for it its objects have their records one by one. */
 static void on_accepted(lam_audit_associations *associations, const lam_audit_association *said)
 {
     lam_audit_open *open = malloc(sizeof *open);
@@ -64,8 +65,15 @@ static void on_rejected(lam_audit_associations *associations, const lam_audit_as
     lam_audit_note(associations->audit, &entry);
 }
 
+static void on_released(lam_audit_associations *associations, const lam_audit_association *said)
+{
+    lam_audit_open **link = find(associations, said->number);
+    if (*link)
+        close_one(associations, link);
+}
+
 /* One that was never accepted failed at the door: a certificate, or no DICOM at all. */
-static void on_ended(lam_audit_associations *associations, const lam_audit_association *said)
+static void on_broken(lam_audit_associations *associations, const lam_audit_association *said)
 {
     lam_audit_open **link = find(associations, said->number);
     if (*link)
@@ -79,7 +87,7 @@ static const struct {
     void (*take)(lam_audit_associations *, const lam_audit_association *);
 } events[] = {
     {"accepted", on_accepted}, {"refused", on_object_refused}, {"rejected", on_rejected},
-    {"released", on_ended},    {"aborted", on_ended},          {"failed", on_ended},
+    {"released", on_released}, {"aborted", on_broken},         {"failed", on_broken},
 };
 
 void lam_audit_associations_hear(lam_audit_associations *associations, const char *event,
@@ -90,16 +98,28 @@ void lam_audit_associations_hear(lam_audit_associations *associations, const cha
             events[i].take(associations, said);
 }
 
+static void add_arrival(lam_transfers *transfers, const lam_arrival *arrival)
+{
+    const lam_header *header = &arrival->header;
+    bool refused = arrival->fate == LAM_ARRIVAL_REFUSED || arrival->fate == LAM_ARRIVAL_QUARANTINED;
+    lam_transfers_add(transfers, header->study_uid,
+                      header->sop_class_uid[0] ? header->sop_class_uid : arrival->sop_class_uid,
+                      refused ? arrival->result.reason : NULL);
+}
+
 void lam_audit_associations_count(lam_audit_associations *associations, const lam_arrival *arrival)
 {
     lam_audit_open *open = *find(associations, arrival->association);
-    if (!open)
-        return;
-    const lam_header *header = &arrival->header;
-    bool refused = arrival->fate == LAM_ARRIVAL_REFUSED || arrival->fate == LAM_ARRIVAL_QUARANTINED;
-    lam_transfers_add(&open->transfers, header->study_uid,
-                      header->sop_class_uid[0] ? header->sop_class_uid : arrival->sop_class_uid,
-                      refused ? arrival->result.reason : NULL);
+    if (open) {
+        add_arrival(&open->transfers, arrival);
+    } else if (associations->audit) {
+        lam_transfers alone = {0};
+        const lam_audit_entry like =
+            entry_of(LAM_AUDIT_RECEIVED, &(lam_audit_association){.calling_ae = arrival->sender});
+        add_arrival(&alone, arrival);
+        lam_audit_note_transfers(associations->audit, &like, &alone);
+        lam_transfers_done(&alone);
+    }
 }
 
 void lam_audit_associations_end(lam_audit_associations *associations)

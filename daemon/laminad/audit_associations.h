@@ -25,7 +25,8 @@ typedef struct lam_audit_association {
 void lam_audit_associations_hear(lam_audit_associations *associations, const char *event,
                                  const lam_audit_association *said);
 
-/* Counts an object that has been decided. */
+/* Counts an object that has been decided. One whose association has ended meanwhile, as by a crash of
+ * lamina-dimse, has a record of its own. */
 void lam_audit_associations_count(lam_audit_associations *associations, const lam_arrival *arrival);
 
 /* All that are open have ended. */

@@ -78,13 +78,14 @@ static lam_status open_day(lam_audit_file *file, const char *day, lam_error *err
 }
 
 lam_status lam_audit_file_append(lam_audit_file *file, int64_t wall_ms, const lam_buffer *lines,
-                                 bool *next_day, lam_error *err)
+                                 lam_error *err)
 {
     char day[LAM_AUDIT_DAY];
     struct stat info;
     lam_status status = LAM_OK;
     day_of(wall_ms, day);
     bool another = file->fd < 0 || strcmp(day, file->day) != 0;
+    file->began |= another;
     if (another && file->dirty)
         status = lam_audit_file_sync(file, err);
     if (status == LAM_OK && another) {
@@ -97,9 +98,7 @@ lam_status lam_audit_file_append(lam_audit_file *file, int64_t wall_ms, const la
         return lam_fail_errno(err, errno, "cannot look at the audit file");
     file->dirty = true;
     status = lam_io_write_all(file->fd, lines->data, lines->length, err);
-    if (status == LAM_OK)
-        *next_day = another;
-    else if (ftruncate(file->fd, info.st_size) < 0)
+    if (status != LAM_OK && ftruncate(file->fd, info.st_size) < 0)
         close_day(file); /* opened again, a cut line is ended */
     return status;
 }
@@ -122,12 +121,13 @@ static bool is_ours(const char *name)
     return !form[i] && !name[i];
 }
 
-void lam_audit_file_expire(const lam_audit_file *file, int64_t wall_ms, int64_t keep_ms)
+void lam_audit_file_expire(lam_audit_file *file, int64_t wall_ms, int64_t keep_ms)
 {
-    char first[LAM_AUDIT_DAY];
+    char last[LAM_AUDIT_DAY];
+    file->began = false;
     if (keep_ms <= 0 || keep_ms > wall_ms)
         return;
-    day_of(wall_ms - keep_ms - DAY_MS, first); /* the last whole day that ended so long ago goes */
+    day_of(wall_ms - keep_ms - DAY_MS, last); /* the last whole day that ended so long ago */
     int fd = openat(file->folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     if (!folder) {
@@ -136,7 +136,7 @@ void lam_audit_file_expire(const lam_audit_file *file, int64_t wall_ms, int64_t 
         return;
     }
     for (const struct dirent *entry; (entry = readdir(folder));)
-        if (is_ours(entry->d_name) && strncmp(entry->d_name, first, LAM_AUDIT_DAY - 1) <= 0)
+        if (is_ours(entry->d_name) && strncmp(entry->d_name, last, LAM_AUDIT_DAY - 1) <= 0)
             unlinkat(file->folder, entry->d_name, 0);
     closedir(folder);
 }

@@ -15,19 +15,19 @@ typedef struct lam_audit_file {
     int folder, fd; /* fd -1: none is open */
     char day[LAM_AUDIT_DAY];
     bool dirty; /* something is not synced */
+    bool began; /* a day did since lam_audit_file_expire */
 } lam_audit_file;
 
 /* Makes the folder `path` and opens it. */
 lam_status lam_audit_file_init(lam_audit_file *file, const char *path, lam_error *err);
 void lam_audit_file_done(lam_audit_file *file);
 
-/* Appends whole lines to the file of the day that `wall_ms` lies in, or nothing at all. *next_day: it is
- * another file than before. */
+/* Appends whole lines to the file of the day that `wall_ms` lies in, or nothing at all. */
 lam_status lam_audit_file_append(lam_audit_file *file, int64_t wall_ms, const lam_buffer *lines,
-                                 bool *next_day, lam_error *err);
+                                 lam_error *err);
 lam_status lam_audit_file_sync(lam_audit_file *file, lam_error *err);
 
 /* Removes the files of days that ended `keep_ms` before `wall_ms`; what is not called like one stays. */
-void lam_audit_file_expire(const lam_audit_file *file, int64_t wall_ms, int64_t keep_ms);
+void lam_audit_file_expire(lam_audit_file *file, int64_t wall_ms, int64_t keep_ms);
 
 #endif

@@ -21,7 +21,8 @@ static const code roles[] = {
     [SOURCE] = {"110153", "Source Role ID"},
 };
 
-/* Whether the other side takes part, and who of the two asked for it. */
+/* Whether the other side takes part, and who of the two asked for it; of an alert that is who reports it, and
+ * nobody else (table A.5.3.11-1). */
 typedef enum part { ALONE, THEY_ASK, WE_ASK } part;
 
 typedef struct shape {
@@ -42,7 +43,7 @@ static const shape shapes[LAM_AUDIT_KINDS] = {
     [LAM_AUDIT_QUERY] = {{"110112", "Query"}, {0}, 'E', THEY_ASK, SOURCE, DESTINATION},
     [LAM_AUDIT_DELETED] = {{"110105", "DICOM Study Deleted"}, {0}, 'D', THEY_ASK, NO_ROLE, NO_ROLE},
     [LAM_AUDIT_OBJECTS_GONE] = {{"110103", "DICOM Instances Accessed"}, {0}, 'D', THEY_ASK, NO_ROLE, NO_ROLE},
-    [LAM_AUDIT_NODE_REFUSED] = {{"110113", "Security Alert"}, {"110126", "Node Authentication"}, 'E', THEY_ASK, NO_ROLE, NO_ROLE},
+    [LAM_AUDIT_NODE_REFUSED] = {{"110113", "Security Alert"}, {"110126", "Node Authentication"}, 'E', WE_ASK, NO_ROLE, NO_ROLE},
     [LAM_AUDIT_USER_REFUSED] = {{"110114", "User Authentication"}, {"110122", "Login"}, 'E', THEY_ASK, NO_ROLE, NO_ROLE},
     [LAM_AUDIT_LOST] = {{"110113", "Security Alert"}, {"110133", "Audit Recording Stopped"}, 'E', ALONE, NO_ROLE, NO_ROLE},
 };
@@ -126,19 +127,32 @@ static void put_event(lam_buffer *out, const shape *s, const lam_audit_entry *e,
     lam_buffer_append_text(out, "</EventIdentification>");
 }
 
-/* NetworkAccessPointTypeCode: 1 a name, 2 an address (PS3.15 table A.5.2-1). */
-static void put_participant(lam_buffer *out, const char *user, bool requests, const char *address, role of)
+typedef struct participant {
+    const char *user;
+    const char *ae_title; /* NULL: it has none */
+    const char *host;     /* a name or an address; "": not known */
+    bool requests;
+    role role;
+} participant;
+
+/* AlternativeUserID: section A.5.2.2. NetworkAccessPointTypeCode: 1 a name, 2 an address. */
+static void put_participant(lam_buffer *out, const participant *p)
 {
     lam_buffer_append_text(out, "<ActiveParticipant");
-    put_attribute(out, "UserID", user);
-    lam_buffer_printf(out, " UserIsRequestor=\"%s\"", requests ? "true" : "false");
-    if (address[0]) {
-        bool literal = strchr(address, ':') || strspn(address, "0123456789.") == strlen(address);
-        put_attribute(out, "NetworkAccessPointID", address);
+    put_attribute(out, "UserID", p->user);
+    if (p->ae_title) {
+        lam_buffer_append_text(out, " AlternativeUserID=\"AETITLES=");
+        put_text(out, p->ae_title);
+        lam_buffer_append_text(out, "\"");
+    }
+    lam_buffer_printf(out, " UserIsRequestor=\"%s\"", p->requests ? "true" : "false");
+    if (p->host[0]) {
+        bool literal = strchr(p->host, ':') || strspn(p->host, "0123456789.") == strlen(p->host);
+        put_attribute(out, "NetworkAccessPointID", p->host);
         lam_buffer_printf(out, " NetworkAccessPointTypeCode=\"%d\"", literal ? 2 : 1);
     }
     lam_buffer_append_text(out, ">");
-    put_code(out, "RoleIDCode", roles[of]);
+    put_code(out, "RoleIDCode", roles[p->role]);
     lam_buffer_append_text(out, "</ActiveParticipant>");
 }
 
@@ -147,17 +161,21 @@ static void put_participants(lam_buffer *out, const shape *s, const lam_audit_so
 {
     char process[32];
     snprintf(process, sizeof process, "%lld", (long long)source->process);
-    const char *other = e->user[0] ? e->user : e->address;
+    const participant other = {.user = e->user[0]      ? e->user
+                                       : e->address[0] ? e->address
+                                                       : "unknown",
+                               .ae_title = e->user_is_ae_title && e->user[0] ? e->user : NULL,
+                               .host = e->address,
+                               .requests = s->part == THEY_ASK,
+                               .role = s->other};
+    const participant ours = {.user = process,
+                              .ae_title = source->ae_title,
+                              .host = source->host,
+                              .requests = s->part == WE_ASK,
+                              .role = s->ours};
     if (s->part != ALONE)
-        put_participant(out, other[0] ? other : "unknown", s->part == THEY_ASK, e->address, s->other);
-    lam_buffer_append_text(out, "<ActiveParticipant");
-    put_attribute(out, "UserID", source->ae_title);
-    put_attribute(out, "AlternativeUserID", process);
-    lam_buffer_printf(out, " UserIsRequestor=\"%s\"", s->part == WE_ASK ? "true" : "false");
-    put_attribute(out, "NetworkAccessPointID", source->host);
-    lam_buffer_append_text(out, " NetworkAccessPointTypeCode=\"1\">");
-    put_code(out, "RoleIDCode", roles[s->ours]);
-    lam_buffer_append_text(out, "</ActiveParticipant>");
+        put_participant(out, &other);
+    put_participant(out, &ours);
 }
 
 static void put_object(lam_buffer *out, const char *id, int type, int as)
@@ -225,14 +243,19 @@ static void put_study(lam_buffer *out, const lam_audit_entry *e)
     lam_buffer_append_text(out, "</ParticipantObjectIdentification>");
 }
 
-/* QIDO-RS has no SOP class; the URL with its parameters is the query. */
+/* QIDO-RS has no SOP class; the URL with its parameters is the query (table A.5.3.10-1). */
 static void put_query(lam_buffer *out, const lam_audit_entry *e)
 {
-    put_object(out, "QIDO-RS", 2, 24);
+    put_object(out, "QIDO-RS", 2, 3); /* a system object, as a report */
     put_code(out, "ParticipantObjectIDTypeCode", (code){"110182", "Node ID"});
     lam_buffer_append_text(out, "<ParticipantObjectQuery>");
     put_base64(out, e->query);
     lam_buffer_append_text(out, "</ParticipantObjectQuery></ParticipantObjectIdentification>");
+}
+
+const char *lam_audit_kind_name(lam_audit_kind kind)
+{
+    return shapes[kind].id.meaning;
 }
 
 void lam_audit_message_write(const lam_audit_source *source, const lam_audit_entry *e, lam_buffer *out)

@@ -50,6 +50,7 @@ typedef struct lam_audit_entry {
     int64_t job;       /* in place of a study: that of this job; 0: none */
     const char *query; /* or NULL; borrowed until it is noted, the copy is the queue's */
     bool records;      /* it names a study, or one that is not known */
+    bool user_is_ae_title;
 } lam_audit_entry;
 
 /* Who records. All borrowed. */
@@ -58,6 +59,9 @@ typedef struct lam_audit_source {
     const char *host; /* as RFC 5424 section 6.2.4 has it */
     int64_t process;
 } lam_audit_source;
+
+/* The meaning of the event's code, such as "Query". */
+const char *lam_audit_kind_name(lam_audit_kind kind);
 
 /* Appends the record and a newline. What XML 1.0 cannot hold becomes "?". The sticky status of `out` says
  * whether there was room. */

@@ -60,6 +60,7 @@ static void note_access(lam_audit *audit, const lam_deed *deed)
 static void note_deed(void *context, const lam_deed *deed)
 {
     const lam_daemon *daemon = context;
+    lam_audit_wait_for_room(daemon->audit); /* the answer is sent; the client's next request can wait */
     if (deed->refused) {
         note_refusal(daemon->audit, deed);
     } else if (deed->kind == LAM_DEED_QUERY) {

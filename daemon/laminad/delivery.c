@@ -185,7 +185,7 @@ static void note_parcels(lam_delivery *d, const lam_config_peer *peer, lam_audit
                          const lam_parcel *parcels, size_t count)
 {
     lam_transfers transfers = {0};
-    lam_audit_entry entry = {.kind = kind};
+    lam_audit_entry entry = {.kind = kind, .user_is_ae_title = peer->ae_title[0] != '\0'};
     lam_text_copy(entry.user, sizeof entry.user, peer->ae_title[0] ? peer->ae_title : peer->name);
     lam_text_copy(entry.address, sizeof entry.address, peer->address.host);
     for (size_t i = 0; i < count; i++)

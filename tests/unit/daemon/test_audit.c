@@ -3,6 +3,7 @@
 #include "daemon/laminad/audit.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 
 #include "core/base/clock.h"
 #include "core/base/io.h"
+#include "daemon/laminad/audit_associations.h"
 #include "daemon/laminad/audit_file.h"
 #include "tests/unit/daemon/fixture.h"
 
@@ -26,6 +28,7 @@ static void is_the_record_that_the_standard_wants(void **state)
     lam_audit_entry entry = {.kind = LAM_AUDIT_RECEIVED,
                              .wall_ms = INT64_C(1795485600123),
                              .user = "CT1",
+                             .user_is_ae_title = true,
                              .address = "10.0.0.5",
                              .patient_id = "4711",
                              .study = {.study_uid = "1.2.3"},
@@ -41,10 +44,11 @@ static void is_the_record_that_the_standard_wants(void **state)
         "<EventIdentification EventActionCode=\"C\" EventDateTime=\"2026-11-24T02:00:00.123Z\""
         " EventOutcomeIndicator=\"0\"><EventID csd-code=\"110104\" codeSystemName=\"DCM\""
         " originalText=\"DICOM Instances Transferred\"/></EventIdentification>"
-        "<ActiveParticipant UserID=\"CT1\" UserIsRequestor=\"true\" NetworkAccessPointID=\"10.0.0.5\""
+        "<ActiveParticipant UserID=\"CT1\" AlternativeUserID=\"AETITLES=CT1\" UserIsRequestor=\"true\" "
+        "NetworkAccessPointID=\"10.0.0.5\""
         " NetworkAccessPointTypeCode=\"2\"><RoleIDCode csd-code=\"110153\" codeSystemName=\"DCM\""
         " originalText=\"Source Role ID\"/></ActiveParticipant>"
-        "<ActiveParticipant UserID=\"LAMINA\" AlternativeUserID=\"17\" UserIsRequestor=\"false\""
+        "<ActiveParticipant UserID=\"17\" AlternativeUserID=\"AETITLES=LAMINA\" UserIsRequestor=\"false\""
         " NetworkAccessPointID=\"host\" NetworkAccessPointTypeCode=\"1\"><RoleIDCode csd-code=\"110152\""
         " codeSystemName=\"DCM\" originalText=\"Destination Role ID\"/></ActiveParticipant>"
         "<AuditSourceIdentification AuditSourceID=\"LAMINA\"><AuditSourceTypeCode csd-code=\"4\"/>"
@@ -58,6 +62,21 @@ static void is_the_record_that_the_standard_wants(void **state)
         " ParticipantObjectTypeCodeRole=\"1\"><ParticipantObjectIDTypeCode csd-code=\"2\""
         " codeSystemName=\"RFC-3881\" originalText=\"Patient Number\"/><ParticipantObjectName>4711"
         "</ParticipantObjectName></ParticipantObjectIdentification></AuditMessage>\n");
+    lam_buffer_done(&out);
+}
+
+/* PS3.15 table A.5.3.11-1: who performs what is alerted of is no requestor. */
+static void an_alert_is_asked_for_by_who_reports_it(void **state)
+{
+    (void)state;
+    const lam_audit_entry entry = {.kind = LAM_AUDIT_NODE_REFUSED, .address = "10.0.0.5"};
+    lam_buffer out;
+    lam_buffer_init(&out, 1 << 16);
+    lam_audit_message_write(&source, &entry, &out);
+    const char *text = lam_buffer_text(&out);
+    assert_non_null(strstr(text, "UserID=\"10.0.0.5\" UserIsRequestor=\"false\""));
+    assert_non_null(
+        strstr(text, "UserID=\"17\" AlternativeUserID=\"AETITLES=LAMINA\" UserIsRequestor=\"true\""));
     lam_buffer_done(&out);
 }
 
@@ -187,6 +206,7 @@ static void nothing_is_noted_where_there_is_no_trail(void **state)
     (void)state;
     lam_audit_note(NULL, &(lam_audit_entry){.kind = LAM_AUDIT_QUERY});
     lam_audit_note_transfers(NULL, &(lam_audit_entry){0}, &(lam_transfers){0});
+    lam_audit_wait_for_room(NULL);
     lam_audit_set_keep(NULL, 0);
     lam_audit_stop(NULL);
 }
@@ -217,7 +237,7 @@ static void many_refusals_are_counted(void **state)
     lam_audit_note(audit, &(lam_audit_entry){.kind = LAM_AUDIT_USER_REFUSED});
     lam_audit_stop(audit);
     char *text = read_trail(f), expected[64];
-    snprintf(expected, sizeof expected, ">%d more were refused", 5 * LAM_AUDIT_QUEUE - LAM_AUDIT_ALERTS);
+    snprintf(expected, sizeof expected, ">%d more since 20", 5 * LAM_AUDIT_QUEUE - LAM_AUDIT_ALERTS);
     assert_int_equal(count_of(text, "UserID=\"SCANNER\""), LAM_AUDIT_ALERTS);
     assert_int_equal(count_of(text, "Node Authentication"), LAM_AUDIT_ALERTS + 1);
     assert_int_equal(count_of(text, expected), 1);
@@ -248,21 +268,131 @@ static void a_gap_is_never_silent(void **state)
     for (bool said = false; !said; usleep(20000)) { /* it tries each second */
         free(text);
         text = read_trail(f);
-        said = strstr(text, "records were lost") != NULL;
+        said = strstr(text, "were lost") != NULL;
     }
     free(text);
     lam_audit_stop(audit);
     text = read_trail(f);
-    const char *said = strstr(text, " records were lost");
+    const char *said = strstr(text, " records since 20");
     assert_non_null(said);
+    assert_non_null(strstr(said, "were lost for want of room: Query<"));
     while (said[-1] != '>')
         said--;
     size_t kept = count_of(text, "<ParticipantObjectQuery>"), lost = strtoull(said, NULL, 10);
     assert_true(kept >= LAM_AUDIT_QUEUE && lost > 0);
-    assert_int_equal(count_of(text, "records were lost"), 1);
+    assert_int_equal(count_of(text, "were lost"), 1);
     assert_int_equal(kept + lost, NOTED);
     assert_int_equal(count_of(text, "Audit Recording Stopped"), 1);
     free(text);
+}
+
+static void *ask_and_ask(void *argument)
+{
+    for (int i = 0; i < 2 * LAM_AUDIT_QUEUE; i++) {
+        lam_audit_wait_for_room(argument);
+        lam_audit_note(argument, &(lam_audit_entry){.kind = LAM_AUDIT_QUERY, .query = "q"});
+    }
+    return NULL;
+}
+
+static void who_waits_for_room_loses_nothing(void **state)
+{
+    enum { ASKERS = 4 };
+    const fixture *f = *state;
+    lam_audit *audit = start(f);
+    pthread_t askers[ASKERS];
+    for (size_t i = 0; i < ASKERS; i++)
+        assert_int_equal(pthread_create(&askers[i], NULL, ask_and_ask, audit), 0);
+    for (size_t i = 0; i < ASKERS; i++)
+        pthread_join(askers[i], NULL);
+    lam_audit_stop(audit);
+    char *text = read_trail(f);
+    assert_int_equal(count_of(text, "<ParticipantObjectQuery>"), 2 * ASKERS * LAM_AUDIT_QUEUE);
+    assert_null(strstr(text, "were lost"));
+    assert_int_equal(count_of(text, "Application Stop"), 1);
+    free(text);
+}
+
+/* What is too old goes also when the disk takes nothing new: it may be full of that. */
+static void a_full_disk_gets_rid_of_old_days(void **state)
+{
+    const fixture *f = *state;
+    const char *old = fixture_path(f, "audit/2020-01-01.log");
+    char day[2][128];
+    assert_int_equal(mkdir(fixture_path(f, "audit"), 0750), 0);
+    for (int i = 0; i < 2; i++) {
+        name_of(f, i, day[i]);
+        assert_int_equal(mkdir(day[i], 0750), 0);
+    }
+    int fd = open(old, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    close(fd);
+    lam_audit *audit = start(f);
+    while (access(old, F_OK) == 0)
+        usleep(10000);
+    lam_audit_stop(audit);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(rmdir(day[i]), 0);
+}
+
+/* ---- associations ---- */
+
+static lam_arrival *arrive(int64_t association, const char *study)
+{
+    lam_arrival *arrival = lam_arrival_create();
+    assert_non_null(arrival);
+    arrival->association = association;
+    arrival->fate = LAM_ARRIVAL_ADDED;
+    snprintf(arrival->sender, sizeof arrival->sender, "CT%d", (int)association);
+    snprintf(arrival->header.study_uid, sizeof arrival->header.study_uid, "%s", study);
+    snprintf(arrival->sop_class_uid, sizeof arrival->sop_class_uid, "1.2.840.10008.5.1.4.1.1.2");
+    return arrival;
+}
+
+/* An object may be decided after its association has ended: by a crash of lamina-dimse, or after its
+ * patience.
+ */
+static void what_an_association_brought_is_recorded_after_its_end_too(void **state)
+{
+    const fixture *f = *state;
+    lam_audit_associations associations = {.audit = start(f)};
+    const lam_audit_association ct1 = {.number = 1, .calling_ae = "CT1", .address = "10.0.0.5", .reason = ""};
+    static const struct {
+        int64_t association;
+        const char *study;
+        bool ends;
+    } objects[] = {{1, "2.1", false}, {1, "2.1", true}, {1, "2.2", false}, {7, "2.3", false}};
+    lam_audit_associations_hear(&associations, "accepted", &ct1);
+    for (size_t i = 0; i < LAM_COUNT(objects); i++) {
+        lam_arrival *arrival = arrive(objects[i].association, objects[i].study);
+        lam_audit_associations_count(&associations, arrival);
+        lam_arrival_free(arrival);
+        if (objects[i].ends)
+            lam_audit_associations_hear(&associations, "released", &ct1);
+    }
+    lam_audit_associations_hear(&associations, "released", &ct1); /* known no more, and no alert */
+    lam_audit_associations_end(&associations);
+    lam_audit_stop(associations.audit);
+    char *text = read_trail(f);
+    assert_int_equal(count_of(text, "DICOM Instances Transferred"), 3);
+    assert_int_equal(count_of(text, "NumberOfInstances=\"2\""), 1);
+    assert_int_equal(count_of(text, "NumberOfInstances=\"1\""), 2);
+    assert_int_equal(count_of(text, "UserID=\"CT1\" AlternativeUserID=\"AETITLES=CT1\""), 2);
+    assert_int_equal(count_of(text, "UserID=\"CT7\""), 1);
+    assert_null(strstr(text, "Security Alert"));
+    free(text);
+}
+
+static void without_a_trail_associations_are_not_kept(void **state)
+{
+    (void)state;
+    lam_audit_associations associations = {.audit = NULL};
+    lam_arrival *arrival = arrive(1, "2.1");
+    lam_audit_associations_hear(&associations, "accepted", &(lam_audit_association){.number = 1});
+    lam_audit_associations_count(&associations, arrival);
+    assert_null(associations.first);
+    lam_audit_associations_end(&associations);
+    lam_arrival_free(arrival);
 }
 
 /* ---- files ---- */
@@ -301,7 +431,6 @@ static void each_day_has_its_file_and_a_cut_line_ends(void **state)
     lam_audit_file file;
     lam_buffer line;
     char path[128];
-    bool next = false;
     snprintf(path, sizeof path, "%s/audit", f->directory);
     assert_ok(lam_audit_file_init(&file, path, &err), err);
     int fd = openat(file.folder, "2026-11-24.log", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
@@ -311,9 +440,10 @@ static void each_day_has_its_file_and_a_cut_line_ends(void **state)
     lam_buffer_append_text(&line, "line\n");
     const int64_t before_midnight = INT64_C(1795564799999);
     for (int i = 0; i < 3; i++) { /* the third in the file of the second */
-        assert_ok(lam_audit_file_append(&file, before_midnight + (i > 0), &line, &next, &err), err);
-        assert_int_equal(next, i < 2);
+        assert_ok(lam_audit_file_append(&file, before_midnight + (i > 0), &line, &err), err);
+        assert_int_equal(file.began, i < 2);
         assert_true(file.dirty);
+        lam_audit_file_expire(&file, before_midnight, 0);
     }
     assert_ok(lam_audit_file_sync(&file, &err), err);
     assert_false(file.dirty);
@@ -334,6 +464,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(is_the_record_that_the_standard_wants),
+        cmocka_unit_test(an_alert_is_asked_for_by_who_reports_it),
         cmocka_unit_test(survives_hostile_values),
         cmocka_unit_test(cuts_and_encodes_very_long_values),
         cmocka_unit_test(counts_studies_and_classes_with_limits),
@@ -341,6 +472,10 @@ int main(void)
         WITH_FIXTURE(patients_and_classes_come_from_the_index),
         WITH_FIXTURE(many_refusals_are_counted),
         WITH_FIXTURE(a_gap_is_never_silent),
+        WITH_FIXTURE(who_waits_for_room_loses_nothing),
+        WITH_FIXTURE(a_full_disk_gets_rid_of_old_days),
+        WITH_FIXTURE(what_an_association_brought_is_recorded_after_its_end_too),
+        cmocka_unit_test(without_a_trail_associations_are_not_kept),
         WITH_FIXTURE(old_days_go_and_others_stay),
         WITH_FIXTURE(each_day_has_its_file_and_a_cut_line_ends),
     };
