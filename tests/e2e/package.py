@@ -2,7 +2,9 @@
 """The Debian package of `make deb`: what is in it, the same bytes twice, and its scripts from installation to purge in an
 empty folder. Under a live systemd: tests/package/live.py."""
 import glob
+import gzip
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -77,6 +79,26 @@ def test_every_file_is_as_its_sum_says_and_its_modes_are_plain():
     listing = run("dpkg-deb", "-c", package)[1].splitlines()
     assert listing and all(line.split()[1] == "root/root" for line in listing), listing
     assert {line.split()[0] for line in listing} == {"drwxr-xr-x", "-rw-r--r--", "-rwxr-xr-x"}, listing
+
+
+def test_it_names_the_licence_of_every_file():
+    need_package()
+    paragraphs = text(files, "usr/share/doc/lamina/copyright").split("\n\n")
+    explained = {name for one in paragraphs for name in re.findall(r"(?m)^License: (.*)\n ", one)}
+    stated = {tuple(re.findall(r"(?m)^(?:Files|License): (.*)", one)) for one in paragraphs if one.startswith("Files: models/")}
+    wanted = {(os.path.dirname(os.path.relpath(path, ROOT)) + "/*", json.loads(content(path))["provenance"]["licence"])
+              for path in glob.glob(os.path.join(ROOT, "models/*/*/model.json"))}
+    assert stated == wanted, stated ^ wanted
+    assert {"Apache-2.0"} | {licence for _, licence in wanted} <= explained, explained
+
+
+def test_its_changelog_has_a_point_for_each_commit():
+    need_package()
+    with gzip.open(os.path.join(files, "usr/share/doc/lamina/changelog.gz"), "rt", encoding="utf-8") as file:
+        lines = file.read().split("\n")[2:-3]
+    status, said = run("git", "-C", ROOT, "log", "--no-merges", "-n", "15", "--format=%s")
+    assert len([line for line in lines if line.startswith("  * ")]) == (len(said.splitlines()) if status == 0 else 1), lines
+    assert all(re.fullmatch(r"(  \* |    )\S.{0,73}", line) for line in lines), lines
 
 
 def test_what_make_install_installs_is_in_it():
