@@ -41,7 +41,7 @@ static lam_transfer *append(lam_transfers *transfers, const char *study_uid, boo
     if ((count & (count - 1)) == 0) { /* full at 0, 1, 2, 4, 8 … */
         lam_transfer *grown = realloc(transfers->items, (count ? 2 * count : 1) * sizeof *grown);
         if (!grown)
-            return count ? &transfers->items[count - 1] : NULL;
+            return NULL;
         transfers->items = grown;
     }
     lam_transfer *item = &transfers->items[transfers->count++];
@@ -61,8 +61,10 @@ void lam_transfers_add(lam_transfers *transfers, const char *study_uid, const ch
     }
     if (!item)
         item = append(transfers, study_uid, refused);
-    if (!item)
+    if (!item) {
+        transfers->lost++;
         return;
+    }
     if (refused && !item->reason[0])
         lam_text_copy(item->reason, sizeof item->reason, reason);
     lam_transfer_count(item, sop_class_uid, 1);

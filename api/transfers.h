@@ -33,13 +33,13 @@ typedef struct lam_transfer {
 typedef struct lam_transfers {
     lam_transfer *items; /* owned */
     size_t count;
+    uint64_t lost; /* objects of studies for which there was no memory */
 } lam_transfers;
 
 void lam_transfers_done(lam_transfers *transfers);
 
 /* Counts one object. `reason` NULL: it was stored. The studies after the first LAM_TRANSFER_STUDIES, and the
- * SOP classes of a study after the first LAM_TRANSFER_CLASSES - 1, are counted together without a UID.
- * Without memory for another study its objects are counted with the last one. */
+ * SOP classes of a study after the first LAM_TRANSFER_CLASSES - 1, are counted together without a UID. */
 void lam_transfers_add(lam_transfers *transfers, const char *study_uid, const char *sop_class_uid,
                        const char *reason);
 

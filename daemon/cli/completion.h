@@ -19,8 +19,8 @@ extern "C" {
  *   --name FILE, --name PATH                 a file
  *   --name ANYTHING                          something that only the user knows
  *   DIR, FILE, PATH or COMMAND in capitals   a plain argument: a folder, a file, the name of a command
- *   word                                     itself, where it begins the synopsis, an alternative of it (|
- * word), or a line of the details
+ *   word                                     itself, where it begins the synopsis, an alternative
+ *                                            of it ("| word"), or a line of the details
  */
 void lam_completion_print(FILE *to, const lam_cli_command *commands, size_t count);
 

@@ -67,17 +67,18 @@ static void entry_free(lam_audit_entry *entry)
 
 /* ---- noting ---- */
 
-static void tally_add(tally *t)
+static void tally_add(tally *t, uint64_t count)
 {
-    if (t->count++ == 0)
+    if (t->count == 0)
         t->since_ms = lam_clock_wall_ms();
+    t->count += count;
 }
 
 /* To be called with the lock. */
-static void lose(lam_audit *audit, lam_audit_kind kind)
+static void lose(lam_audit *audit, lam_audit_kind kind, uint64_t count)
 {
-    tally_add(&audit->lost[kind]);
-    audit->gap = true;
+    tally_add(&audit->lost[kind], count);
+    audit->gap |= count > 0;
 }
 
 /* To be called with the lock. True: the refusal is counted, and not recorded by itself. */
@@ -93,7 +94,7 @@ static bool fold(lam_audit *audit, lam_audit_kind kind)
         f->noted++;
         return false;
     }
-    tally_add(&f->folded);
+    tally_add(&f->folded, 1);
     return true;
 }
 
@@ -126,7 +127,7 @@ void lam_audit_note(lam_audit *audit, const lam_audit_entry *entry)
         audit->tail = &copy->next;
         audit->count++;
     } else if (!folded) {
-        lose(audit, entry->kind);
+        lose(audit, entry->kind, 1);
     }
     if (audit->count == 1 || audit->count == TURN || !room)
         pthread_cond_signal(&audit->changed);
@@ -148,7 +149,12 @@ void lam_audit_wait_for_room(lam_audit *audit)
 
 void lam_audit_note_transfers(lam_audit *audit, const lam_audit_entry *like, const lam_transfers *transfers)
 {
-    for (size_t i = 0; audit && i < transfers->count; i++) {
+    if (!audit)
+        return;
+    pthread_mutex_lock(&audit->lock);
+    lose(audit, like->kind, transfers->lost);
+    pthread_mutex_unlock(&audit->lock);
+    for (size_t i = 0; i < transfers->count; i++) {
         lam_audit_entry entry = *like;
         entry.study = transfers->items[i];
         entry.records = true;
@@ -239,7 +245,7 @@ static void add_record(lam_audit *audit, const lam_audit_entry *entry)
     audit->pending.length = before;
     audit->pending.status = LAM_OK;
     pthread_mutex_lock(&audit->lock);
-    lose(audit, entry->kind);
+    lose(audit, entry->kind, 1);
     pthread_mutex_unlock(&audit->lock);
 }
 

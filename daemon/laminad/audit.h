@@ -52,7 +52,8 @@ void lam_audit_wait_for_room(lam_audit *audit);
 /* The PatientID of a study as the index has it, "" when it is not known; no trail is needed. */
 void lam_audit_find_patient(lam_db *db, const char *study_uid, char id[LAM_AUDIT_PATIENT], lam_error *err);
 
-/* One record for each study of `transfers`, with those members of `like` that concern all of them. */
+/* One record for each study of `transfers`, with those members of `like` that concern all of them. What
+ * `transfers` has lost is part of a gap. */
 void lam_audit_note_transfers(lam_audit *audit, const lam_audit_entry *like, const lam_transfers *transfers);
 
 #endif

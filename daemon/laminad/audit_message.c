@@ -236,7 +236,7 @@ static void put_study(lam_buffer *out, const lam_audit_entry *e)
     put_classes(out, e);
     lam_buffer_append_text(out, "</ParticipantObjectIdentification>");
     const char *patient = e->patient_id[0] ? e->patient_id : "unknown";
-    put_object(out, patient, 1, 1); /* a person, as the patient */
+    put_object(out, patient, 1, 1); /* a person, as the patient, whose name nobody needs here */
     lam_buffer_append_text(out, "<ParticipantObjectIDTypeCode csd-code=\"2\" codeSystemName=\"RFC-3881\" "
                                 "originalText=\"Patient Number\"/>");
     put_name(out, patient);

@@ -286,6 +286,19 @@ static void a_gap_is_never_silent(void **state)
     free(text);
 }
 
+static void what_transfers_have_lost_is_a_gap(void **state)
+{
+    const fixture *f = *state;
+    lam_audit *audit = start(f);
+    lam_audit_note_transfers(audit, &(lam_audit_entry){.kind = LAM_AUDIT_RECEIVED},
+                             &(lam_transfers){.lost = 3});
+    lam_audit_stop(audit);
+    char *text = read_trail(f);
+    assert_int_equal(count_of(text, ">3 records since 20"), 1);
+    assert_int_equal(count_of(text, "were lost for want of room: DICOM Instances Transferred<"), 1);
+    free(text);
+}
+
 static void *ask_and_ask(void *argument)
 {
     for (int i = 0; i < 2 * LAM_AUDIT_QUEUE; i++) {
@@ -472,6 +485,7 @@ int main(void)
         WITH_FIXTURE(patients_and_classes_come_from_the_index),
         WITH_FIXTURE(many_refusals_are_counted),
         WITH_FIXTURE(a_gap_is_never_silent),
+        WITH_FIXTURE(what_transfers_have_lost_is_a_gap),
         WITH_FIXTURE(who_waits_for_room_loses_nothing),
         WITH_FIXTURE(a_full_disk_gets_rid_of_old_days),
         WITH_FIXTURE(what_an_association_brought_is_recorded_after_its_end_too),
