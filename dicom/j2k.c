@@ -97,6 +97,9 @@ static lam_status decoder_open(decoder *d, source *from, lam_error *err)
 /* Before any sample is decoded: a small stream may announce an enormous image. */
 static lam_status check_image(const opj_image_t *image, const lam_j2k_shape *shape, lam_error *err)
 {
+    if (shape->bytes_allocated > 4)
+        return lam_fail(err, LAM_E_UNSUPPORTED, "JPEG 2000 with %d bits allocated",
+                        8 * shape->bytes_allocated);
     if (image->numcomps != (OPJ_UINT32)shape->samples)
         return lam_fail(err, LAM_E_CORRUPT, "the JPEG 2000 stream has %u components, the header says %lld",
                         image->numcomps, (long long)shape->samples);

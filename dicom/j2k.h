@@ -19,13 +19,13 @@ bool lam_j2k_is(const char *transfer_syntax);
 /* What the image is said to be; the code stream has to agree. */
 typedef struct lam_j2k_shape {
     int64_t rows, columns, samples;
-    int bytes_allocated; /* of a sample: 1, 2 or 4 */
+    int bytes_allocated; /* of a sample */
     bool is_signed;      /* what the header says counts, where the code stream says otherwise */
 } lam_j2k_shape;
 
 /* Decodes one frame into out [rows, columns, samples], little endian, signed values sign-extended. Errors:
- * LAM_E_CORRUPT (damaged, or of another shape than said), LAM_E_UNSUPPORTED (components of different sizes),
- * LAM_E_NO_MEMORY. */
+ * LAM_E_CORRUPT (damaged, or of another shape than said), LAM_E_UNSUPPORTED (components of different sizes,
+ * samples of more than 4 bytes), LAM_E_NO_MEMORY. */
 lam_status lam_j2k_decode(const void *bytes, size_t length, const lam_j2k_shape *shape, void *out,
                           lam_error *err);
 

@@ -126,6 +126,8 @@ static void other_shapes_and_damage_are_refused(void **state)
     int16_t out[4 * PIXELS] = {0};
     for (size_t i = 0; i < LAM_COUNT(shapes); i++)
         assert_int_equal(lam_j2k_decode(stream.data, stream.length, &shapes[i], out, NULL), LAM_E_CORRUPT);
+    const lam_j2k_shape long_words = {ROWS, COLUMNS, 1, 8, false};
+    assert_int_equal(lam_j2k_decode(stream.data, stream.length, &long_words, out, NULL), LAM_E_UNSUPPORTED);
     const lam_j2k_shape right = {ROWS, COLUMNS, 1, 2, false};
     for (size_t length = 0; length < 60; length++)
         assert_int_equal(lam_j2k_decode(stream.data, length, &right, out, NULL), LAM_E_CORRUPT);
