@@ -92,7 +92,7 @@ static void copy_native(const lam_frames *frames, int64_t index, size_t swap, un
               swap, out);
 }
 
-/* The bytes in memory order of a little endian machine, from those in the file (PS3.5 section 8.1 and A.2:
+/* The bytes in memory order of a little endian machine, from those in the file (PS3.5 sections 8.1 and A.3:
  * pixels of 8 bits and less in OW are pairs in a word). */
 static lam_status decode_native(const lam_frames *frames, int64_t index, unsigned char *out, lam_error *err)
 {

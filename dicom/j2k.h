@@ -13,7 +13,7 @@
 extern "C" {
 #endif
 
-/* Whether a transfer syntax is one of JPEG 2000 (PS3.5 A.4.4) or HTJ2K (A.4.13). */
+/* Whether a transfer syntax is one of JPEG 2000 or HTJ2K (PS3.5 A.4.4). */
 bool lam_j2k_is(const char *transfer_syntax);
 
 /* What the image is said to be; the code stream has to agree. */

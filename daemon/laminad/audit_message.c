@@ -8,7 +8,7 @@
 #include "core/base/clock.h"
 #include "core/base/text.h"
 
-/* PS3.16 CID 400, 401, 404. */
+/* PS3.16 CID 400, 401, 403, 404. */
 typedef struct code {
     const char *value, *meaning;
 } code;
