@@ -1,9 +1,14 @@
 #include "core/rnn/bundle.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/base/io.h"
 #include "core/base/sha256.h"
@@ -146,13 +151,53 @@ lam_status lam_bundle_load_dir(int directory_fd, lam_bundle **out, lam_error *er
     return lam_bundle_load(manifest, weights, gate, out, err);
 }
 
-lam_status lam_bundle_load_path(const char *directory, lam_bundle **out, lam_error *err)
+/* False: no folder in it is a bundle. */
+static bool newest_version(int fd, char newest[NAME_MAX + 1])
 {
+    char manifest[NAME_MAX + sizeof "/" LAM_BUNDLE_MANIFEST];
+    int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *entries = copy < 0 ? NULL : fdopendir(copy);
+    bool found = false;
+    for (const struct dirent *e; entries && (e = readdir(entries));) {
+        snprintf(manifest, sizeof manifest, "%s/" LAM_BUNDLE_MANIFEST, e->d_name);
+        if (e->d_name[0] == '.' || (found && strverscmp(e->d_name, newest) < 0) ||
+            faccessat(fd, manifest, F_OK, 0) != 0)
+            continue;
+        snprintf(newest, NAME_MAX + 1, "%s", e->d_name);
+        found = true;
+    }
+    if (entries)
+        closedir(entries);
+    else if (copy >= 0)
+        close(copy);
+    return found;
+}
+
+lam_status lam_bundle_find(const char *path, char *out, size_t size, lam_error *err)
+{
+    char newest[NAME_MAX + 1] = "";
+    lam_autoclose int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return lam_fail_errno(err, errno, "%s", path);
+    bool itself = faccessat(fd, LAM_BUNDLE_MANIFEST, F_OK, 0) == 0;
+    if (!itself && !newest_version(fd, newest))
+        return lam_fail(err, LAM_E_NOT_FOUND, "%s: neither " LAM_BUNDLE_MANIFEST " nor folders with one",
+                        path);
+    if ((size_t)snprintf(out, size, "%s%s%s", path, itself ? "" : "/", newest) >= size)
+        return lam_fail(err, LAM_E_LIMIT, "%s: too long a path", path);
+    return LAM_OK;
+}
+
+lam_status lam_bundle_load_path(const char *path, lam_bundle **out, lam_error *err)
+{
+    char directory[PATH_MAX];
+    lam_status status = lam_bundle_find(path, directory, sizeof directory, err);
+    if (status)
+        return status;
     lam_autoclose int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return lam_fail_errno(err, errno, "%s", directory);
-    lam_status status = lam_bundle_load_dir(fd, out, err);
-    if (status)
+    if ((status = lam_bundle_load_dir(fd, out, err)))
         lam_error_prefix(err, "%s", directory);
     return status;
 }

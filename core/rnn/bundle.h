@@ -28,7 +28,13 @@ lam_status lam_bundle_load(int manifest_fd, int weights_fd, int gate_fd, lam_bun
 
 /* The same from a bundle's directory. */
 lam_status lam_bundle_load_dir(int directory_fd, lam_bundle **out, lam_error *err);
-lam_status lam_bundle_load_path(const char *directory, lam_bundle **out, lam_error *err);
+
+/* The bundle's directory that a person means by `path`: itself where it has a model.json, else, as the folder
+ * of a model's versions, that of the newest (in the order of strverscmp). `out` has room for `size` bytes.
+ * LAM_E_NOT_FOUND: neither; LAM_E_IO; LAM_E_LIMIT: too long. */
+lam_status lam_bundle_find(const char *path, char *out, size_t size, lam_error *err);
+/* lam_bundle_load_dir of what lam_bundle_find gives. */
+lam_status lam_bundle_load_path(const char *path, lam_bundle **out, lam_error *err);
 
 void lam_bundle_free(lam_bundle *bundle);
 LAM_DEFINE_AUTO(lam_bundle, lam_bundle_free)

@@ -1,4 +1,5 @@
 /* `lamina eval`: scores a bundle on a labelled set. */
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -205,13 +206,15 @@ int lam_cli_eval(int argc, char **argv)
     LAM_AUTO_PTR(lam_bundle) *bundle = NULL;
     lam_autofree lam_scores *scores = calloc(1, sizeof *scores);
     lam_error err = {0};
+    char directory[PATH_MAX];
     size_t cases = 0;
     int status = parse_arguments(argc, argv, &options);
     if (status)
         return status;
     if (!scores)
         return lam_cli_fail("out of memory");
-    if (lam_bundle_load_path(options.bundle, &bundle, &err) ||
+    if (lam_bundle_find(options.bundle, directory, sizeof directory, &err) ||
+        lam_bundle_load_path(options.bundle = directory, &bundle, &err) ||
         evaluate(&options, bundle, &cases, scores, &err))
         return lam_cli_fail_error(&err);
     if (options.false_alarms > 0)

@@ -102,8 +102,8 @@ static const lam_cli_command commands[] = {
      "  --json        print the metrics as JSON\n",
      lam_cli_train},
     {"eval", "[OPTION...] --bundle DIR --data PATH...", "score a bundle on a labelled set",
-     "PATH is what train takes: a safetensors set, or a folder of DICOM with its segmentations or "
-     "reports.\n\n"
+     "PATH is what train takes: a safetensors set, or a folder of DICOM with its segmentations or reports.\n"
+     "DIR is a bundle, or the folder of a model's versions, of which the newest is taken.\n\n"
      "  --bootstrap N rounds for the 95 % intervals; 0: none; default: 1000\n"
      "  --card[=NAME] write the bundle's card.md; NAME says what set this is\n"
      "  --out-of-fold the data is what a cross-validated ensemble was trained on: each case is scored by "

@@ -36,35 +36,6 @@ lam_status lam_case_maps_add(lam_case_maps *maps, const char *id, const lam_shap
     return LAM_OK;
 }
 
-/* ---- images ---- */
-
-lam_status lam_case_read(const lam_tensor *tensor, int64_t first, int64_t count, float *out, lam_error *err)
-{
-    for (int64_t i = 0; i < count; i++)
-        switch (tensor->dtype) {
-        case LAM_DTYPE_F32:
-            out[i] = ((const float *)tensor->data)[first + i];
-            break;
-        case LAM_DTYPE_BOOL:
-        case LAM_DTYPE_U8:
-            out[i] = ((const uint8_t *)tensor->data)[first + i];
-            break;
-        case LAM_DTYPE_I8:
-            out[i] = ((const int8_t *)tensor->data)[first + i];
-            break;
-        case LAM_DTYPE_I16:
-            out[i] = ((const int16_t *)tensor->data)[first + i];
-            break;
-        case LAM_DTYPE_U16:
-            out[i] = ((const uint16_t *)tensor->data)[first + i];
-            break;
-        default:
-            return lam_fail(err, LAM_E_UNSUPPORTED, "%.80s has elements of type %s", tensor->name,
-                            lam_dtype_name(tensor->dtype));
-        }
-    return LAM_OK;
-}
-
 /* ---- tasks ---- */
 
 static lam_status segment(const lam_prediction_job *job, const lam_volume *volume, uint8_t *labels,

@@ -22,9 +22,6 @@ lam_status lam_case_maps_add(lam_case_maps *maps, const char *id, const lam_shap
 lam_status lam_case_predict(const lam_prediction_job *job, const char *id, const lam_volume *volume,
                             uint8_t *labels, bool *mapped, json_t *results, lam_error *err);
 
-/* `count` elements of a tensor from number `first` on. LAM_E_UNSUPPORTED: not of a type that images have. */
-lam_status lam_case_read(const lam_tensor *tensor, int64_t first, int64_t count, float *out, lam_error *err);
-
 /* The slices ID.image of a file as stacks (core/rnn/train/stack_names.h); maps slice by slice. */
 lam_status lam_predict_stacks(const lam_prediction_job *job, const lam_safetensors *file, lam_case_maps *maps,
                               json_t *results, lam_error *err);

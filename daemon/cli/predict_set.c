@@ -7,6 +7,7 @@
 
 #include "core/base/cleanup.h"
 #include "core/base/io.h"
+#include "core/rnn/elements.h"
 #include "daemon/cli/cli.h"
 #include "daemon/cli/predict_case.h"
 
@@ -47,8 +48,7 @@ static lam_status predict_case(const lam_prediction_job *job, const lam_tensor *
     lam_autofree uint8_t *labels = malloc((size_t)count);
     if (!voxels || !labels)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    if ((status = lam_case_read(tensor, row > 0 ? row * count : 0, count, voxels, err)))
-        return status;
+    lam_elements_read(tensor, row > 0 ? row * count : 0, count, voxels);
     volume.voxels = voxels;
     status = lam_case_predict(job, id, &volume, labels, &mapped, results, err);
     const lam_shape shape = {3, {volume.size[0], volume.size[1], volume.size[2]}};

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/base/cleanup.h"
+#include "core/rnn/elements.h"
 #include "core/rnn/train/stack_names.h"
 #include "daemon/cli/predict_case.h"
 
@@ -68,21 +69,19 @@ static lam_status predict_stack(const lam_prediction_job *job, const struct slic
     size_t area = (size_t)lam_shape_count(shape);
     char id[sizeof slices->place.patient + 16];
     bool mapped = false;
-    lam_status status = LAM_OK;
     lam_autofree float *voxels = calloc(count * area, sizeof *voxels);
     lam_autofree uint8_t *labels = calloc(count, area);
     if (!voxels || !labels)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     snprintf(id, sizeof id, "%s/%d", slices[0].place.patient, slices[0].place.phase);
-    for (size_t i = 0; i < count && status == LAM_OK; i++)
-        status = lam_shape_equal(&slices[i].image->shape, shape)
-                     ? lam_case_read(slices[i].image, 0, (int64_t)area, voxels + i * area, err)
-                     : lam_fail(err, LAM_E_INVALID, "%s: its slices differ in size", id);
-    if (status)
-        return status;
+    for (size_t i = 0; i < count; i++) {
+        if (!lam_shape_equal(&slices[i].image->shape, shape))
+            return lam_fail(err, LAM_E_INVALID, "%s: its slices differ in size", id);
+        lam_elements_read(slices[i].image, 0, (int64_t)area, voxels + i * area);
+    }
     const lam_volume volume = {
         .voxels = voxels, .size = {(int64_t)count, shape->dim[0], shape->dim[1]}, .spacing_mm = {1, 1, 1}};
-    status = lam_case_predict(job, id, &volume, labels, &mapped, results, err);
+    lam_status status = lam_case_predict(job, id, &volume, labels, &mapped, results, err);
     return status == LAM_OK && mapped && job->out ? keep_maps(slices, count, labels, maps, err) : status;
 }
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/rnn/import/numbers.h"
 #include "core/rnn/import/wire.h"
+#include "core/rnn/numbers.h"
 
 enum { MAX_NAME = 1024, MAX_ATTRIBUTES = 64, MAX_CONSTANTS = 65536, MAX_VALUES = 65536 };
 #define MAX_ELEMENTS ((int64_t)1 << 30)
@@ -149,11 +149,18 @@ static const struct number_form number_forms[] = {
     {BFLOAT16, false, LAM_WIRE_VARINT, 2, 5, LAM_WIRE_VARINT},
 };
 
+static float float_of_bits(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
 static void set_number(const struct number_form *form, lam_onnx_tensor *tensor, int64_t index, uint64_t bits)
 {
     switch (form->type) {
     case FLOAT:
-        tensor->floats[index] = lam_float_of_bits((uint32_t)bits);
+        tensor->floats[index] = float_of_bits((uint32_t)bits);
         break;
     case FLOAT16:
         tensor->floats[index] = lam_float_of_half((uint16_t)bits);
@@ -310,7 +317,7 @@ static void read_lists(struct reader *r, lam_wire message, lam_onnx_attribute *a
     if (r->status)
         return;
     for (size_t i = 0; i < attribute->float_count; i++)
-        floats[i] = lam_float_of_bits((uint32_t)bits[i]);
+        floats[i] = float_of_bits((uint32_t)bits[i]);
     while (next(r, &message, &field))
         if (field.number == 9)
             strings[attribute->string_count++] = text_of(r, field.content);
@@ -328,7 +335,7 @@ static void read_attribute(struct reader *r, lam_wire message, lam_onnx_attribut
         if (field.number == 1) {
             attribute->name = text_of(r, field.content);
         } else if (field.number == 2) {
-            attribute->f = lam_float_of_bits((uint32_t)field.integer);
+            attribute->f = float_of_bits((uint32_t)field.integer);
         } else if (field.number == 3) {
             attribute->i = (int64_t)field.integer;
         } else if (field.number == 4) {

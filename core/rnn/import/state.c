@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/rnn/elements.h"
 #include "core/rnn/import/gates.h"
 #include "core/rnn/import/import.h"
-#include "core/rnn/import/numbers.h"
 #include "core/rnn/layer.h"
 
 typedef enum arrangement {
@@ -57,20 +57,6 @@ struct import {
 
 /* ---- numbers ---- */
 
-static float float_at(const lam_tensor *tensor, int64_t index)
-{
-    switch (tensor->dtype) {
-    case LAM_DTYPE_F32:
-        return ((const float *)tensor->data)[index];
-    case LAM_DTYPE_F64:
-        return (float)((const double *)tensor->data)[index];
-    case LAM_DTYPE_BF16:
-        return lam_float_of_bf16(((const uint16_t *)tensor->data)[index]);
-    default:
-        return lam_float_of_half(((const uint16_t *)tensor->data)[index]);
-    }
-}
-
 /* The whole tensor; free with free(). */
 static float *floats_of(struct import *in, const lam_tensor *tensor, lam_status *status)
 {
@@ -86,8 +72,7 @@ static float *floats_of(struct import *in, const lam_tensor *tensor, lam_status 
         *status = lam_fail(in->err, LAM_E_NO_MEMORY, "out of memory");
         return NULL;
     }
-    for (int64_t i = 0; i < count; i++)
-        values[i] = float_at(tensor, i);
+    lam_elements_read(tensor, 0, count, values);
     return values;
 }
 

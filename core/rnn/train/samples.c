@@ -1,9 +1,11 @@
 #include "core/rnn/train/samples.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/rnn/elements.h"
 #include "core/rnn/prepare.h"
 #include "core/rnn/safetensors.h"
 #include "core/rnn/train/samples_internal.h"
@@ -28,31 +30,6 @@ void lam_samples_free(lam_samples *dataset)
 }
 
 /* ---- one sample ---- */
-
-lam_status lam_samples_convert(const lam_tensor *tensor, size_t first, size_t count, float *out,
-                               lam_error *err)
-{
-    switch (tensor->dtype) {
-    case LAM_DTYPE_F32:
-        memcpy(out, (const float *)tensor->data + first, count * sizeof *out);
-        return LAM_OK;
-    case LAM_DTYPE_U8:
-        for (size_t i = 0; i < count; i++)
-            out[i] = ((const uint8_t *)tensor->data)[first + i];
-        return LAM_OK;
-    case LAM_DTYPE_I16:
-        for (size_t i = 0; i < count; i++)
-            out[i] = ((const int16_t *)tensor->data)[first + i];
-        return LAM_OK;
-    case LAM_DTYPE_U16:
-        for (size_t i = 0; i < count; i++)
-            out[i] = ((const uint16_t *)tensor->data)[first + i];
-        return LAM_OK;
-    default:
-        return lam_fail(err, LAM_E_UNSUPPORTED, "images of type %s are not read; use F32, U8, I16 or U16",
-                        lam_dtype_name(tensor->dtype));
-    }
-}
 
 /* Axis sizes of one image, given its dimensions from `skip` on. */
 static lam_status read_size(const lam_samples *dataset, const lam_shape *shape, int skip, int64_t size[3],
@@ -141,13 +118,14 @@ static void join_patient(lam_samples *dataset, const lam_sample_source *source, 
 }
 
 /* Reads the image that starts at element `first`, normalises it, and has the task read what is true of it. */
-static lam_status fill_sample(lam_samples *dataset, const lam_tensor *tensor, size_t first,
+static lam_status fill_sample(lam_samples *dataset, const lam_tensor *tensor, int64_t first,
                               const lam_sample_source *source, lam_sample *sample, lam_error *err)
 {
     lam_status status;
-    if ((status = lam_samples_allocate(dataset, sample, err)) ||
-        (status = lam_samples_convert(tensor, first, values_of(dataset, sample), sample->raw, err)) ||
-        (status = lam_samples_prepare(dataset, sample, err)))
+    if ((status = lam_samples_allocate(dataset, sample, err)))
+        return status;
+    lam_elements_read(tensor, first, (int64_t)values_of(dataset, sample), sample->raw);
+    if ((status = lam_samples_prepare(dataset, sample, err)))
         return status;
     join_patient(dataset, source, sample);
     return dataset->kind->read(source, sample, err);
@@ -177,21 +155,21 @@ bool lam_samples_field(const lam_sample_source *source, const char *name, const 
     return true;
 }
 
-lam_status lam_samples_labels(const lam_sample_source *source, int64_t count, const uint8_t **out,
-                              lam_error *err)
+lam_status lam_samples_labels(const lam_sample_source *source, int64_t count, uint8_t *out, lam_error *err)
 {
     lam_tensor tensor;
-    if (!lam_samples_field(source, "label", "labels", &tensor) || tensor.dtype != LAM_DTYPE_U8 ||
-        (int64_t)tensor.bytes != count)
-        return lam_fail(err, LAM_E_INVALID, "needs a tensor %s%s of type U8 with %lld values%s",
+    if (!lam_samples_field(source, "label", "labels", &tensor) ||
+        (int64_t)(tensor.bytes / lam_dtype_size(tensor.dtype)) != count)
+        return lam_fail(err, LAM_E_INVALID, "needs a tensor %s%s with %lld values%s",
                         source->row < 0 ? source->id : "", source->row < 0 ? ".label" : "labels",
                         (long long)count, source->row < 0 ? "" : " a sample");
-    const uint8_t *labels = tensor.data;
-    for (int64_t i = 0; i < count; i++)
-        if (labels[i] >= source->classes)
-            return lam_fail(err, LAM_E_INVALID, "label %d; the model has %d classes", labels[i],
+    for (int64_t i = 0; i < count; i++) {
+        double label = lam_element_at(&tensor, i);
+        if (!(label >= 0 && label < source->classes && label == floor(label)))
+            return lam_fail(err, LAM_E_INVALID, "label %.9g; the model has %d classes, counted from 0", label,
                             source->classes);
-    *out = labels;
+        out[i] = (uint8_t)label;
+    }
     return LAM_OK;
 }
 
@@ -225,7 +203,7 @@ static lam_status add_array(lam_samples *dataset, const lam_safetensors *file, c
 {
     char id[32];
     int64_t size[3], count = images->shape.rank ? images->shape.dim[0] : 0;
-    lam_status status = read_size(dataset, &images->shape, 1, size, err);
+    lam_status status = count ? read_size(dataset, &images->shape, 1, size, err) : LAM_OK;
     for (int64_t i = 0; i < count && status == LAM_OK; i++) {
         lam_sample *sample;
         snprintf(id, sizeof id, "%lld", (long long)i);
@@ -234,7 +212,7 @@ static lam_status add_array(lam_samples *dataset, const lam_safetensors *file, c
             return status;
         memcpy(sample->size, size, sizeof size);
         if ((status =
-                 fill_sample(dataset, images, (size_t)i * values_of(dataset, sample), &source, sample, err)))
+                 fill_sample(dataset, images, i * (int64_t)values_of(dataset, sample), &source, sample, err)))
             lam_error_prefix(err, "sample %s", id);
     }
     return status;

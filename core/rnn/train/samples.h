@@ -4,9 +4,9 @@
  *   images, labels         all samples in one array, the first dimension counts
  *
  * and the same for other fields that a task has (ID.boxes or boxes). ID.patient or patients, U8, are bytes
- * that name whose a sample is: samples with the same ones are of one patient. Images are F32 or any integer
- * type up to 16 bits, [axes…] or [axes…, channels]. What is true of a sample is read by its task (task.h): a
- * map of the image's size, a number, boxes.
+ * that name whose a sample is: samples with the same ones are of one patient. Numbers are of any type
+ * of the format; images are [axes…] or [axes…, channels]. What is true of a sample is read by its task
+ * (task.h): a map of the image's size, a number, boxes.
  *
  * With `stacks` in the manifest's `training`, images of one axis less than the network has are slices, named
  * by a pattern, and a sample is a stack of them (stacks.c). Immutable. */
@@ -28,7 +28,7 @@ typedef struct lam_sample_box {
     int label; /* class */
 } lam_sample_box;
 
-/* What is true of a sample; which of these depends on the task. Borrowed from the sample or the file. */
+/* What is true of a sample; which of these depends on the task. Borrowed from the sample. */
 typedef struct lam_truth {
     const uint8_t *map; /* segmentation: [size…]; else NULL */
     int label;          /* classification, generation: the class; else -1 */
@@ -46,7 +46,7 @@ typedef struct lam_sample {
     float *raw;      /* [size…, channels] as stored */
     float *prepared; /* the same after the manifest's intensity normalisation */
     lam_truth truth;
-    uint8_t *map;          /* truth.map, where it is not the file's own memory */
+    uint8_t *map;          /* what truth.map is; malloc'd */
     lam_sample_box *boxes; /* truth.boxes; malloc'd by the task */
 } lam_sample;
 
@@ -96,9 +96,8 @@ typedef struct lam_sample_source {
 bool lam_samples_field(const lam_sample_source *source, const char *name, const char *plural,
                        lam_tensor *out);
 
-/* The field `label` of type U8, with `count` values below the number of classes. LAM_E_INVALID. */
-lam_status lam_samples_labels(const lam_sample_source *source, int64_t count, const uint8_t **out,
-                              lam_error *err);
+/* The field `label`: `count` whole numbers below the number of classes. LAM_E_INVALID. */
+lam_status lam_samples_labels(const lam_sample_source *source, int64_t count, uint8_t *out, lam_error *err);
 
 #ifdef __cplusplus
 }

@@ -27,10 +27,6 @@ lam_status lam_samples_add(lam_samples *dataset, const char *id, lam_sample **ou
 /* Makes room for raw and prepared values of the sample's size. */
 lam_status lam_samples_allocate(const lam_samples *dataset, lam_sample *sample, lam_error *err);
 
-/* Converts `count` elements of a tensor from number `first` on. */
-lam_status lam_samples_convert(const lam_tensor *tensor, size_t first, size_t count, float *out,
-                               lam_error *err);
-
 /* Normalises raw into prepared. */
 lam_status lam_samples_prepare(const lam_samples *dataset, lam_sample *sample, lam_error *err);
 

@@ -4,13 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/rnn/elements.h"
 #include "core/rnn/train/samples_internal.h"
 #include "core/rnn/train/stack_names.h"
 
 struct slice {
     lam_slice_place place;
-    const lam_tensor *image;
-    const uint8_t *map; /* [y, x] */
+    char id[200];
+    const lam_tensor *image; /* [y, x] */
 };
 
 static int by_place(const void *a, const void *b)
@@ -19,37 +20,30 @@ static int by_place(const void *a, const void *b)
     return lam_slice_place_compare(&x->place, &y->place);
 }
 
-static lam_status read_slice(const lam_samples *dataset, const lam_safetensors *file, const char *id,
-                             const lam_tensor *image, struct slice *out, lam_error *err)
-{
-    lam_sample_source source = {dataset->manifest, dataset->classes, file, id, -1};
-    if (image->shape.rank != 2 || lam_shape_check(&image->shape, NULL))
-        return lam_fail(err, LAM_E_INVALID, "%s: a slice of a stack has two axes", id);
-    out->image = image;
-    return lam_samples_labels(&source, lam_shape_count(&image->shape), &out->map, err);
-}
-
-static lam_status find_slices(const lam_samples *dataset, const lam_safetensors *file,
-                              const lam_stack_names *names, struct slice *slices, size_t *count,
-                              lam_error *err)
+static lam_status find_slices(const lam_safetensors *file, const lam_stack_names *names, struct slice *slices,
+                              size_t *count, lam_error *err)
 {
     for (size_t i = 0; i < lam_safetensors_count(file); i++) {
         const lam_tensor *tensor = lam_safetensors_at(file, i);
         const char *dot = strrchr(tensor->name, '.');
-        char id[200];
+        struct slice *slice = &slices[*count];
         if (!dot || strcmp(dot, ".image") != 0)
             continue;
-        snprintf(id, sizeof id, "%.*s", (int)(dot - tensor->name), tensor->name);
-        lam_status status = lam_stack_names_read(names, id, &slices[*count].place, err);
-        if (status || (status = read_slice(dataset, file, id, tensor, &slices[*count], err)))
+        snprintf(slice->id, sizeof slice->id, "%.*s", (int)(dot - tensor->name), tensor->name);
+        slice->image = tensor;
+        lam_status status = lam_stack_names_read(names, slice->id, &slice->place, err);
+        if (status)
             return status;
+        if (tensor->shape.rank != 2 || lam_shape_check(&tensor->shape, NULL))
+            return lam_fail(err, LAM_E_INVALID, "%s: a slice of a stack has two axes", slice->id);
         ++*count;
     }
     return LAM_OK;
 }
 
 /* The stack of `count` slices of one patient and phase. */
-static lam_status add_stack(lam_samples *dataset, const struct slice *slices, size_t count, lam_error *err)
+static lam_status add_stack(lam_samples *dataset, const lam_safetensors *file, const struct slice *slices,
+                            size_t count, lam_error *err)
 {
     char id[sizeof slices->place.patient + 16];
     lam_sample *sample;
@@ -70,21 +64,23 @@ static lam_status add_stack(lam_samples *dataset, const struct slice *slices, si
     for (size_t i = 0; i < count; i++) {
         if (!lam_shape_equal(&slices[i].image->shape, &slices[0].image->shape))
             return lam_fail(err, LAM_E_INVALID, "%s: its slices differ in size", id);
-        memcpy(sample->map + i * area, slices[i].map, area);
-        if ((status = lam_samples_convert(slices[i].image, 0, area, sample->raw + i * area, err)))
+        lam_sample_source source = {dataset->manifest, dataset->classes, file, slices[i].id, -1};
+        lam_elements_read(slices[i].image, 0, (int64_t)area, sample->raw + i * area);
+        if ((status = lam_samples_labels(&source, (int64_t)area, sample->map + i * area, err)))
             return status;
     }
     return lam_samples_prepare(dataset, sample, err);
 }
 
-static lam_status add_stacks(lam_samples *dataset, const struct slice *slices, size_t count, lam_error *err)
+static lam_status add_stacks(lam_samples *dataset, const lam_safetensors *file, const struct slice *slices,
+                             size_t count, lam_error *err)
 {
     for (size_t begin = 0, end; begin < count; begin = end) {
         bool same = begin > 0 && strcmp(slices[begin].place.patient, slices[begin - 1].place.patient) == 0;
         for (end = begin + 1;
              end < count && lam_slice_place_is_one_stack(&slices[begin].place, &slices[end].place);)
             end++;
-        lam_status status = add_stack(dataset, slices + begin, end - begin, err);
+        lam_status status = add_stack(dataset, file, slices + begin, end - begin, err);
         if (status)
             return status;
         if (same) { /* the patient of the stack before */
@@ -109,8 +105,8 @@ lam_status lam_stacks_read(lam_samples *dataset, const lam_safetensors *file, la
     lam_autofree struct slice *slices = calloc(lam_safetensors_count(file) + 1, sizeof *slices);
     if (!slices)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
-    if ((status = find_slices(dataset, file, names, slices, &count, err)))
+    if ((status = find_slices(file, names, slices, &count, err)))
         return status;
     qsort(slices, count, sizeof *slices, by_place);
-    return add_stacks(dataset, slices, count, err);
+    return add_stacks(dataset, file, slices, count, err);
 }

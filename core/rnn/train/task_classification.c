@@ -15,10 +15,10 @@ struct result {
 
 static lam_status read_truth(const lam_sample_source *source, lam_sample *sample, lam_error *err)
 {
-    const uint8_t *label;
+    uint8_t label;
     lam_status status = lam_samples_labels(source, 1, &label, err);
     if (status == LAM_OK)
-        sample->truth.label = *label;
+        sample->truth.label = label;
     return status;
 }
 

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "core/rnn/elements.h"
 #include "core/rnn/network.h"
 #include "core/rnn/options.h"
 #include "core/rnn/train/detection_loss.h"
@@ -18,24 +19,28 @@ enum { MAX_BOXES = 64, ANY_CLASS = -1 };
 static lam_status read_truth(const lam_sample_source *source, lam_sample *sample, lam_error *err)
 {
     lam_tensor boxes;
-    const uint8_t *labels;
+    uint8_t labels[MAX_BOXES];
     float sides[2] = {(float)sample->size[2], (float)sample->size[1]};
-    if (!lam_samples_field(source, "boxes", "boxes", &boxes) || boxes.dtype != LAM_DTYPE_F32 ||
-        boxes.bytes % (4 * sizeof(float)) != 0 || boxes.bytes > MAX_BOXES * 4 * sizeof(float))
-        return lam_fail(err, LAM_E_INVALID, "%s needs `boxes` of type F32, four numbers each, at most %d",
-                        source->id, MAX_BOXES);
-    size_t count = boxes.bytes / (4 * sizeof(float));
-    lam_status status = lam_samples_labels(source, (int64_t)count, &labels, err);
+    size_t count = 0, rest = 1;
+    if (lam_samples_field(source, "boxes", "boxes", &boxes)) {
+        count = boxes.bytes / lam_dtype_size(boxes.dtype) / 4;
+        rest = boxes.bytes / lam_dtype_size(boxes.dtype) % 4;
+    }
+    if (rest != 0 || count > MAX_BOXES)
+        return lam_fail(err, LAM_E_INVALID, "needs a tensor %sboxes, four numbers each box, at most %d boxes",
+                        source->row < 0 ? "ID." : "", MAX_BOXES);
+    lam_status status = lam_samples_labels(source, (int64_t)count, labels, err);
     if (status)
         return status;
     sample->boxes = malloc((count + 1) * sizeof *sample->boxes);
     if (!sample->boxes)
         return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
     for (size_t i = 0; i < count; i++) {
-        const float *b = (const float *)boxes.data + i * 4;
+        float b[4];
+        lam_elements_read(&boxes, (int64_t)i * 4, 4, b);
         if (!(b[0] >= 0 && b[0] <= 1 && b[1] >= 0 && b[1] <= 1 && b[2] > 0 && b[2] <= 1 && b[3] > 0 &&
               b[3] <= 1))
-            return lam_fail(err, LAM_E_INVALID, "%s: box %zu is not within the image", source->id, i);
+            return lam_fail(err, LAM_E_INVALID, "box %zu is not within the image", i);
         sample->boxes[i] =
             (lam_sample_box){b[0] * sides[0], b[1] * sides[1], b[2] * sides[0], b[3] * sides[1], labels[i]};
     }

@@ -25,12 +25,12 @@ static int64_t image_channels(const lam_manifest *manifest, const lam_network *n
 /* `labels`, where the model has classes. */
 static lam_status read_truth(const lam_sample_source *source, lam_sample *sample, lam_error *err)
 {
-    const uint8_t *label;
+    uint8_t label;
     if (source->manifest->class_count == 0)
         return LAM_OK;
     lam_status status = lam_samples_labels(source, 1, &label, err);
     if (status == LAM_OK)
-        sample->truth.label = *label;
+        sample->truth.label = label;
     return status;
 }
 

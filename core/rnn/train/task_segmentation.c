@@ -36,8 +36,11 @@ static void release(void *memory)
 
 static lam_status read_truth(const lam_sample_source *source, lam_sample *sample, lam_error *err)
 {
-    return lam_samples_labels(source, sample->size[0] * sample->size[1] * sample->size[2], &sample->truth.map,
-                              err);
+    int64_t voxels = sample->size[0] * sample->size[1] * sample->size[2];
+    if (!(sample->map = malloc((size_t)voxels)))
+        return lam_fail(err, LAM_E_NO_MEMORY, "out of memory");
+    sample->truth.map = sample->map;
+    return lam_samples_labels(source, voxels, sample->map, err);
 }
 
 /* ---- what counts for calibration ---- */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/base/buffer.h"
@@ -257,6 +258,38 @@ static int free_manifest(void **state)
     return 0;
 }
 
+/* A bundle is meant by its own folder, or by that of its model's versions. */
+static void test_finds_the_newest_version(void **state)
+{
+    (void)state;
+    static const char *const folders[] = {"m", "m/1.9.0", "m/1.10.0", "m/2.0.0", "m/.3.0.0"};
+    static const char *const manifests[] = {"m/1.9.0/model.json", "m/1.10.0/model.json",
+                                            "m/.3.0.0/model.json"};
+    char root[] = "/tmp/lamina-bundles-XXXXXX", asked[64], wanted[64], found[128];
+    lam_error err = {0};
+    assert_non_null(mkdtemp(root));
+    lam_autoclose int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; i < LAM_COUNT(folders); i++)
+        assert_int_equal(mkdirat(fd, folders[i], 0700), 0);
+    for (size_t i = 0; i < LAM_COUNT(manifests); i++)
+        close(openat(fd, manifests[i], O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    snprintf(asked, sizeof asked, "%s/m", root);
+    snprintf(wanted, sizeof wanted, "%s/m/1.10.0", root);
+    assert_ok(lam_bundle_find(asked, found, sizeof found, &err), err);
+    assert_string_equal(found, wanted);
+    assert_ok(lam_bundle_find(wanted, found, sizeof found, &err), err);
+    assert_string_equal(found, wanted);
+    assert_fails(lam_bundle_find(asked, found, strlen(wanted), &err), LAM_E_LIMIT, err);
+    assert_fails(lam_bundle_find(root, found, sizeof found, &err), LAM_E_NOT_FOUND, err);
+    snprintf(asked, sizeof asked, "%s/absent", root);
+    assert_fails(lam_bundle_find(asked, found, sizeof found, &err), LAM_E_NOT_FOUND, err);
+    for (size_t i = 0; i < LAM_COUNT(manifests); i++)
+        unlinkat(fd, manifests[i], 0);
+    for (size_t i = LAM_COUNT(folders); i-- > 0;)
+        unlinkat(fd, folders[i], AT_REMOVEDIR);
+    rmdir(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +299,7 @@ int main(void)
         cmocka_unit_test(test_damaged_manifests),
         cmocka_unit_test(test_reproduces_the_reference),
         cmocka_unit_test(test_colours),
+        cmocka_unit_test(test_finds_the_newest_version),
     };
     return cmocka_run_group_tests(tests, read_manifest, free_manifest);
 }

@@ -1,7 +1,8 @@
 /* Sets that say whose a sample is: samples of one patient are in one group, wherever they stand, and stay
- * together when the data is parted. */
+ * together when the data is parted. Numbers may be of any type. */
 #include "tests/unit/unit.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -146,12 +147,82 @@ static void test_parts_can_be_parted(void **state)
     }
 }
 
+/* What others save: numbers of any type are the same numbers; a label that is no class is refused. */
+static void test_numbers_of_any_type(void **state)
+{
+    (void)state;
+    enum { COUNT = 3 };
+    static const uint8_t bytes[COUNT] = {1, 0, 1};
+    static const int8_t i8[COUNT] = {1, 0, 1};
+    static const int16_t i16[COUNT] = {1, 0, 1};
+    static const uint16_t u16[COUNT] = {1, 0, 1}, half[COUNT] = {0x3c00, 0, 0x3c00};
+    static const uint16_t brain[COUNT] = {0x3f80, 0, 0x3f80};
+    static const int32_t i32[COUNT] = {1, 0, 1}, negative[COUNT] = {1, -1, 0}, beyond[COUNT] = {1, 2, 0};
+    static const uint32_t u32[COUNT] = {1, 0, 1};
+    static const int64_t i64[COUNT] = {1, 0, 1}, wrapped[COUNT] = {1, 256, 0};
+    static const uint64_t u64[COUNT] = {1, 0, 1};
+    static const float f32[COUNT] = {1, 0, 1}, broken[COUNT] = {1, 0.5F, 0};
+    static const double f64[COUNT] = {1, 0, 1}, missing[COUNT] = {1, NAN, 0};
+    static const struct {
+        lam_dtype type;
+        const void *data;
+        lam_status expected;
+    } cases[] = {
+        {LAM_DTYPE_U8, bytes, LAM_OK},
+        {LAM_DTYPE_BOOL, bytes, LAM_OK},
+        {LAM_DTYPE_I8, i8, LAM_OK},
+        {LAM_DTYPE_I16, i16, LAM_OK},
+        {LAM_DTYPE_U16, u16, LAM_OK},
+        {LAM_DTYPE_F16, half, LAM_OK},
+        {LAM_DTYPE_BF16, brain, LAM_OK},
+        {LAM_DTYPE_I32, i32, LAM_OK},
+        {LAM_DTYPE_U32, u32, LAM_OK},
+        {LAM_DTYPE_I64, i64, LAM_OK},
+        {LAM_DTYPE_U64, u64, LAM_OK},
+        {LAM_DTYPE_F32, f32, LAM_OK},
+        {LAM_DTYPE_F64, f64, LAM_OK},
+        {LAM_DTYPE_I32, negative, LAM_E_INVALID},
+        {LAM_DTYPE_I32, beyond, LAM_E_INVALID},
+        {LAM_DTYPE_I64, wrapped, LAM_E_INVALID},
+        {LAM_DTYPE_F32, broken, LAM_E_INVALID},
+        {LAM_DTYPE_F64, missing, LAM_E_INVALID},
+    };
+    LAM_AUTO_PTR(lam_manifest) *manifest = NULL;
+    LAM_AUTO_PTR(lam_network) *network = NULL;
+    lam_error err = {0};
+    assert_ok(lam_manifest_parse(model, strlen(model), &manifest, &err), err);
+    assert_ok(lam_network_create(manifest->network, &network, &err), err);
+    for (size_t i = 0; i < LAM_COUNT(cases); i++) {
+        LAM_AUTO_PTR(lam_samples) *all = NULL;
+        size_t size = COUNT * lam_dtype_size(cases[i].type);
+        const lam_tensor tensors[] = {
+            {"images", cases[i].type, {3, {COUNT, 1, 1}}, cases[i].data, size},
+            {"labels", cases[i].type, {2, {COUNT, 1}}, cases[i].data, size},
+        };
+        char path[32];
+        lam_autoclose int fd = memfd_create("samples", MFD_CLOEXEC);
+        const char *const paths[] = {path};
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        assert_ok(lam_safetensors_write(fd, tensors, LAM_COUNT(tensors), NULL, 0, &err), err);
+        if (cases[i].expected != LAM_OK) {
+            assert_fails(lam_samples_load(manifest, network, paths, 1, &all, &err), cases[i].expected, err);
+            continue;
+        }
+        assert_ok(lam_samples_load(manifest, network, paths, 1, &all, &err), err);
+        for (size_t k = 0; k < COUNT; k++) {
+            assert_int_equal(lam_samples_at(all, k)->truth.label, bytes[k]);
+            assert_true(lam_samples_at(all, k)->raw[0] == (float)bytes[k]);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_patients_stay_together),
         cmocka_unit_test(test_patients_of_two_files),
         cmocka_unit_test(test_parts_can_be_parted),
+        cmocka_unit_test(test_numbers_of_any_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
