@@ -139,6 +139,18 @@ static const lam_config_section *find_section(const char *word)
     return NULL;
 }
 
+static void no_such_section(reader *r, const char *word)
+{
+    char known[256] = "";
+    size_t length = 0;
+    for (size_t i = 0; i < LAM_SECTION_COUNT && length < sizeof known; i++) {
+        const lam_config_section *section = &lam_config_sections[i];
+        length += (size_t)snprintf(known + length, sizeof known - length, " [%s%s%s]", section->name,
+                                   section->named ? " " : "", section->named ? section->named : "");
+    }
+    problem(r, r->line, "there is no section [%.40s]; there are%s", word, known);
+}
+
 static void *open_record(reader *r, const lam_config_section *section, const char *name)
 {
     if (section->named) {
@@ -178,10 +190,7 @@ static void open_section(reader *r, char *text)
 
     const lam_config_section *section = find_section(word);
     if (!section) {
-        problem(r, r->line,
-                "there is no section [%.40s]; there are [lamina] [dicom] [http] [storage] [analysis] [peer "
-                "NAME] [rule NAME]",
-                word);
+        no_such_section(r, word);
         return;
     }
     r->record = open_record(r, section, name);

@@ -178,7 +178,9 @@ static void names_file_line_and_mistake(void **state)
     (void)state;
     static const char *const cases[][2] = {
         {"[dicom]\nport = 5\n", "error: :2: [dicom] has no key 'port'\n"},
-        {"\n[dicmo]\nlisten = x\n", "error: :2: there is no section [dicmo]; there are"},
+        {"\n[dicmo]\nlisten = x\n", "error: :2: there is no section [dicmo]; there are [lamina] [dicom] "
+                                    "[http] [storage] [analysis] [worklist] "
+                                    "[audit] [peer NAME] [rule NAME]"},
         {"workers = 2\n", "error: :1: 'workers' stands before the first [section]\n"},
         {"[lamina]\nworkers = 2\nworkers = 3\n", "error: :3: [lamina] has workers already\n"},
         {"[http]\n[lamina]\n[http]\n", "error: :3: there is a section [http] already\n"},
