@@ -195,9 +195,9 @@ static char *read_trail(const fixture *f)
 
 static size_t count_of(const char *text, const char *word)
 {
-    size_t count = 0;
-    for (; (text = strstr(text, word)) != NULL; text++)
-        count++;
+    size_t count = 0, length = strlen(word);
+    for (; *text; text++) /* sanitizers would measure all that is left at each strstr */
+        count += *text == *word && strncmp(text, word, length) == 0;
     return count;
 }
 
